@@ -1,0 +1,1 @@
+//! Policies without I/O: the phase table of a live migration.

@@ -1,0 +1,1 @@
+//! The vocabulary of vmferry: units, ids, observation, forecast, events, outcome.

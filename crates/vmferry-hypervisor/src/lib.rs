@@ -1,0 +1,1 @@
+//! Speaks to hypervisors: QEMU over QMP, local and through ssh.

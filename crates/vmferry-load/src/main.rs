@@ -1,0 +1,2 @@
+//! The program inside test guests.
+fn main() {}

@@ -1,0 +1,1 @@
+//! Samplers: guest pages, page mix, link, CPU.

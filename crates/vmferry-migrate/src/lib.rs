@@ -1,0 +1,1 @@
+//! The driver of a supervised move, its guard and its undo journal.

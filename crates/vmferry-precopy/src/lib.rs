@@ -1,0 +1,1 @@
+//! Replays of each hypervisor's pre-copy rules.

@@ -1,0 +1,1 @@
+//! Live migration made predictable: the library other programs import.

@@ -1,0 +1,2 @@
+//! The tool belt.
+fn main() {}
