@@ -1,0 +1,58 @@
+//! What a move will cost, before it is made.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::interval::Interval;
+use crate::observation::ObservationSummary;
+use crate::remedy::Remedy;
+use crate::units::{Bytes, Millis, Ratio};
+
+/// The forecast of one move. Intervals are over the samples that converge
+/// within the deadline; `None` when fewer than 5 % do.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Forecast {
+    /// Probability that the move converges by itself within the deadline, 0..1.
+    pub converges_probability: f64,
+    /// The deadline that this probability is about.
+    pub deadline_ms: Millis,
+    /// Total migration time as the hypervisor reports it.
+    pub total_time_ms: Option<Interval<Millis>>,
+    /// STOP at the source to RESUME at the destination.
+    pub downtime_ms: Option<Interval<Millis>>,
+    /// Downtime as QEMU itself reports it, which leaves out the destination's start.
+    pub qemu_downtime_ms: Option<Interval<Millis>>,
+    /// QEMU's `ram.transferred`.
+    pub transferred_bytes: Option<Interval<Bytes>>,
+    /// Bytes as the network interface counts them, frames included.
+    pub wire_bytes: Option<Interval<Bytes>>,
+    /// Share of the guest's work lost during the move, 0..1.
+    pub slowdown: Option<Interval<Ratio>>,
+    /// Number of pre-copy passes (QEMU's `dirty-sync-count`).
+    pub passes: Option<Interval<f64>>,
+    /// Least changes that make the move converge; empty when it does.
+    pub remedies: Vec<Remedy>,
+    /// What the forecast is based on.
+    pub observation: ObservationSummary,
+    /// How it was computed.
+    pub model: ModelInfo,
+}
+
+/// How a forecast was computed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ModelInfo {
+    /// Name of the model, for example `pages`.
+    pub name: String,
+    /// Version of the model: records of different versions do not compare.
+    pub version: u32,
+    /// The hypervisor's rules that were replayed, for example `qemu`.
+    pub rules: String,
+    /// Number of replays behind the intervals.
+    pub samples: u32,
+    /// Link rate that was assumed, as the link counts it, bytes per second.
+    pub wire_rate_bytes_per_s: f64,
+    /// Downtime limit that was assumed.
+    pub max_downtime_ms: Millis,
+    /// What the reader should know, each a sentence.
+    pub notes: Vec<String>,
+}
