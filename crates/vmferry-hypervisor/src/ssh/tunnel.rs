@@ -1,0 +1,147 @@
+//! A unix socket of another machine, forwarded to a private one here.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tempfile::TempDir;
+use tokio::time::{sleep, timeout};
+use vmferry_core::guest_uri::SshDestination;
+
+use super::command::SshCommand;
+use super::process::SshProcess;
+use crate::HypervisorError;
+
+/// How often ssh's socket is looked for; logging in takes 100 ms at least.
+const POLL: Duration = Duration::from_millis(10);
+
+/// How long ssh may take to say why it could not open the socket at the other end.
+const COMPLAINT: Duration = Duration::from_secs(1);
+
+/// A forwarded socket. Dropping it ends ssh, and so does the end of this process, however it comes.
+#[derive(Debug)]
+pub struct Tunnel {
+    process: SshProcess,
+    socket: PathBuf,
+    /// Private to this user, since whoever opens the socket owns the guest. Gone after
+    /// [`Tunnel::remove_socket`].
+    directory: Option<TempDir>,
+}
+
+impl Tunnel {
+    /// Logs in at `destination` and forwards its socket `path`. Whether that exists shows only when
+    /// [`Tunnel::socket`] is used.
+    ///
+    /// # Errors
+    /// Where ssh is missing, fails (with its last line), or takes longer than `limit`.
+    pub async fn open(
+        ssh: &SshCommand,
+        destination: &SshDestination,
+        path: &Path,
+        limit: Duration,
+    ) -> Result<Self, HypervisorError> {
+        let setup = |source| HypervisorError::SshSetup {
+            destination: destination.clone(),
+            source,
+        };
+        let directory = tempfile::Builder::new()
+            .prefix("vmferry-")
+            .permissions(fs::Permissions::from_mode(0o700))
+            .tempdir()
+            .map_err(setup)?;
+        let socket = directory.path().join("qmp.sock");
+        let near = forward_path(&socket).map_err(setup)?;
+        let far = forward_path(path).map_err(setup)?;
+
+        let mut command = ssh.build(destination);
+        command.args(["-N", "-o", "ExitOnForwardFailure=yes"]);
+        command.args(["-o", "StreamLocalBindMask=0177"]);
+        command.args(["-L", &format!("{near}:{far}")]);
+        command.args(["--", &destination.host]);
+        let process = SshProcess::start(command).map_err(|source| HypervisorError::SshMissing {
+            destination: destination.clone(),
+            program: ssh.program(),
+            source,
+        })?;
+
+        let appears = async {
+            while !socket.exists() {
+                sleep(POLL).await;
+            }
+        };
+        tokio::select! {
+            ready = timeout(limit, appears) => match ready {
+                Ok(()) => {}
+                Err(_) => return Err(HypervisorError::SshTimeout {
+                    destination: destination.clone(),
+                    after: limit,
+                }),
+            },
+            status = process.exited() => {
+                let reason = match (process.stderr_lines(COMPLAINT, |_| false).await.pop(), status) {
+                    (Some(line), _) => line,
+                    (None, Some(status)) => format!("{status}"),
+                    (None, None) => "it gave no reason".to_owned(),
+                };
+                return Err(HypervisorError::SshFailed { destination: destination.clone(), reason });
+            }
+        }
+        Ok(Self {
+            process,
+            socket,
+            directory: Some(directory),
+        })
+    }
+
+    /// The socket on this machine.
+    #[must_use]
+    pub fn socket(&self) -> &Path {
+        &self.socket
+    }
+
+    /// Removes the socket's name once it is connected: the connection stays, nobody else can use
+    /// the tunnel, and nothing is left in the file system should we be killed.
+    pub fn remove_socket(&mut self) {
+        self.directory = None;
+    }
+
+    /// What ssh said about a connection that it closed at once.
+    pub(crate) async fn complaint(&self) -> String {
+        let is_complaint = |line: &str| line.contains("open failed");
+        let lines = self.process.stderr_lines(COMPLAINT, is_complaint).await;
+        lines
+            .into_iter()
+            .rev()
+            .find(|line| is_complaint(line))
+            .unwrap_or_else(|| "ssh closed the connection at once".to_owned())
+    }
+}
+
+/// A path as ssh's `-L` reads it: colons separate, backslashes quote, `%` and `${` expand.
+fn forward_path(path: &Path) -> io::Result<String> {
+    let Some(text) = path.to_str() else {
+        return Err(io::Error::other(format!("{} is not UTF-8", path.display())));
+    };
+    if text.contains("${") {
+        let problem = format!("ssh cannot forward {text}: it expands ${{...}}");
+        return Err(io::Error::other(problem));
+    }
+    Ok(text
+        .replace('\\', r"\\")
+        .replace(':', r"\:")
+        .replace('%', "%%"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_survive_sshs_own_syntax() {
+        let quoted = forward_path(Path::new(r"/run/vm:1\100%")).unwrap();
+        assert_eq!(quoted, r"/run/vm\:1\\100%%");
+        assert!(forward_path(Path::new("/run/${HOME}")).is_err());
+    }
+}
