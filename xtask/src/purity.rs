@@ -8,6 +8,19 @@ use crate::rust_text::{code_only, is_word};
 /// Modules of `std` that touch the outside world.
 const MODULES: &[&str] = &["fs", "net", "process"];
 
+/// Types in them that are plain values: `std::process::ExitCode`, `std::net::IpAddr`. Taken one
+/// by one, `use std::net::IpAddr;`, they are welcome.
+const VALUES: &[&str] = &[
+    "ExitCode",
+    "IpAddr",
+    "Ipv4Addr",
+    "Ipv6Addr",
+    "SocketAddr",
+    "SocketAddrV4",
+    "SocketAddrV6",
+    "AddrParseError",
+];
+
 /// Types and functions that read a clock, wherever they come from.
 const CLOCKS: &[&str] = &["Instant", "SystemTime", "now", "now_v7"];
 
@@ -25,9 +38,10 @@ pub(crate) fn impurities(source: &str) -> Vec<(usize, String)> {
             found.push((token.line, token.text.to_owned()));
         }
         if token.text == "std" && word(index + 1) == "::" {
-            for inner in heads(&tokens[index + 2..]) {
-                if MODULES.contains(&inner.text) {
-                    found.push((inner.line, format!("std::{}", inner.text)));
+            for head in heads(&tokens, index + 2) {
+                let value = word(head + 1) == "::" && VALUES.contains(&word(head + 2));
+                if MODULES.contains(&word(head)) && !value {
+                    found.push((tokens[head].line, format!("std::{}", word(head))));
                 }
             }
         }
@@ -64,16 +78,20 @@ fn tokens(code: &str) -> Vec<Token<'_>> {
     tokens
 }
 
-/// The first names of what follows `std::`: one, or those of a `{…}` group.
-fn heads<'t, 'a>(after: &'t [Token<'a>]) -> Vec<&'t Token<'a>> {
-    match after.first() {
-        Some(open) if open.text == "{" => {}
-        other => return other.into_iter().collect(),
+/// Where the first names of a path stand that goes on at `start`: one name, or those of a
+/// `{…}` group.
+fn heads(tokens: &[Token<'_>], start: usize) -> Vec<usize> {
+    if tokens.get(start).is_none_or(|token| token.text != "{") {
+        return if start < tokens.len() {
+            vec![start]
+        } else {
+            Vec::new()
+        };
     }
     let mut heads = Vec::new();
     let mut depth = 0;
     let mut starts = false;
-    for token in after {
+    for (index, token) in tokens.iter().enumerate().skip(start) {
         match token.text {
             "{" => {
                 depth += 1;
@@ -87,7 +105,7 @@ fn heads<'t, 'a>(after: &'t [Token<'a>]) -> Vec<&'t Token<'a>> {
             }
             "," => starts = depth == 1,
             _ if starts => {
-                heads.push(token);
+                heads.push(index);
                 starts = false;
             }
             _ => {}
@@ -137,6 +155,17 @@ mod tests {
             ["std::net", "std::process"]
         );
         assert_eq!(words("use std :: process :: Command;"), ["std::process"]);
+    }
+
+    #[test]
+    fn plain_values_of_those_modules_are_welcome() {
+        assert_eq!(words("impl From<X> for std::process::ExitCode {}"), [""; 0]);
+        assert_eq!(words("use std::{fmt, net::IpAddr};"), [""; 0]);
+        assert_eq!(
+            words("use std::net::TcpStream; std::process::exit(1)"),
+            ["std::net", "std::process"]
+        );
+        assert_eq!(words("use std::"), [""; 0]);
     }
 
     #[test]

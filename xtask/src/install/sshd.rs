@@ -42,8 +42,11 @@ pub(super) fn without_service(install: impl FnOnce() -> Outcome) -> Outcome {
     if ours {
         run(privileged("rm").args(["-f", POLICY]))?;
     }
-    installed?;
-    disable()
+    // Also where another package failed: the next run would find sshd there and not ask again.
+    if which("sshd").is_some() {
+        disable()?;
+    }
+    installed
 }
 
 fn is_ours(policy: &Path) -> bool {
