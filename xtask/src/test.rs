@@ -20,7 +20,7 @@ pub(crate) fn run_command() -> Outcome {
     let result = run_steps(&mut steps, &mut closing);
     println!("\n{}", steps.table());
     if closing.is_empty() {
-        return result;
+        return result.or_else(|_| steps.verdict());
     }
     for line in &closing {
         println!("{line}");
