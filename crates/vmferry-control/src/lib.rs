@@ -1,1 +1,15 @@
-//! Policies without I/O: the phase table of a live migration.
+//! Policies without I/O: inputs and a time go in, events and actions come
+//! out. The same code follows a live QEMU, a recorded trace and a replay.
+//!
+//! | module | what it decides |
+//! |---|---|
+//! | [`phase`] | which status may follow which |
+//! | [`supervise`] | what to tell and what to do while one guest moves |
+
+pub mod phase;
+pub mod supervise;
+pub mod warning;
+
+pub use phase::{Transition, may_follow};
+pub use supervise::{EndKind, GuestEvent, Input, MigrationSample, Output, Side, Supervisor};
+pub use warning::Warning;
