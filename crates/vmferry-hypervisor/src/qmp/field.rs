@@ -8,7 +8,9 @@ pub(crate) fn number(value: &Value, path: &[&str]) -> Option<u64> {
     found.as_u64().or_else(|| {
         let float = found.as_f64()?;
         // 2^64 is the first float that no longer fits.
-        (float >= 0.0 && float < 18_446_744_073_709_551_616.0).then_some(float as u64)
+        (0.0..18_446_744_073_709_551_616.0)
+            .contains(&float)
+            .then_some(float as u64)
     })
 }
 

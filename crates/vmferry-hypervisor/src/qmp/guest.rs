@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
+use tokio::sync::OnceCell;
 use tokio::time::timeout;
 use vmferry_core::GuestUri;
 
@@ -13,6 +14,7 @@ use super::endpoint::Endpoint;
 use super::event::EventStream;
 use super::greeting::Greeting;
 use super::process;
+use super::schema::Schema;
 use crate::HypervisorError;
 use crate::ssh::{SshCommand, Tunnel};
 
@@ -56,6 +58,7 @@ pub(crate) struct Inner {
     next_id: AtomicU64,
     request_timeout: Duration,
     listener: Option<u32>,
+    pub(crate) schema: OnceCell<Schema>,
     _tunnel: Option<Tunnel>,
 }
 
@@ -76,6 +79,7 @@ impl Guest {
                 next_id: AtomicU64::new(1),
                 request_timeout: options.request_timeout,
                 listener: endpoint.listener,
+                schema: OnceCell::new(),
                 _tunnel: endpoint.tunnel,
             }),
         };
@@ -197,6 +201,13 @@ impl Guest {
 
     pub(crate) fn address(&self) -> Arc<GuestUri> {
         Arc::clone(&self.inner.uri)
+    }
+
+    pub(crate) fn unsupported(&self, what: &str) -> HypervisorError {
+        HypervisorError::Unsupported {
+            guest: self.address(),
+            what: what.to_owned(),
+        }
     }
 
     pub(crate) fn bad_reply(&self, command: &str, problem: &str) -> HypervisorError {

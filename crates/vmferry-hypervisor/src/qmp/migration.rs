@@ -132,9 +132,17 @@ impl Guest {
 
     async fn address_arguments(
         &self,
-        _command: &str,
+        command: &str,
         address: &MigrationAddress,
     ) -> Result<Value, HypervisorError> {
-        Ok(json!({ "uri": address.uri() }))
+        // Should a QEMU to come drop the older form, its schema says so.
+        let schema = self.schema().await?;
+        Ok(
+            if schema.takes(command, "uri") || !schema.takes(command, "channels") {
+                json!({ "uri": address.uri() })
+            } else {
+                json!({ "channels": address.channels() })
+            },
+        )
     }
 }
