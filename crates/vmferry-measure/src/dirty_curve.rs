@@ -1,0 +1,313 @@
+//! The dirty curve U(t) of a page history: unique bytes dirtied within windows of every length.
+
+use vmferry_core::{Bytes, CurvePoint, DirtyCurve, Millis, PAGE_SIZE, PageHistory};
+
+/// Points of a curve: nine a decade of window lengths.
+const POINTS_PER_DECADE: f64 = 9.0;
+
+/// Windows whose pages are counted one by one for the standard error; the mean uses all.
+const WINDOWS_FOR_ERROR: usize = 48;
+
+/// U(t) for windows from one interval to the whole history, log-spaced, each the mean over every
+/// start; empty for a history without intervals.
+///
+/// A point's standard error combines that of the sample of pages (successive differences between
+/// neighbouring strata, with the finite-population correction) and that of time (spread between
+/// windows, of which only those that do not overlap count as independent). The curve never falls:
+/// a longer window contains shorter ones, and where the mean over its fewer starts says otherwise,
+/// the point is lifted.
+#[must_use]
+pub fn dirty_curve(history: &PageHistory) -> DirtyCurve {
+    let unions = Unions::new(history);
+    let weights = Weights::new(history);
+    let mut points: Vec<CurvePoint> = Vec::new();
+    let mut relative_time_error = 0.0;
+    for length in lengths(history.intervals()) {
+        let measured = measure(history, &unions, &weights, length, relative_time_error);
+        relative_time_error = measured.relative_time_error;
+        let bytes = |pages: f64| Bytes((pages * PAGE_SIZE.0 as f64).round() as u64);
+        let before = points.last().map_or(Bytes(0), |p| p.dirtied_bytes);
+        points.push(CurvePoint {
+            window_ms: Millis(measured.window_us / 1e3),
+            dirtied_bytes: bytes(measured.pages).max(before),
+            standard_error_bytes: bytes(measured.standard_error),
+        });
+    }
+    // Looks of uneven pace can make the mean length of few long windows fall short.
+    points.dedup_by(|next, kept| next.window_ms.0 <= kept.window_ms.0);
+    DirtyCurve { points }
+}
+
+/// Window lengths in intervals: 1, 2, 3, ..., log-spaced, and the whole.
+fn lengths(intervals: usize) -> Vec<usize> {
+    let mut lengths = Vec::new();
+    let mut step = 0;
+    loop {
+        let length = 10f64.powf(f64::from(step) / POINTS_PER_DECADE).round() as usize;
+        if length >= intervals {
+            break;
+        }
+        if lengths.last() != Some(&length) {
+            lengths.push(length);
+        }
+        step += 1;
+    }
+    if intervals > 0 {
+        lengths.push(intervals);
+    }
+    lengths
+}
+
+struct Measured {
+    window_us: f64,
+    pages: f64,
+    standard_error: f64,
+    relative_time_error: f64,
+}
+
+fn measure(
+    history: &PageHistory,
+    unions: &Unions,
+    weights: &Weights,
+    length: usize,
+    shorter_windows_time_error: f64,
+) -> Measured {
+    let starts = history.intervals() - length + 1;
+    let every = starts.div_ceil(WINDOWS_FOR_ERROR);
+    let mut row = vec![0; unions.words];
+    let mut hits = vec![0u32; history.pages().len()];
+    let (mut sum, mut squares, mut window_us, mut counted) = (0.0, 0.0, 0.0, 0u32);
+    for start in 0..starts {
+        unions.union(start, length, &mut row);
+        let pages = weights.weigh(&row);
+        sum += pages;
+        squares += pages * pages;
+        let (from, _) = history.interval_us(start);
+        let (_, to) = history.interval_us(start + length - 1);
+        window_us += (to - from) as f64;
+        if start % every == 0 {
+            counted += 1;
+            for (word, bits) in row.iter().enumerate() {
+                let mut bits = *bits;
+                while bits != 0 {
+                    hits[word * 64 + bits.trailing_zeros() as usize] += 1;
+                    bits &= bits - 1;
+                }
+            }
+        }
+    }
+    let n = starts as f64;
+    let mean = sum / n;
+    let independent = history.intervals() as f64 / length as f64;
+    let relative_time_error = if independent >= 2.0 && mean > 0.0 {
+        let variance = (squares / n - mean * mean).max(0.0) * n / (n - 1.0).max(1.0);
+        (variance / independent).sqrt() / mean
+    } else {
+        // One window alone shows no spread: it is at least as uncertain as shorter ones.
+        shorter_windows_time_error
+    };
+    let page_error = page_error(history, &hits, counted);
+    Measured {
+        window_us: window_us / n,
+        pages: mean,
+        standard_error: page_error.hypot(relative_time_error * mean),
+        relative_time_error,
+    }
+}
+
+/// Standard error from sampling one page a stratum.
+fn page_error(history: &PageHistory, hits: &[u32], windows: u32) -> f64 {
+    let dirty = |at: usize| f64::from(hits[at]) / f64::from(windows.max(1));
+    let mut variance = 0.0;
+    for (at, pair) in history.pages().windows(2).enumerate() {
+        // A stratum watched whole has no sampling error; neighbours of other blocks are no guide,
+        // and there are too few of those to matter.
+        let weight = (pair[0].weight + pair[1].weight) / 2.0;
+        let difference = dirty(at) - dirty(at + 1);
+        variance += weight * (weight - 1.0).max(0.0) * difference * difference / 2.0;
+    }
+    variance.sqrt()
+}
+
+/// Unions of 1, 2, 4, ... consecutive intervals: any window is the union of two of them.
+struct Unions {
+    words: usize,
+    /// By power of two; rows one after the other.
+    levels: Vec<Vec<u64>>,
+}
+
+impl Unions {
+    fn new(history: &PageHistory) -> Self {
+        let words = history.pages().len().div_ceil(64);
+        let intervals = history.intervals();
+        let mut levels = Vec::new();
+        if intervals > 0 {
+            levels.push(
+                (0..intervals)
+                    .flat_map(|i| history.row(i).to_vec())
+                    .collect(),
+            );
+        }
+        let mut span = 1;
+        while span * 2 <= intervals {
+            let below: &Vec<u64> = &levels[levels.len() - 1];
+            let level = below[..(intervals - 2 * span + 1) * words]
+                .iter()
+                .zip(&below[span * words..])
+                .map(|(a, b)| a | b)
+                .collect();
+            levels.push(level);
+            span *= 2;
+        }
+        Self { words, levels }
+    }
+
+    fn union(&self, start: usize, length: usize, row: &mut [u64]) {
+        let power = length.ilog2() as usize;
+        let level = &self.levels[power];
+        let first = &level[start * self.words..][..self.words];
+        let last = &level[(start + length - (1 << power)) * self.words..][..self.words];
+        for ((bits, a), b) in row.iter_mut().zip(first).zip(last) {
+            *bits = a | b;
+        }
+    }
+}
+
+/// Pages grouped by weight: a stratified sample has few different ones, so that a row is weighed
+/// by counting bits.
+struct Weights {
+    groups: Vec<(f64, Vec<(usize, u64)>)>,
+}
+
+impl Weights {
+    fn new(history: &PageHistory) -> Self {
+        let mut order: Vec<usize> = (0..history.pages().len()).collect();
+        let weight = |page: usize| history.pages()[page].weight;
+        order.sort_by(|a, b| weight(*a).total_cmp(&weight(*b)).then(a.cmp(b)));
+        let mut groups: Vec<(f64, Vec<(usize, u64)>)> = Vec::new();
+        for page in order {
+            if groups.last().is_none_or(|(w, _)| *w != weight(page)) {
+                groups.push((weight(page), Vec::new()));
+            }
+            let Some((_, masks)) = groups.last_mut() else {
+                continue;
+            };
+            let (word, bit) = (page / 64, 1 << (page % 64));
+            match masks.last_mut() {
+                Some((last, mask)) if *last == word => *mask |= bit,
+                _ => masks.push((word, bit)),
+            }
+        }
+        Self { groups }
+    }
+
+    fn weigh(&self, row: &[u64]) -> f64 {
+        self.groups
+            .iter()
+            .map(|(weight, masks)| {
+                let pages: u32 = masks
+                    .iter()
+                    .map(|(word, mask)| (row[*word] & mask).count_ones())
+                    .sum();
+                weight * f64::from(pages)
+            })
+            .sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use vmferry_core::{Pages, SampledPage};
+
+    fn history(weights: &[f64], rows: &[Vec<usize>]) -> PageHistory {
+        let pages = weights
+            .iter()
+            .enumerate()
+            .map(|(i, weight)| SampledPage {
+                index: Pages(i as u64 * 100),
+                weight: *weight,
+                zero: false,
+            })
+            .collect();
+        let mut history = PageHistory::new(pages);
+        for (i, row) in rows.iter().enumerate() {
+            history.push((i as u64 + 1) * 25_000, row.iter().copied());
+        }
+        history
+    }
+
+    #[test]
+    fn counts_unique_pages_by_hand() {
+        // Page 0 in every interval, page 1 in every other.
+        let rows: Vec<Vec<usize>> = (0..4)
+            .map(|i| if i % 2 == 0 { vec![0, 1] } else { vec![0] })
+            .collect();
+        let curve = dirty_curve(&history(&[1.0, 3.0], &rows));
+        let pages: Vec<(f64, f64)> = curve
+            .points
+            .iter()
+            .map(|p| (p.window_ms.0, p.dirtied_bytes.0 as f64 / 4096.0))
+            .collect();
+        assert_eq!(pages, [(25.0, 2.5), (50.0, 4.0), (75.0, 4.0), (100.0, 4.0)]);
+    }
+
+    #[test]
+    fn nothing_seen_gives_no_curve_and_nothing_dirtied_a_flat_one() {
+        assert!(dirty_curve(&history(&[1.0], &[])).points.is_empty());
+        let flat = dirty_curve(&history(&[1.0; 70], &[vec![], vec![], vec![]]));
+        assert!(
+            flat.points
+                .iter()
+                .all(|p| p.dirtied_bytes.0 == 0 && p.standard_error_bytes.0 == 0)
+        );
+        assert_eq!(flat.points.len(), 3);
+    }
+
+    #[test]
+    fn lengths_are_log_spaced_and_end_with_the_whole() {
+        let lengths = lengths(400);
+        assert_eq!(lengths[..4], [1, 2, 3, 4]);
+        assert_eq!(lengths.last(), Some(&400));
+        assert!(lengths.windows(2).all(|l| l[0] < l[1]) && lengths.len() < 30);
+    }
+
+    proptest! {
+        #[test]
+        fn agrees_with_counting_pages_one_by_one(
+            rows in prop::collection::vec(prop::collection::vec(0usize..130, 0..20), 1..40),
+            weights in prop::collection::vec(prop::sample::select(vec![1.0, 2.0, 7.0]), 130),
+        ) {
+            let history = history(&weights, &rows);
+            let curve = dirty_curve(&history);
+            let mut before = 0.0f64;
+            for (length, point) in lengths(rows.len()).into_iter().zip(&curve.points) {
+                let starts = rows.len() - length + 1;
+                let total: f64 = (0..starts)
+                    .map(|start| {
+                        (0..130)
+                            .filter(|page| (start..start + length).any(|i| history.is_dirty(i, *page)))
+                            .map(|page| weights[page])
+                            .sum::<f64>()
+                    })
+                    .sum();
+                before = before.max(total / starts as f64 * 4096.0);
+                prop_assert!((point.dirtied_bytes.0 as f64 - before).abs() <= 1.0);
+            }
+        }
+    }
+
+    #[test]
+    fn the_standard_error_covers_the_truth() {
+        // Half of all pages are dirty, at random: 1000 strata of 16 pages each. The error of an
+        // estimate from one page a stratum is known: 16 * sqrt(1000 * 1/4 * 15/16).
+        use rand::{Rng, SeedableRng, rngs::SmallRng};
+        let mut random = SmallRng::seed_from_u64(3);
+        let dirty: Vec<usize> = (0..1000).filter(|_| random.random_bool(0.5)).collect();
+        let curve = dirty_curve(&history(&[16.0; 1000], &[dirty]));
+        let expected = 16.0 * (1000.0f64 * 0.25 * 15.0 / 16.0).sqrt() * 4096.0;
+        let got = curve.points[0].standard_error_bytes.0 as f64;
+        assert!((got / expected - 1.0).abs() < 0.05, "{got} {expected}");
+    }
+}

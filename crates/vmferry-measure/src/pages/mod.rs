@@ -1,0 +1,17 @@
+//! Which pages a guest dirties: a sample of its pages, hashed again and again from outside.
+//!
+//! What hashing cannot see: a page rewritten with the same content (still dirty for QEMU), and how
+//! often a page was written between two looks.
+//!
+//! **Time stamps.** A look takes some milliseconds; all its pages carry the instant at which it
+//! started. Pages are read in the same order every time, so the interval between two reads of one
+//! page equals the interval between the looks up to the variation of a look's length. Only *when*
+//! within the look a page was read is lost: a write may be put into the interval after its own, by
+//! at most the length of a look.
+
+mod look;
+mod sample;
+mod sampler;
+
+pub use sample::Sample;
+pub use sampler::{PageOptions, PageWatch, Progress, watch};
