@@ -154,9 +154,7 @@ pub enum HypervisorError {
         after: Duration,
     },
     /// Logged in, but the socket there could not be opened.
-    #[error(
-        "{guest}: ssh works, but {path} on {host} cannot be opened ({reason}); is the guest running there, and may this user open its socket?"
-    )]
+    #[error("{guest}: ssh works, but {path} on {host} cannot be opened: {reason}")]
     RemoteSocket {
         /// The guest asked for.
         guest: Arc<GuestUri>,
@@ -164,7 +162,7 @@ pub enum HypervisorError {
         path: String,
         /// The other machine.
         host: String,
-        /// ssh's words.
+        /// What a look at the path showed and what to do, or ssh's words.
         reason: String,
     },
 }

@@ -18,7 +18,7 @@ use super::line::{Line, parse_line};
 use super::line_reader::{LineReader, MAX_LINE_BYTES, ReadError};
 use super::process;
 use crate::HypervisorError;
-use crate::ssh::Tunnel;
+use crate::ssh::{Tunnel, look_at};
 
 /// How often a full queue of a busy socket is tried again.
 const BUSY_RETRY: Duration = Duration::from_millis(50);
@@ -72,7 +72,7 @@ impl Endpoint {
                 });
             }
             Ok(Ok(None)) if lines.unfinished().is_empty() => {
-                return Err(closed_at_once(guest, tunnel.as_ref()).await);
+                return Err(closed_at_once(guest, tunnel.as_ref(), options).await);
             }
             Ok(Err(ReadError::Io(source))) => {
                 return Err(HypervisorError::Connect {
@@ -149,15 +149,26 @@ fn kind_of_file(path: &Path) -> Option<&'static str> {
     }
 }
 
-async fn closed_at_once(guest: &Arc<GuestUri>, tunnel: Option<&Tunnel>) -> HypervisorError {
+async fn closed_at_once(
+    guest: &Arc<GuestUri>,
+    tunnel: Option<&Tunnel>,
+    options: &ConnectOptions,
+) -> HypervisorError {
     let guest = Arc::clone(guest);
     match (tunnel, guest.destination()) {
-        (Some(tunnel), Some(destination)) => HypervisorError::RemoteSocket {
-            path: guest.path().display().to_string(),
-            host: destination.host.clone(),
-            reason: tunnel.complaint().await,
-            guest,
-        },
+        (Some(tunnel), Some(destination)) => {
+            let path = guest.path().display().to_string();
+            let seen = look_at(&options.ssh, destination, &path, options.ssh_timeout).await;
+            HypervisorError::RemoteSocket {
+                path,
+                host: destination.host.clone(),
+                reason: match seen {
+                    Some(seen) => seen.to_owned(),
+                    None => tunnel.complaint().await,
+                },
+                guest,
+            }
+        }
         _ => HypervisorError::NotQmp {
             guest,
             got: "the end of the connection".to_owned(),

@@ -44,6 +44,12 @@ impl SshCommand {
             })
     }
 
+    /// The same, but failing where it would ask for a password.
+    pub(crate) fn without_questions(mut self) -> Self {
+        self.arguments.push("-oBatchMode=yes".into());
+        self
+    }
+
     /// The program's name, for messages.
     pub(crate) fn program(&self) -> String {
         self.program.to_string_lossy().into_owned()
