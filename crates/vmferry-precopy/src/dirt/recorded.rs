@@ -1,0 +1,311 @@
+//! Dirt as it was recorded: HIST of `akoush2010`, page by page.
+
+use std::ops::Range;
+
+use vmferry_core::PageHistory;
+
+use super::{Unit, UnitDirt};
+
+/// A page history made ready for many replays.
+///
+/// # Beyond the window
+/// Guest time past the end of the window starts again at its beginning. That
+/// is right for guests that go round, and for rates; it can never find more
+/// unique pages than the window held. So where a single interval is longer
+/// than the window W, unwritten pages are added along a power tail
+/// U(t) = U(W) (t/W)^b, its exponent taken from the second half of the window.
+/// A guest that changes its habits after the window is beyond any record.
+#[derive(Clone, Debug)]
+pub struct Recording<'a> {
+    history: &'a PageHistory,
+    units: Vec<Unit>,
+    /// Instants of the looks in seconds.
+    looks: Vec<f64>,
+    /// Rows as in the history, of pages written in the interval and in both
+    /// its neighbours: these are written all the time.
+    steady: Vec<u64>,
+    /// Pages written within the window at all.
+    ever: Vec<u64>,
+    /// Units never written within the window, in a scattered order.
+    cold: Vec<usize>,
+    /// Exponent b of the tail, 0..1.
+    tail_exponent: f64,
+}
+
+impl<'a> Recording<'a> {
+    /// Prepares a history; `None` when it holds no page or no interval.
+    pub fn new(history: &'a PageHistory) -> Option<Self> {
+        let intervals = history.intervals();
+        let pages = history.pages().len();
+        if intervals == 0 || pages == 0 {
+            return None;
+        }
+        let looks: Vec<f64> = std::iter::once(0)
+            .chain((0..intervals).map(|k| history.interval_us(k).1))
+            .map(|us| us as f64 / 1e6)
+            .collect();
+        let words = history.row(0).len();
+        let mut steady = Vec::with_capacity(intervals * words);
+        for k in 0..intervals {
+            // At the ends the one neighbour there is has to do.
+            let before = history.row(k.saturating_sub(1));
+            let after = history.row((k + 1).min(intervals - 1));
+            let row = history.row(k);
+            steady.extend((0..words).map(|w| before[w] & row[w] & after[w]));
+        }
+        let union = |range: Range<usize>| {
+            let mut all = vec![0u64; words];
+            for k in range {
+                for (sum, word) in all.iter_mut().zip(history.row(k)) {
+                    *sum |= word;
+                }
+            }
+            all
+        };
+        let weight = |bits: &[u64]| -> f64 {
+            let page = |i: &usize| bits[i / 64] >> (i % 64) & 1 == 1;
+            (0..pages)
+                .filter(page)
+                .map(|i| history.pages()[i].weight)
+                .sum()
+        };
+        let ever = union(0..intervals);
+        let half = intervals / 2;
+        let halves = (weight(&union(0..half)) + weight(&union(half..intervals))) / 2.0;
+        let whole = weight(&ever);
+        let tail_exponent = if half > 0 && halves > 0.0 {
+            (whole / halves).log2().clamp(0.0, 1.0)
+        } else {
+            0.0
+        };
+        let units: Vec<Unit> = history
+            .pages()
+            .iter()
+            .enumerate()
+            .map(|(i, page)| Unit {
+                index: page.index,
+                pages: page.weight,
+                // A zero page that was written since is none by now.
+                zero: f64::from(u8::from(page.zero && ever[i / 64] >> (i % 64) & 1 == 0)),
+            })
+            .collect();
+        let mut cold: Vec<usize> = (0..pages)
+            .filter(|i| ever[i / 64] >> (i % 64) & 1 == 0)
+            .collect();
+        cold.sort_by_key(|i| (*i as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15));
+        Some(Self {
+            history,
+            units,
+            looks,
+            steady,
+            ever,
+            cold,
+            tail_exponent,
+        })
+    }
+
+    /// The units as recorded: what a replay may weigh anew.
+    pub fn units(&self) -> &[Unit] {
+        &self.units
+    }
+
+    /// Length of the window in seconds.
+    pub fn window(&self) -> f64 {
+        self.looks[self.looks.len() - 1]
+    }
+
+    /// Exponent b of the tail U(t) = U(W) (t/W)^b beyond the window, 0..1.
+    pub fn tail_exponent(&self) -> f64 {
+        self.tail_exponent
+    }
+
+    /// The guest from `offset` seconds into the window on, running at `speed`
+    /// (1 is as recorded; a guest slowed down by a share s dirties in t as it
+    /// did in (1-s) t). `units` are [`Self::units`], perhaps weighed anew.
+    ///
+    /// # Panics
+    /// When there are more or fewer units than recorded.
+    pub fn replayed(&self, offset: f64, speed: f64, units: Vec<Unit>) -> RecordedDirt<'_> {
+        assert_eq!(units.len(), self.units.len(), "units do not match");
+        let cold_pages = self.cold.iter().map(|i| units[*i].pages).sum();
+        let ever_pages = units.iter().map(|u| u.pages).sum::<f64>() - cold_pages;
+        RecordedDirt {
+            recording: self,
+            offset,
+            speed,
+            units,
+            cold_pages,
+            ever_pages,
+        }
+    }
+
+    /// Position in the window of an instant of guest time.
+    fn place(&self, guest_time: f64) -> f64 {
+        guest_time.rem_euclid(self.window())
+    }
+
+    /// Interval that holds a position in the window.
+    fn interval_at(&self, position: f64) -> usize {
+        self.looks
+            .partition_point(|look| *look <= position)
+            .clamp(1, self.history.intervals())
+            - 1
+    }
+
+    /// Adds what was written between two positions of one window.
+    ///
+    /// A look tells that a page changed since the look before, not when. An
+    /// interval reached only in part counts in full where its middle is
+    /// reached, so that a page written once is found once; pages that change
+    /// in every interval count in any part of one.
+    fn gather(&self, from: f64, to: f64, words: &Range<usize>, into: &mut [u64]) {
+        let (first, last) = (self.interval_at(from), self.interval_at(to));
+        for k in first..=last {
+            let (start, end) = (self.looks[k], self.looks[k + 1]);
+            if end <= from || start >= to {
+                continue;
+            }
+            let middle = f64::midpoint(start, end);
+            let row = if middle >= from && middle < to {
+                self.history.row(k)
+            } else {
+                let width = self.ever.len();
+                &self.steady[k * width..(k + 1) * width]
+            };
+            for (sum, word) in into.iter_mut().zip(&row[words.clone()]) {
+                *sum |= word;
+            }
+        }
+    }
+}
+
+/// A guest that behaves as recorded, from a chosen instant on.
+#[derive(Clone, Debug)]
+pub struct RecordedDirt<'a> {
+    recording: &'a Recording<'a>,
+    offset: f64,
+    speed: f64,
+    units: Vec<Unit>,
+    cold_pages: f64,
+    ever_pages: f64,
+}
+
+impl UnitDirt for RecordedDirt<'_> {
+    fn units(&self) -> &[Unit] {
+        &self.units
+    }
+
+    fn visit_dirtied(
+        &self,
+        units: Range<usize>,
+        since: f64,
+        until: f64,
+        mark: &mut impl FnMut(usize, f64),
+    ) {
+        if units.is_empty() || until <= since {
+            return;
+        }
+        let recording = self.recording;
+        let window = recording.window();
+        let length = (until - since) * self.speed;
+        let words = units.start / 64..units.end.div_ceil(64);
+        let mut found = vec![0u64; words.len()];
+        if length >= window {
+            found.copy_from_slice(&recording.ever[words.clone()]);
+        } else {
+            let from = recording.place(self.offset + since * self.speed);
+            let to = from + length;
+            recording.gather(from, to.min(window), &words, &mut found);
+            if to > window {
+                recording.gather(0.0, to - window, &words, &mut found);
+            }
+        }
+        if length > window && self.cold_pages > 0.0 {
+            let growth = (length / window).powf(recording.tail_exponent) - 1.0;
+            let share = (self.ever_pages * growth / self.cold_pages).min(1.0);
+            let reached = (share * recording.cold.len() as f64).round() as usize;
+            for unit in &recording.cold[..reached] {
+                if words.contains(&(unit / 64)) {
+                    found[unit / 64 - words.start] |= 1 << (unit % 64);
+                }
+            }
+        }
+        for (word, bits) in words.zip(&found) {
+            let mut bits = *bits;
+            while bits != 0 {
+                let unit = word * 64 + bits.trailing_zeros() as usize;
+                bits &= bits - 1;
+                if units.contains(&unit) {
+                    mark(unit, 1.0);
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use vmferry_core::{Pages, SampledPage};
+
+    /// 100 pages, 10 looks of 100 ms: page 0 in every one, page k in the k-th.
+    fn history() -> PageHistory {
+        let pages = (0..100)
+            .map(|i| SampledPage {
+                index: Pages(i * 10),
+                weight: 10.0,
+                zero: i >= 50,
+            })
+            .collect();
+        let mut history = PageHistory::new(pages);
+        for k in 0..10 {
+            history.push((k + 1) * 100_000, [0, k as usize + 1]);
+        }
+        history
+    }
+
+    fn dirtied(dirt: &RecordedDirt<'_>, since: f64, until: f64) -> Vec<usize> {
+        let mut found = Vec::new();
+        dirt.visit_dirtied(0..100, since, until, &mut |unit, _| found.push(unit));
+        found
+    }
+
+    #[test]
+    fn whole_intervals_are_found_wherever_the_replay_starts() {
+        let history = history();
+        let recording = Recording::new(&history).unwrap();
+        let dirt = recording.replayed(0.25, 1.0, recording.units().to_vec());
+        assert_eq!(dirtied(&dirt, 0.05, 0.25), [0, 4, 5]);
+        // Past the end it starts again.
+        assert_eq!(dirtied(&dirt, 0.65, 0.95), [0, 1, 2, 10]);
+        // Half as fast, half as much.
+        let slow = recording.replayed(0.3, 0.5, recording.units().to_vec());
+        assert_eq!(dirtied(&slow, 0.0, 0.4), [0, 4, 5]);
+    }
+
+    #[test]
+    fn parts_of_an_interval_hold_what_is_written_all_the_time() {
+        let history = history();
+        let recording = Recording::new(&history).unwrap();
+        let dirt = recording.replayed(0.0, 1.0, recording.units().to_vec());
+        assert_eq!(dirtied(&dirt, 0.31, 0.34), [0]);
+        assert_eq!(dirtied(&dirt, 0.34, 0.36), [0, 4]);
+    }
+
+    #[test]
+    fn longer_than_the_window_follows_the_tail() {
+        let history = history();
+        let recording = Recording::new(&history).unwrap();
+        // Halves find 6 pages each, the whole 11: nearly linear.
+        assert!((recording.tail_exponent() - (11f64 / 6.0).log2()).abs() < 1e-9);
+        let dirt = recording.replayed(0.0, 1.0, recording.units().to_vec());
+        let expected = 11.0 * 3f64.powf(recording.tail_exponent());
+        assert_eq!(dirtied(&dirt, 0.0, 3.0).len(), expected.round() as usize);
+        assert_eq!(dirtied(&dirt, 0.0, 1e6).len(), 100);
+    }
+
+    #[test]
+    fn an_empty_history_is_no_recording() {
+        assert!(Recording::new(&PageHistory::new(Vec::new())).is_none());
+    }
+}

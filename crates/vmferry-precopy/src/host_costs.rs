@@ -1,0 +1,45 @@
+//! What a migration costs the hosts themselves.
+
+use std::time::Duration;
+
+use vmferry_core::{ByteRate, Bytes};
+
+/// Costs of the two hosts that no link speed explains.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct HostCosts {
+    /// From the command to the first page.
+    pub setup: Duration,
+    /// Memory found to be zero per second: every page is read once before a
+    /// header goes out for it.
+    pub zero_scan_rate: ByteRate,
+    /// Memory with content that the source's CPU can push per second; `None`
+    /// where the link is always slower.
+    pub send_rate: Option<ByteRate>,
+    /// Bytes the sockets take before the sender has to wait. They are sent as
+    /// far as the hypervisor knows, and have to cross the link all the same.
+    pub socket_buffer: Bytes,
+    /// From the last look at the dirty log to the guest's stop.
+    pub stop: Duration,
+    /// State of the devices.
+    pub device_state: Bytes,
+    /// Time the source takes to save the devices' state.
+    pub device_save: Duration,
+    /// From the last byte's arrival to RESUME at the destination.
+    pub destination_start: Duration,
+}
+
+impl Default for HostCosts {
+    /// A small guest under QEMU 10 and TCG.
+    fn default() -> Self {
+        Self {
+            setup: Duration::from_millis(10),
+            zero_scan_rate: ByteRate(1.25e9),
+            send_rate: None,
+            socket_buffer: Bytes(0),
+            stop: Duration::from_millis(2),
+            device_state: Bytes(256 << 10),
+            device_save: Duration::from_millis(5),
+            destination_start: Duration::from_millis(50),
+        }
+    }
+}

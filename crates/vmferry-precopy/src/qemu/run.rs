@@ -1,0 +1,348 @@
+//! The loop itself.
+
+use std::ops::Range;
+use std::time::Duration;
+
+use vmferry_core::{ByteRate, PAGE_SIZE};
+
+use super::{LogClear, Rules, Start};
+use crate::dirt::{UnitDirt, UnitSet};
+use crate::host_costs::HostCosts;
+use crate::replay::{Pass, Replay, Switchover, bytes, duration};
+use crate::stream::{PageCost, Stream};
+
+/// `MAX_WAIT` in ram.c: a burst ends when more than 50 whole ms have passed.
+const BURST: f64 = 0.051;
+/// The clock is read once in so many pages.
+const CLOCK_EVERY: f64 = 64.0;
+/// `BUFFER_DELAY` in migration.c: length of a bandwidth window.
+const WINDOW: f64 = 0.1;
+/// Pages that share one clearing of KVM's dirty log.
+const CHUNK_PAGES: u64 = 1 << 18;
+/// Less than a byte of a page is nothing.
+const NEGLIGIBLE_PAGES: f64 = 1e-4;
+
+/// Units that share one clearing of the dirty log.
+struct Chunk {
+    units: Range<usize>,
+    /// Writes before this instant are known already.
+    cleared: f64,
+    /// Whether the next page sent from it clears the log.
+    to_clear: bool,
+}
+
+pub(super) struct Run<'a, D> {
+    dirt: &'a D,
+    rules: &'a Rules,
+    costs: &'a HostCosts,
+    stream: Stream,
+    now: f64,
+    /// Pages of each unit that are yet to be sent.
+    pending: Vec<f64>,
+    /// Share of zero pages among them.
+    zero: Vec<f64>,
+    /// Units with anything pending.
+    dirty: UnitSet,
+    pending_pages: f64,
+    cursor: usize,
+    chunks: Vec<Chunk>,
+    chunk_of: Vec<u32>,
+    last_sync: f64,
+    dirty_syncs: u64,
+    threshold: f64,
+    window_start: f64,
+    window_sent: f64,
+    passes: Vec<Pass>,
+    pass_sent: f64,
+}
+
+impl<'a, D: UnitDirt> Run<'a, D> {
+    pub(super) fn new(
+        dirt: &'a D,
+        rules: &'a Rules,
+        costs: &'a HostCosts,
+        rate: ByteRate,
+        start: &Start,
+    ) -> Self {
+        let units = dirt.units();
+        let (chunks, chunk_of) = chunks(dirt, rules.log_clear);
+        let mut run = Self {
+            dirt,
+            rules,
+            costs,
+            stream: Stream::new(rate, costs),
+            now: costs.setup.as_secs_f64(),
+            pending: units.iter().map(|u| u.pages).collect(),
+            zero: units.iter().map(|u| u.zero).collect(),
+            dirty: UnitSet::full(units.len()),
+            pending_pages: 0.0,
+            cursor: 0,
+            chunks,
+            chunk_of,
+            last_sync: costs.setup.as_secs_f64(),
+            dirty_syncs: 1,
+            threshold: 0.0,
+            window_start: costs.setup.as_secs_f64(),
+            window_sent: 0.0,
+            passes: Vec::new(),
+            pass_sent: 0.0,
+        };
+        if let Start::Underway(state) = start {
+            run.now = state.elapsed.as_secs_f64();
+            run.dirty_syncs = state.dirty_syncs;
+            run.cursor = state.cursor;
+            run.last_sync = state.last_sync.as_secs_f64();
+            run.window_start = run.now;
+            run.stream.sent = state.transferred.0 as f64;
+            for (unit, share) in state.pending.iter().enumerate().take(units.len()) {
+                run.pending[unit] *= share;
+                if *share <= 0.0 {
+                    run.dirty.remove(unit);
+                }
+                if !state.never_sent {
+                    run.zero[unit] = 0.0;
+                }
+            }
+            run.threshold = run.threshold_at(state.measured_rate.0);
+            // Chunks the first pass has not reached are not cleared yet.
+            for chunk in &mut run.chunks {
+                chunk.cleared = run.last_sync;
+                chunk.to_clear &= !state.never_sent || chunk.units.end > run.cursor;
+            }
+        }
+        run.window_sent = run.stream.sent;
+        run.pass_sent = run.stream.sent;
+        run.pending_pages = run.pending.iter().sum();
+        let all = run.remaining();
+        run.passes.push(run.new_pass(all));
+        run
+    }
+
+    /// Runs until the switchover or the deadline.
+    pub(super) fn until_done(mut self, deadline: Duration) -> Replay {
+        let deadline = deadline.as_secs_f64();
+        let mut switchover = None;
+        while self.now <= deadline {
+            if self.remaining() < self.threshold {
+                let found = self.look();
+                self.end_pass();
+                let pass = self.new_pass(found);
+                self.passes.push(pass);
+            }
+            if self.pending_pages <= 0.0 || self.remaining() < self.threshold {
+                switchover = Some(self.switch_over());
+                break;
+            }
+            self.burst();
+            self.wait_for_the_rate();
+        }
+        if switchover.is_none() {
+            self.end_pass();
+        }
+        Replay {
+            passes: self.passes,
+            switchover,
+            total_time: duration(self.now),
+            transferred: bytes(self.stream.sent),
+            dirty_syncs: self.dirty_syncs,
+        }
+    }
+
+    fn remaining(&self) -> f64 {
+        self.pending_pages * PAGE_SIZE.0 as f64
+    }
+
+    fn new_pass(&self, dirtied: f64) -> Pass {
+        Pass {
+            start: duration(self.now),
+            dirtied: bytes(dirtied),
+            remaining: bytes(self.remaining()),
+            sent: bytes(0.0),
+        }
+    }
+
+    fn end_pass(&mut self) {
+        if let Some(pass) = self.passes.last_mut() {
+            pass.sent = bytes(self.stream.sent - self.pass_sent);
+        }
+        self.pass_sent = self.stream.sent;
+    }
+
+    /// Looks at the dirty log and tells the bytes of memory newly dirtied.
+    fn look(&mut self) -> f64 {
+        let units = self.dirt.units();
+        let before = self.pending_pages;
+        let (pending, zero, dirty) = (&mut self.pending, &mut self.zero, &mut self.dirty);
+        let mut added = 0.0;
+        for chunk in &mut self.chunks {
+            let since = if chunk.to_clear {
+                self.last_sync
+            } else {
+                chunk.cleared
+            };
+            self.dirt
+                .visit_dirtied(chunk.units.clone(), since, self.now, &mut |unit, share| {
+                    let clean = units[unit].pages - pending[unit];
+                    let untouched = pending[unit] * (1.0 - share);
+                    let new = clean * share;
+                    pending[unit] += new;
+                    added += new;
+                    // What was written holds something now.
+                    if pending[unit] > 0.0 {
+                        zero[unit] *= untouched / pending[unit];
+                    }
+                    dirty.insert(unit);
+                });
+            match self.rules.log_clear {
+                LogClear::AtSync => chunk.cleared = self.now,
+                LogClear::ChunkOnSend => chunk.to_clear = true,
+            }
+        }
+        self.last_sync = self.now;
+        self.dirty_syncs += 1;
+        self.pending_pages = before + added;
+        added * PAGE_SIZE.0 as f64
+    }
+
+    /// Sends until the slice's bytes or the burst's time are used up, or
+    /// nothing is left.
+    fn burst(&mut self) {
+        let started = self.now;
+        // Pages after which the clock is read and found past the limit.
+        let mut count = 0.0;
+        let mut last_page = f64::INFINITY;
+        while let Some(unit) = self.dirty.next_cyclic(self.cursor) {
+            if unit != self.cursor {
+                self.cursor = unit;
+            }
+            self.clear_chunk_of(unit);
+            let cost = self.stream.cost(self.zero[unit]);
+            if last_page.is_infinite() {
+                let left = (started + BURST - self.now).max(0.0);
+                let fits = self.stream.pages_within(left, cost);
+                if fits < self.pending[unit] {
+                    last_page = ((count + fits) / CLOCK_EVERY).floor() * CLOCK_EVERY + CLOCK_EVERY;
+                }
+            }
+            let pages = self.pending[unit]
+                .min(last_page - count)
+                .min(self.slice_left() / cost.bytes);
+            self.send(unit, pages, cost);
+            count += pages;
+            if count >= last_page - NEGLIGIBLE_PAGES || self.slice_left() < 1.0 {
+                break;
+            }
+        }
+    }
+
+    fn send(&mut self, unit: usize, pages: f64, cost: PageCost) {
+        self.now += self.stream.send(pages, cost);
+        self.pending[unit] -= pages;
+        self.pending_pages -= pages;
+        if self.pending[unit] <= NEGLIGIBLE_PAGES {
+            self.pending_pages -= self.pending[unit];
+            self.pending[unit] = 0.0;
+            self.dirty.remove(unit);
+            self.cursor = unit + 1;
+        }
+        if self.dirty.next_from(0).is_none() {
+            // No drift: what is sent is sent.
+            self.pending_pages = 0.0;
+        }
+    }
+
+    fn clear_chunk_of(&mut self, unit: usize) {
+        let chunk = &mut self.chunks[self.chunk_of[unit] as usize];
+        if chunk.to_clear && self.rules.log_clear == LogClear::ChunkOnSend {
+            chunk.cleared = self.now;
+            chunk.to_clear = false;
+        }
+    }
+
+    /// Bytes that `max-bandwidth` still allows in this window.
+    fn slice_left(&self) -> f64 {
+        match self.rules.max_bandwidth {
+            Some(rate) => (rate.0 * WINDOW - (self.stream.sent - self.window_sent)).max(0.0),
+            None => f64::INFINITY,
+        }
+    }
+
+    /// `migration_rate_limit`: sleeps off the rest of a window whose bytes are
+    /// used up, and takes the threshold anew where a window has ended.
+    fn wait_for_the_rate(&mut self) {
+        let end = self.window_start + WINDOW;
+        if self.now < end && self.slice_left() < 1.0 {
+            self.stream.rest(end - self.now);
+            self.now = end;
+        }
+        if self.now >= end {
+            let spent = self.now - self.window_start;
+            let rate = (self.stream.sent - self.window_sent) / spent;
+            self.threshold = self.threshold_at(rate);
+            self.window_start = self.now;
+            self.window_sent = self.stream.sent;
+        }
+    }
+
+    fn threshold_at(&self, rate: f64) -> f64 {
+        let rate = self
+            .rules
+            .switchover_bandwidth
+            .map_or(rate, |given| given.0);
+        rate * self.rules.downtime_limit.as_secs_f64()
+    }
+
+    /// `migration_completion`: stops the guest, looks once more, sends the
+    /// rest and the devices without a rate limit.
+    fn switch_over(&mut self) -> Switchover {
+        let began = self.now;
+        let sent_before = self.stream.sent;
+        let stop = self.costs.stop.as_secs_f64();
+        self.stream.rest(stop);
+        self.now += stop;
+        let stopped = self.now;
+        self.look();
+        while let Some(unit) = self.dirty.next_cyclic(self.cursor) {
+            let cost = self.stream.cost(self.zero[unit]);
+            self.send(unit, self.pending[unit], cost);
+        }
+        let devices = PageCost {
+            bytes: self.costs.device_state.0 as f64,
+            cpu: self.costs.device_save.as_secs_f64(),
+        };
+        self.now += self.stream.send(1.0, devices);
+        self.pass_sent = self.stream.sent;
+        let destination = self.stream.drain_time() + self.costs.destination_start.as_secs_f64();
+        Switchover {
+            start: duration(began),
+            downtime: duration(self.now - stopped + destination),
+            qemu_downtime: duration(self.now - began),
+            sent: bytes(self.stream.sent - sent_before),
+        }
+    }
+}
+
+/// Cuts the units into chunks that share one clearing of the dirty log.
+fn chunks<D: UnitDirt>(dirt: &D, clear: LogClear) -> (Vec<Chunk>, Vec<u32>) {
+    let units = dirt.units();
+    let number = |i: usize| match clear {
+        LogClear::AtSync => 0,
+        LogClear::ChunkOnSend => units[i].index.0 / CHUNK_PAGES,
+    };
+    let mut chunks: Vec<Chunk> = Vec::new();
+    let mut chunk_of = Vec::with_capacity(units.len());
+    for unit in 0..units.len() {
+        if unit == 0 || number(unit) != number(unit - 1) {
+            chunks.push(Chunk {
+                units: unit..unit,
+                cleared: 0.0,
+                to_clear: true,
+            });
+        }
+        if let Some(chunk) = chunks.last_mut() {
+            chunk.units.end = unit + 1;
+        }
+        chunk_of.push(chunks.len() as u32 - 1);
+    }
+    (chunks, chunk_of)
+}

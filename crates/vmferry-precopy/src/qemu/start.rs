@@ -1,0 +1,39 @@
+//! Where a replay begins: at the command, or in the middle of a move.
+
+use std::time::Duration;
+
+use vmferry_core::{ByteRate, Bytes};
+
+/// State of a migration at the instant a replay takes over.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum Start {
+    /// The command was just given.
+    #[default]
+    Command,
+    /// The move is under way.
+    Underway(Underway),
+}
+
+/// A migration under way, just after a look at the dirty log or within its
+/// first pass.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Underway {
+    /// Time since the command.
+    pub elapsed: Duration,
+    /// Looks at the dirty log so far (`dirty-sync-count`).
+    pub dirty_syncs: u64,
+    /// Bytes of stream so far (`ram.transferred`).
+    pub transferred: Bytes,
+    /// Share of each unit's pages that are yet to be sent, 0..1.
+    pub pending: Vec<f64>,
+    /// Instant of the last look at the dirty log, from the command: what was
+    /// written since is found by the next.
+    pub last_sync: Duration,
+    /// Unit at which the scan stands.
+    pub cursor: usize,
+    /// Whether each unit was never sent before, so that its zero pages are
+    /// still worth a header only.
+    pub never_sent: bool,
+    /// Rate seen in the last window, bytes of stream per second.
+    pub measured_rate: ByteRate,
+}

@@ -1,0 +1,122 @@
+//! The migration stream: what a page costs on it, in bytes and in time.
+
+use vmferry_core::{ByteRate, Bytes, PAGE_SIZE};
+
+use crate::host_costs::HostCosts;
+
+/// A page with content on QEMU's stream: its address and flags, and itself.
+pub const PAGE_ON_STREAM: Bytes = Bytes(PAGE_SIZE.0 + 8);
+/// A zero page on QEMU's stream: its address and flags, and the fill byte.
+pub const ZERO_PAGE_ON_STREAM: Bytes = Bytes(9);
+
+/// A sender in front of a link, with the sockets' buffer between them.
+#[derive(Clone, Debug)]
+pub(crate) struct Stream {
+    /// Bytes per second that cross the link.
+    rate: f64,
+    buffer: f64,
+    seconds_per_page: f64,
+    seconds_per_zero_page: f64,
+    /// Bytes in the buffer.
+    queued: f64,
+    /// Bytes handed over so far.
+    pub(crate) sent: f64,
+}
+
+/// Pages of one kind: mean cost of each.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PageCost {
+    pub(crate) bytes: f64,
+    pub(crate) cpu: f64,
+}
+
+impl Stream {
+    pub(crate) fn new(rate: ByteRate, costs: &HostCosts) -> Self {
+        let page = PAGE_SIZE.0 as f64;
+        Self {
+            rate: rate.0.max(1.0),
+            buffer: costs.socket_buffer.0 as f64,
+            seconds_per_page: costs.send_rate.map_or(0.0, |rate| page / rate.0.max(1.0)),
+            seconds_per_zero_page: page / costs.zero_scan_rate.0.max(1.0),
+            queued: 0.0,
+            sent: 0.0,
+        }
+    }
+
+    /// Mean cost of pages of which a share `zero` is zero.
+    pub(crate) fn cost(&self, zero: f64) -> PageCost {
+        let mix = |normal: f64, z: f64| normal * (1.0 - zero) + z * zero;
+        PageCost {
+            bytes: mix(PAGE_ON_STREAM.0 as f64, ZERO_PAGE_ON_STREAM.0 as f64),
+            cpu: mix(self.seconds_per_page, self.seconds_per_zero_page),
+        }
+    }
+
+    /// Seconds it takes to hand over `pages` pages.
+    pub(crate) fn time_for(&self, pages: f64, cost: PageCost) -> f64 {
+        let cpu = pages * cost.cpu;
+        let backlog = self.queued + pages * cost.bytes - self.rate * cpu - self.buffer;
+        cpu + backlog.max(0.0) / self.rate
+    }
+
+    /// Pages handed over within `seconds`.
+    pub(crate) fn pages_within(&self, seconds: f64, cost: PageCost) -> f64 {
+        let link = (seconds * self.rate + self.buffer - self.queued) / cost.bytes;
+        let cpu = if cost.cpu > 0.0 {
+            seconds / cost.cpu
+        } else {
+            f64::INFINITY
+        };
+        link.min(cpu).max(0.0)
+    }
+
+    /// Hands over `pages` pages and tells the seconds it took.
+    pub(crate) fn send(&mut self, pages: f64, cost: PageCost) -> f64 {
+        let time = self.time_for(pages, cost);
+        let bytes = pages * cost.bytes;
+        self.queued = (self.queued + bytes - self.rate * time).clamp(0.0, self.buffer);
+        self.sent += bytes;
+        time
+    }
+
+    /// Lets the link work for `seconds` while nothing is handed over.
+    pub(crate) fn rest(&mut self, seconds: f64) {
+        self.queued = (self.queued - self.rate * seconds).max(0.0);
+    }
+
+    /// Seconds until all that was handed over has crossed the link.
+    pub(crate) fn drain_time(&self) -> f64 {
+        self.queued / self.rate
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn what_fits_in_a_time_takes_that_time(
+            rate in 1e6f64..1e10,
+            buffer in 0u64..4 << 20,
+            send in prop::option::of(1e7f64..1e10),
+            zero in 0f64..1.0,
+            before in 0f64..1000.0,
+            seconds in 1e-3f64..1.0,
+        ) {
+            let costs = HostCosts {
+                socket_buffer: Bytes(buffer),
+                send_rate: send.map(ByteRate),
+                ..HostCosts::default()
+            };
+            let mut stream = Stream::new(ByteRate(rate), &costs);
+            let cost = stream.cost(zero);
+            stream.send(before, cost);
+            let pages = stream.pages_within(seconds, cost);
+            let time = stream.time_for(pages, cost);
+            prop_assert!((time - seconds).abs() < 1e-6 || (pages == 0.0 && time <= seconds) || time < seconds);
+            prop_assert!(stream.time_for(pages * 1.01 + 1.0, cost) > seconds - 1e-9);
+        }
+    }
+}
