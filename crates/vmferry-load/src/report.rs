@@ -16,7 +16,7 @@
 //! | `pause_ms` | longest pause since the last line, milliseconds |
 //! | `max_ms` | longest pause since the begin, milliseconds |
 //! | `rate` | bytes a second since the last line, all parts, by the guest's clock |
-//! | `aim` | bytes a second the load is limited to at this moment, all parts; `-` where a part is not limited |
+//! | `aim` | bytes a second the load is limited to at this moment, all parts; `-` where a part is not limited. `role=exchange` limits what is sent, while `bytes` and `rate` count both ways |
 //!
 //! A pause is how much too late a thread of real-time priority woke that asks to wake every
 //! millisecond, by the guest's own clock: vCPUs throttled, not scheduled, or waiting for a page.
