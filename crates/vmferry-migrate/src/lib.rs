@@ -1,1 +1,51 @@
-//! The driver of a supervised move, its guard and its undo journal.
+//! The driver of a supervised move: a plan, two hypervisors and a supervisor
+//! meet; events come out; whatever was changed is undone.
+//!
+//! ```text
+//! Plan ──check──> CheckedPlan ──start──> RunningMigration ──supervise──> Ended ──> Outcome
+//!                     │ nothing changed yet      │ every change is in the journal first
+//! guard: waits beside it; takes over when vmferry dies
+//! ```
+//!
+//! | module | what lives there |
+//! |---|---|
+//! | [`preflight`] | checks before anything is changed |
+//! | [`journal`], [`undo`] | how every change is undone |
+//! | [`guard`], [`takeover`] | the process that stays when vmferry dies |
+//! | [`place`] | asking both ends where the guest is |
+//! | [`running`], [`finish`] | following a move, and its outcome |
+//! | [`event_log`] | one event stream, many readers |
+//! | [`watching`] | following a migration that others started |
+
+mod change;
+pub mod checked;
+pub mod ends;
+mod error;
+pub mod event_log;
+mod facts;
+pub mod finish;
+pub mod guard;
+pub mod journal;
+pub mod meters;
+pub mod place;
+pub mod preflight;
+pub mod running;
+mod stall;
+pub mod stamps;
+pub mod state_dir;
+pub mod takeover;
+pub mod undo;
+pub mod watching;
+
+pub use checked::CheckedPlan;
+pub use ends::Ends;
+pub use error::{End, MigrateError, PreflightFailure};
+pub use event_log::EventSink;
+pub use journal::Journal;
+pub use meters::Baseline;
+pub use preflight::Check;
+pub use running::{Ended, RunningMigration};
+pub use state_dir::{MoveDir, StateDir};
+
+/// How long a stream may stand still before a move is given up.
+pub const DEFAULT_STALL_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(30);

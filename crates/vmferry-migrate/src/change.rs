@@ -1,0 +1,91 @@
+//! Changes on a host, each written into the undo journal before it is made.
+
+use serde_json::{Map, Value, json};
+use vmferry_hypervisor::HypervisorError;
+use vmferry_hypervisor::qmp::Guest;
+
+use crate::error::{End, MigrateError};
+use crate::journal::{Journal, UndoAction};
+
+/// Makes changes on one end of a move.
+pub(crate) struct Changer<'a> {
+    pub(crate) end: End,
+    pub(crate) guest: &'a Guest,
+    pub(crate) journal: &'a mut Journal,
+}
+
+impl Changer<'_> {
+    /// Turns a migration capability on, unless it is on.
+    pub(crate) async fn enable(&mut self, capability: &str) -> Result<(), MigrateError> {
+        let answer = self.ask("query-migrate-capabilities", None).await?;
+        let state = answer.as_array().into_iter().flatten().find_map(|entry| {
+            (entry.get("capability")?.as_str()? == capability)
+                .then(|| entry.get("state")?.as_bool())?
+        });
+        if state == Some(true) {
+            return Ok(());
+        }
+        self.journal.about_to_change(
+            self.guest.uri(),
+            UndoAction::SetCapability {
+                name: capability.to_owned(),
+                enabled: false,
+            },
+        )?;
+        let arguments = json!({ "capabilities": [{ "capability": capability, "state": true }] });
+        self.ask("migrate-set-capabilities", Some(arguments))
+            .await?;
+        Ok(())
+    }
+
+    /// Sets migration parameters; those that have the value already are left
+    /// alone.
+    pub(crate) async fn set_parameters(
+        &mut self,
+        wanted: Map<String, Value>,
+    ) -> Result<(), MigrateError> {
+        if wanted.is_empty() {
+            return Ok(());
+        }
+        let now = self.ask("query-migrate-parameters", None).await?;
+        let mut before = Map::new();
+        let mut change = Map::new();
+        for (name, value) in wanted {
+            let old = now.get(&name).cloned().unwrap_or(Value::Null);
+            if old != value {
+                // Text parameters that are unset read back as missing or ""; "" unsets them.
+                before.insert(name.clone(), if old.is_null() { json!("") } else { old });
+                change.insert(name, value);
+            }
+        }
+        if change.is_empty() {
+            return Ok(());
+        }
+        self.journal.about_to_change(
+            self.guest.uri(),
+            UndoAction::SetParameters { parameters: before },
+        )?;
+        self.ask("migrate-set-parameters", Some(Value::Object(change)))
+            .await?;
+        Ok(())
+    }
+
+    /// Adds an object such as `tls-creds-x509`.
+    pub(crate) async fn add_object(
+        &mut self,
+        id: &str,
+        arguments: Value,
+    ) -> Result<(), MigrateError> {
+        self.journal.about_to_change(
+            self.guest.uri(),
+            UndoAction::DeleteObject { id: id.to_owned() },
+        )?;
+        self.ask("object-add", Some(arguments)).await?;
+        Ok(())
+    }
+
+    async fn ask(&self, command: &str, arguments: Option<Value>) -> Result<Value, MigrateError> {
+        let answer: Result<Value, HypervisorError> = self.guest.request(command, arguments).await;
+        answer.map_err(MigrateError::at(self.end))
+    }
+}

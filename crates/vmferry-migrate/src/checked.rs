@@ -1,0 +1,184 @@
+//! `Plan -> CheckedPlan -> RunningMigration`: a move cannot start unchecked.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use serde_json::{Map, json};
+use vmferry_core::Plan;
+use vmferry_hypervisor::qmp::MigrationAddress;
+
+use crate::change::Changer;
+use crate::ends::Ends;
+use crate::error::{End, MigrateError, PreflightFailure};
+use crate::facts;
+use crate::journal::Journal;
+use crate::meters::Baseline;
+use crate::place;
+use crate::preflight::{self, Check, EndFacts};
+use crate::running::RunningMigration;
+
+/// Id of the TLS object that vmferry adds on both ends.
+const TLS_OBJECT: &str = "vmferry-tls0";
+
+/// A plan whose pre-flight checks have all passed.
+#[derive(Debug)]
+pub struct CheckedPlan {
+    plan: Plan,
+    ends: Ends,
+    source: EndFacts,
+    destination: EndFacts,
+    checks: Vec<Check>,
+}
+
+impl CheckedPlan {
+    /// Asks both ends and runs every check. Changes nothing.
+    ///
+    /// # Errors
+    /// [`MigrateError::Preflight`] with every check when one failed.
+    pub async fn check(plan: Plan, ends: Ends) -> Result<Self, MigrateError> {
+        let (source, destination) = tokio::join!(
+            facts::gather(&ends.source, End::Source, &plan),
+            facts::gather(&ends.destination, End::Destination, &plan),
+        );
+        let (source, destination) = (source?, destination?);
+        let checks = preflight::check(&plan, &source, &destination);
+        if checks.iter().all(|check| check.passed) {
+            Ok(Self {
+                plan,
+                ends,
+                source,
+                destination,
+                checks,
+            })
+        } else {
+            let failure = PreflightFailure {
+                guest: plan.source,
+                destination: plan.destination,
+                checks,
+            };
+            Err(MigrateError::Preflight(Box::new(failure)))
+        }
+    }
+
+    /// What was checked.
+    pub fn checks(&self) -> &[Check] {
+        &self.checks
+    }
+
+    /// The plan.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// What the source said.
+    pub fn source(&self) -> &EndFacts {
+        &self.source
+    }
+
+    /// What the destination said.
+    pub fn destination(&self) -> &EndFacts {
+        &self.destination
+    }
+
+    /// Both ends.
+    pub fn ends(&self) -> &Ends {
+        &self.ends
+    }
+
+    /// Sets the limits, lets the destination listen and gives the command.
+    /// Every change is in the journal before it is made. `keep` is called
+    /// with the baseline right before the command: whoever takes over needs it.
+    ///
+    /// # Errors
+    /// When an end refuses; the caller undoes the journal.
+    pub async fn start(
+        self,
+        journal: &mut Journal,
+        baseline: Baseline,
+        stall_timeout: Duration,
+        keep: impl FnOnce(&Baseline) -> Result<(), MigrateError>,
+    ) -> Result<RunningMigration, MigrateError> {
+        let Self { plan, ends, .. } = self;
+        let streams = (ends.source.events(), ends.destination.events());
+        for (end, guest) in [
+            (End::Source, &ends.source),
+            (End::Destination, &ends.destination),
+        ] {
+            let mut changer = Changer {
+                end,
+                guest,
+                journal,
+            };
+            changer.enable("events").await?;
+            changer.set_parameters(parameters(&plan, end)).await?;
+            if let Some(dir) = &plan.tls_dir {
+                add_tls(&mut changer, dir, &plan).await?;
+            }
+        }
+        let address = MigrationAddress::from(&plan.via);
+        let start = async {
+            ends.destination.migrate_incoming(&address).await?;
+            Ok(())
+        };
+        start.await.map_err(MigrateError::at(End::Destination))?;
+        let baseline = baseline.begin();
+        keep(&baseline)?;
+        let began = Instant::now();
+        if let Err(source) = ends.source.migrate(&address).await {
+            let check = place::find(
+                (&plan.source, Some(&ends.source)),
+                (&plan.destination, Some(&ends.destination)),
+                Duration::from_secs(5),
+            )
+            .await;
+            return Err(MigrateError::NotStarted {
+                guest: Box::new(plan.source),
+                place: check.place(),
+                source,
+            });
+        }
+        Ok(RunningMigration::attach(
+            ends,
+            plan,
+            baseline,
+            began,
+            streams,
+            stall_timeout,
+        ))
+    }
+}
+
+fn parameters(plan: &Plan, end: End) -> Map<String, serde_json::Value> {
+    let mut wanted = Map::new();
+    if end == End::Source {
+        if let Some(limit) = plan.limits.max_downtime_ms {
+            wanted.insert("downtime-limit".into(), json!(limit.0.round() as u64));
+        }
+        if let Some(rate) = plan.limits.max_bandwidth {
+            wanted.insert("max-bandwidth".into(), json!(rate.0.round() as u64));
+        }
+    }
+    wanted
+}
+
+async fn add_tls(changer: &mut Changer<'_>, dir: &str, plan: &Plan) -> Result<(), MigrateError> {
+    let role = if changer.end == End::Source {
+        "client"
+    } else {
+        "server"
+    };
+    let dir = PathBuf::from(dir);
+    let object = json!({
+        "qom-type": "tls-creds-x509",
+        "id": TLS_OBJECT,
+        "dir": dir,
+        "endpoint": role,
+        "verify-peer": true,
+    });
+    changer.add_object(TLS_OBJECT, object).await?;
+    let mut wanted = Map::from_iter([("tls-creds".to_owned(), json!(TLS_OBJECT))]);
+    if changer.end == End::Source {
+        wanted.insert("tls-hostname".into(), json!(plan.via.host));
+    }
+    changer.set_parameters(wanted).await
+}

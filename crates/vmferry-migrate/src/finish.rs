@@ -1,0 +1,76 @@
+//! Puts together what was measured of a move.
+
+use jiff::Timestamp;
+use vmferry_control::EndKind;
+use vmferry_core::{Bytes, GuestUri, Millis, Outcome, OutcomeStatus, Place, Plan, Ratio};
+
+use crate::running::Ended;
+
+/// Guests that use less of their virtual CPUs than this do no work that a
+/// loss could be measured of.
+const IDLE: f64 = 0.02;
+
+/// The outcome of a move that ended.
+pub fn outcome(ended: &Ended, plan: &Plan) -> Outcome {
+    let info = ended.info.as_ref();
+    let ram = |pick: fn(&vmferry_hypervisor::qmp::RamProgress) -> Option<u64>| {
+        info.and_then(|i| pick(&i.ram))
+    };
+    let completed = ended.kind == Some(EndKind::Completed);
+    let stalled = ended
+        .error
+        .as_ref()
+        .is_some_and(|e| e.starts_with("given up"));
+    let status = match ended.kind {
+        Some(EndKind::Completed) => OutcomeStatus::Completed,
+        Some(EndKind::Cancelled) if !stalled => OutcomeStatus::Cancelled,
+        Some(EndKind::Cancelled | EndKind::Failed) => OutcomeStatus::Failed,
+        None if ended.place.place() == Place::RunningAtDestination => OutcomeStatus::Completed,
+        None => OutcomeStatus::Failed,
+    };
+    let one_machine = matches!(
+        (&plan.source, &plan.destination),
+        (GuestUri::Qmp { .. }, GuestUri::Qmp { .. })
+    );
+    let downtime = completed
+        .then(|| ended.stamps.downtime(one_machine))
+        .flatten();
+    let total_time_ms = info
+        .and_then(|i| i.total_time_ms)
+        .map(|ms| Millis(ms as f64));
+    Outcome {
+        status,
+        place: ended.place.place(),
+        error: ended.error.clone(),
+        started_at: ended.baseline.started_at,
+        ended_at: Timestamp::now(),
+        total_time_ms,
+        downtime_ms: downtime.map(|d| d.0),
+        downtime_clock: downtime.map(|d| d.1),
+        qemu_downtime_ms: info
+            .and_then(|i| i.downtime_ms)
+            .filter(|_| completed)
+            .map(|ms| Millis(ms as f64)),
+        transferred_bytes: ram(|r| r.transferred_bytes).map(Bytes),
+        wire_bytes: ended.baseline.wire_since_start(),
+        slowdown: total_time_ms
+            .filter(|_| completed)
+            .and_then(|total| slowdown(ended, total, downtime.map(|d| d.0))),
+        passes: ram(|r| r.dirty_sync_count),
+        pass_list: ended.passes.clone(),
+    }
+}
+
+/// Work lost by the guest: the CPU time it used from the command to its stop,
+/// against what it would have used until it resumed (`jin2011` eq. 6-7, with
+/// CPU time for instructions).
+fn slowdown(ended: &Ended, total: Millis, downtime: Option<Millis>) -> Option<Ratio> {
+    let before = ended.baseline.vcpu_use?.0;
+    let reading = ended.vcpu.as_ref()?;
+    if before < IDLE {
+        return None;
+    }
+    let until_resumed = (reading.elapsed_s + downtime?.0 / 1e3).max(total.0 / 1e3);
+    let due = before * f64::from(reading.vcpus) * until_resumed;
+    Some(Ratio((1.0 - reading.cpu_s / due).clamp(0.0, 1.0)))
+}

@@ -1,0 +1,256 @@
+//! The undo journal: before anything is changed on a host, how to undo it is
+//! written down and synced. Whoever finds the journal later can put the host
+//! back: vmferry itself, its guard, or `vmferry recover`.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, BufRead, BufReader, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use vmferry_core::GuestUri;
+
+use crate::error::MigrateError;
+
+/// How to undo one change.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "action", rename_all = "kebab-case")]
+pub enum UndoAction {
+    /// `migrate-set-parameters` with the values from before.
+    SetParameters {
+        /// Parameter to value.
+        parameters: Map<String, Value>,
+    },
+    /// `migrate-set-capabilities` with the value from before. The hypervisor
+    /// refuses this while a migration runs, so it waits for the end.
+    SetCapability {
+        /// Name of the capability.
+        name: String,
+        /// Whether it was on.
+        enabled: bool,
+    },
+    /// `object-del` of an object we added; waits for the end of the move.
+    DeleteObject {
+        /// Its id.
+        id: String,
+    },
+}
+
+impl UndoAction {
+    /// Whether this can be undone while the migration still runs.
+    pub fn possible_during_migration(&self) -> bool {
+        matches!(self, Self::SetParameters { parameters } if !parameters.keys().any(|k| k.starts_with("tls-")))
+    }
+}
+
+/// One change made on one end of a move.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Change {
+    /// Number of the change within the journal, from 1.
+    pub seq: u64,
+    /// The monitor through which it was made and is undone.
+    pub uri: GuestUri,
+    /// How to undo it.
+    pub undo: UndoAction,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(tag = "entry", rename_all = "kebab-case")]
+enum Entry {
+    Opened { version: u32 },
+    Change(Change),
+    Undone { seq: u64 },
+}
+
+const VERSION: u32 = 1;
+
+/// An open journal.
+#[derive(Debug)]
+pub struct Journal {
+    path: PathBuf,
+    file: File,
+    pending: Vec<Change>,
+    next_seq: u64,
+}
+
+impl Journal {
+    /// Starts the journal of a new move.
+    ///
+    /// # Errors
+    /// When the file exists or cannot be written.
+    pub fn create(path: &Path) -> Result<Self, MigrateError> {
+        let fail = |source| MigrateError::State {
+            path: path.to_owned(),
+            source,
+        };
+        let file = OpenOptions::new()
+            .append(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(path)
+            .map_err(fail)?;
+        let mut journal = Self {
+            path: path.to_owned(),
+            file,
+            pending: Vec::new(),
+            next_seq: 1,
+        };
+        journal.append(&Entry::Opened { version: VERSION })?;
+        Ok(journal)
+    }
+
+    /// Opens the journal of a move that somebody else began. A last line cut
+    /// off by a crash is ignored: its change had not been made yet.
+    ///
+    /// # Errors
+    /// When it cannot be read, or was written by a newer vmferry.
+    pub fn open(path: &Path) -> Result<Self, MigrateError> {
+        let fail = |source| MigrateError::State {
+            path: path.to_owned(),
+            source,
+        };
+        let mut pending: Vec<Change> = Vec::new();
+        let mut next_seq = 1;
+        for line in BufReader::new(File::open(path).map_err(fail)?).split(b'\n') {
+            match serde_json::from_slice(&line.map_err(fail)?) {
+                Ok(Entry::Opened { version }) if version > VERSION => {
+                    let text = format!(
+                        "written by a newer vmferry (version {version}, this one reads {VERSION})"
+                    );
+                    return Err(fail(io::Error::new(io::ErrorKind::InvalidData, text)));
+                }
+                Ok(Entry::Opened { .. }) => {}
+                Ok(Entry::Change(change)) => {
+                    next_seq = change.seq + 1;
+                    pending.push(change);
+                }
+                Ok(Entry::Undone { seq }) => pending.retain(|c| c.seq != seq),
+                Err(_) => {}
+            }
+        }
+        let mut file = OpenOptions::new().append(true).open(path).map_err(fail)?;
+        // A torn last line must not swallow the next entry.
+        file.write_all(b"\n").map_err(fail)?;
+        Ok(Self {
+            path: path.to_owned(),
+            file,
+            pending,
+            next_seq,
+        })
+    }
+
+    /// Writes down a change that is about to be made; returns once it is on disk.
+    ///
+    /// # Errors
+    /// When it cannot be written: the change must then not be made.
+    pub fn about_to_change(
+        &mut self,
+        uri: &GuestUri,
+        undo: UndoAction,
+    ) -> Result<(), MigrateError> {
+        let change = Change {
+            seq: self.next_seq,
+            uri: uri.clone(),
+            undo,
+        };
+        self.append(&Entry::Change(change.clone()))?;
+        self.next_seq += 1;
+        self.pending.push(change);
+        Ok(())
+    }
+
+    /// Notes that a change was undone, or is gone with its process.
+    ///
+    /// # Errors
+    /// When it cannot be written. Undoing twice is harmless.
+    pub fn undone(&mut self, seq: u64) -> Result<(), MigrateError> {
+        self.append(&Entry::Undone { seq })?;
+        self.pending.retain(|c| c.seq != seq);
+        Ok(())
+    }
+
+    /// What is still to be undone, latest change first.
+    pub fn pending(&self) -> Vec<Change> {
+        self.pending.iter().rev().cloned().collect()
+    }
+
+    fn append(&mut self, entry: &Entry) -> Result<(), MigrateError> {
+        let mut write = || -> io::Result<()> {
+            let mut line = serde_json::to_vec(entry)?;
+            line.push(b'\n');
+            self.file.write_all(&line)?;
+            self.file.sync_data()
+        };
+        write().map_err(|source| MigrateError::State {
+            path: self.path.clone(),
+            source,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn uri() -> GuestUri {
+        "qmp:/run/a.qmp".parse().unwrap()
+    }
+
+    fn delete(id: &str) -> UndoAction {
+        UndoAction::DeleteObject { id: id.into() }
+    }
+
+    #[test]
+    fn undoes_in_reverse_and_survives_a_torn_line() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("journal.jsonl");
+        let mut journal = Journal::create(&path).unwrap();
+        for id in ["one", "two", "three"] {
+            journal.about_to_change(&uri(), delete(id)).unwrap();
+        }
+        journal.undone(2).unwrap();
+        drop(journal);
+        OpenOptions::new()
+            .append(true)
+            .open(&path)
+            .unwrap()
+            .write_all(b"{\"entry\":\"change\",\"se")
+            .unwrap();
+
+        let mut journal = Journal::open(&path).unwrap();
+        assert_eq!(
+            journal.pending().iter().map(|c| c.seq).collect::<Vec<_>>(),
+            [3, 1]
+        );
+        journal.about_to_change(&uri(), delete("four")).unwrap();
+        let journal = Journal::open(&path).unwrap();
+        assert_eq!(
+            journal.pending().iter().map(|c| c.seq).collect::<Vec<_>>(),
+            [4, 3, 1]
+        );
+    }
+
+    #[test]
+    fn a_newer_journal_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("journal.jsonl");
+        std::fs::write(&path, "{\"entry\":\"opened\",\"version\":99}\n").unwrap();
+        assert!(
+            Journal::open(&path)
+                .unwrap_err()
+                .to_string()
+                .contains("newer vmferry")
+        );
+    }
+
+    #[test]
+    fn capabilities_wait_for_the_end() {
+        let parameters = |name: &str| UndoAction::SetParameters {
+            parameters: Map::from_iter([(name.to_owned(), Value::from(1))]),
+        };
+        assert!(parameters("downtime-limit").possible_during_migration());
+        assert!(!parameters("tls-creds").possible_during_migration());
+        assert!(!delete("x").possible_during_migration());
+    }
+}

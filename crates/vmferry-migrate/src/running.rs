@@ -1,0 +1,319 @@
+//! A move under way: follows it to its end, whoever started it.
+
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tokio::sync::{mpsc, watch};
+use tokio::time::{MissedTickBehavior, interval, timeout};
+use vmferry_control::{EndKind, GuestEvent, Input, MigrationSample, Output, Side, Supervisor};
+use vmferry_core::{Bytes, Millis, MoveEvent, PassRecord, Plan};
+use vmferry_hypervisor::qmp::{EventStream, Guest, MigrationInfo, QmpEvent};
+
+use crate::ends::Ends;
+use crate::event_log::EventSink;
+use crate::meters::{Baseline, VcpuReading};
+use crate::place::{self, PlaceCheck};
+use crate::stall::StallWatch;
+use crate::stamps::Stamps;
+
+/// How often the source is asked how far it is; events come in between.
+const POLL: Duration = Duration::from_millis(200);
+/// A destination that has everything needs this long at most to start.
+const START_PATIENCE: Duration = Duration::from_secs(30);
+/// Patience for both ends to agree on where the guest is.
+const PLACE_PATIENCE: Duration = Duration::from_secs(10);
+
+/// A migration that the source has accepted.
+#[derive(Debug)]
+pub struct RunningMigration {
+    ends: Ends,
+    plan: Plan,
+    baseline: Baseline,
+    began: Instant,
+    source_events: EventStream,
+    destination_events: EventStream,
+    stall_timeout: Duration,
+}
+
+/// How the following of a move ended.
+#[derive(Debug)]
+pub struct Ended {
+    /// How the source says that it ended; `None` when it could not say.
+    pub kind: Option<EndKind>,
+    /// Why it failed, where it did.
+    pub error: Option<String>,
+    /// Where the guest is.
+    pub place: PlaceCheck,
+    /// When the guest stopped and resumed.
+    pub stamps: Stamps,
+    /// CPU use of the guest up to its stop.
+    pub vcpu: Option<VcpuReading>,
+    /// Every pass.
+    pub passes: Vec<PassRecord>,
+    /// The last statistics, as the source gave them.
+    pub info: Option<MigrationInfo>,
+    /// The baseline it was started with.
+    pub baseline: Baseline,
+}
+
+impl Ended {
+    /// The raw statistics for the record.
+    pub fn raw(&self) -> Option<Value> {
+        self.info.as_ref().map(|info| info.raw.clone())
+    }
+}
+
+enum Seen {
+    Poll(Option<Box<MigrationInfo>>),
+    SourceEvent(Option<QmpEvent>),
+    DestinationEvent(Option<QmpEvent>),
+    Cancel,
+}
+
+impl RunningMigration {
+    /// Follows a migration that runs. `began` is the instant of its command.
+    pub fn attach(
+        ends: Ends,
+        plan: Plan,
+        baseline: Baseline,
+        began: Instant,
+        streams: (EventStream, EventStream),
+        stall_timeout: Duration,
+    ) -> Self {
+        Self {
+            ends,
+            plan,
+            baseline,
+            began,
+            source_events: streams.0,
+            destination_events: streams.1,
+            stall_timeout,
+        }
+    }
+
+    /// Follows the move to its end. The first `true` on `cancel` cancels it;
+    /// a stream that stands still longer than the stall timeout is cancelled too.
+    pub async fn supervise(mut self, mut cancel: watch::Receiver<bool>, sink: EventSink) -> Ended {
+        let mut supervisor = Supervisor::new();
+        let mut stall = StallWatch::new(self.stall_timeout);
+        let mut stamps = Stamps::default();
+        let mut vcpu = None;
+        let mut last = None;
+        let mut source_lost = false;
+        let mut destination_lost = false;
+        let mut cancel_open = true;
+        let (poller, mut polls) = Poller::start(self.ends.source.clone());
+
+        let kind = 'follow: loop {
+            let seen = tokio::select! {
+                Some(info) = polls.recv() => Seen::Poll(info.map(Box::new)),
+                event = self.source_events.next(), if !source_lost => Seen::SourceEvent(event),
+                event = self.destination_events.next(), if !destination_lost => Seen::DestinationEvent(event),
+                changed = cancel.changed(), if cancel_open => {
+                    cancel_open = changed.is_ok();
+                    if *cancel.borrow() { Seen::Cancel } else { continue }
+                }
+            };
+            let now = self.began.elapsed();
+            let input = match seen {
+                Seen::Poll(Some(info)) => {
+                    if let Some(message) = stall.look(now, &info) {
+                        sink(&MoveEvent::Warning { message });
+                    }
+                    let input = Input::Status(sample(&info));
+                    last = Some(*info);
+                    input
+                }
+                Seen::Poll(None) | Seen::SourceEvent(None) => {
+                    source_lost = true;
+                    Input::ConnectionLost(Side::Source)
+                }
+                Seen::SourceEvent(Some(event)) => match source_input(&event) {
+                    Some(input) => {
+                        if input == Input::Event(GuestEvent::Stop) {
+                            stamps.stopped(&event);
+                            vcpu = self.baseline.vcpu_now();
+                        }
+                        if matches!(input, Input::Event(GuestEvent::Pass(_))) {
+                            poller.now();
+                        }
+                        input
+                    }
+                    None => continue,
+                },
+                Seen::DestinationEvent(Some(event)) if event.name == "RESUME" => {
+                    stamps.resumed(&event);
+                    Input::Event(GuestEvent::Resume)
+                }
+                Seen::DestinationEvent(Some(_)) => continue,
+                Seen::DestinationEvent(None) => {
+                    destination_lost = true;
+                    Input::ConnectionLost(Side::Destination)
+                }
+                Seen::Cancel => Input::OperatorCancel,
+            };
+            let mut outputs = supervisor.input(now, input);
+            if stall.expired() && !supervisor.cancel_asked() {
+                outputs.extend(supervisor.input(now, Input::OperatorCancel));
+            }
+            for output in outputs {
+                match output {
+                    Output::Tell(event) => sink(&event),
+                    Output::Warn(warning) => sink(&warning.into()),
+                    Output::Cancel => {
+                        if let Err(error) = self.ends.source.migrate_cancel().await {
+                            sink(&MoveEvent::Warning {
+                                message: format!("cancelling failed: {error}"),
+                            });
+                        }
+                    }
+                    // A destination that exits makes the source fail, which
+                    // it reports itself; a source that is gone reports nothing.
+                    Output::AskBothEnds if source_lost => break 'follow None,
+                    Output::AskBothEnds => {}
+                    Output::Finish(kind) => break 'follow Some(kind),
+                }
+            }
+        };
+        drop(poller);
+
+        if kind == Some(EndKind::Completed) {
+            self.await_resume(&mut stamps).await;
+            if let Ok(info) = self.ends.source.migration().await {
+                last = Some(info);
+            }
+        }
+        let place = place::find(
+            (&self.plan.source, Some(&self.ends.source)),
+            (&self.plan.destination, Some(&self.ends.destination)),
+            PLACE_PATIENCE,
+        )
+        .await;
+        let error = self.explain(kind, last.as_ref(), &stall, &place);
+        Ended {
+            kind,
+            error,
+            place,
+            stamps,
+            vcpu,
+            passes: supervisor.passes().to_vec(),
+            info: last,
+            baseline: self.baseline,
+        }
+    }
+
+    /// The connections of both ends, for undoing.
+    pub fn ends(&self) -> &Ends {
+        &self.ends
+    }
+
+    /// The source is done before the destination has resumed the guest.
+    async fn await_resume(&mut self, stamps: &mut Stamps) {
+        let wait = async {
+            while stamps.resume_missing() {
+                match self.destination_events.next().await {
+                    Some(event) if event.name == "RESUME" => stamps.resumed(&event),
+                    Some(_) => {}
+                    None => break,
+                }
+            }
+        };
+        // A destination that does not start in time is found by asking both ends.
+        let _ = timeout(START_PATIENCE, wait).await;
+    }
+
+    fn explain(
+        &self,
+        kind: Option<EndKind>,
+        info: Option<&MigrationInfo>,
+        stall: &StallWatch,
+        place: &PlaceCheck,
+    ) -> Option<String> {
+        let said = info.and_then(|info| info.error_desc.clone());
+        let reason = match kind {
+            Some(EndKind::Completed) => return None,
+            _ if stall.expired() => stall.explain(&self.plan.via),
+            Some(EndKind::Failed) => {
+                said.unwrap_or_else(|| "the hypervisor gave no reason".to_owned())
+            }
+            Some(EndKind::Cancelled) => "cancelled".to_owned(),
+            None => format!(
+                "{} exited, or the connection to it was lost, in mid-move",
+                self.plan.source
+            ),
+        };
+        Some(format!("{reason} ({})", place.explain()))
+    }
+}
+
+fn source_input(event: &QmpEvent) -> Option<Input> {
+    if let Some(status) = event.migration_status() {
+        return Some(Input::Status(MigrationSample::status_only(status)));
+    }
+    if let Some(pass) = event.migration_pass() {
+        return Some(Input::Event(GuestEvent::Pass(pass)));
+    }
+    (event.name == "STOP").then_some(Input::Event(GuestEvent::Stop))
+}
+
+/// An answer of `query-migrate` as the supervisor reads it.
+pub(crate) fn sample(info: &MigrationInfo) -> MigrationSample {
+    MigrationSample {
+        status: info.status.clone(),
+        remaining: info.ram.remaining_bytes.map(Bytes),
+        transferred: info.ram.transferred_bytes.map(Bytes),
+        total: info.ram.total_bytes.map(Bytes),
+        sync_count: info.ram.dirty_sync_count,
+        dirty_pages_per_s: info.ram.dirty_pages_per_s,
+        expected_downtime: info.expected_downtime_ms.map(|ms| Millis(ms as f64)),
+    }
+}
+
+/// Asks the source in a task of its own: an answer that QEMU delays must not
+/// delay the events.
+pub(crate) struct Poller {
+    task: tokio::task::JoinHandle<()>,
+    wake: mpsc::Sender<()>,
+}
+
+impl Poller {
+    pub(crate) fn start(guest: Guest) -> (Self, mpsc::Receiver<Option<MigrationInfo>>) {
+        let (wake, mut woken) = mpsc::channel(1);
+        let (sender, receiver) = mpsc::channel(4);
+        let task = tokio::spawn(async move {
+            let mut ticks = interval(POLL);
+            ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            loop {
+                tokio::select! {
+                    _ = ticks.tick() => {}
+                    Some(()) = woken.recv() => {}
+                }
+                let answer = match guest.migration().await {
+                    Ok(info) => Some(info),
+                    Err(error) if error.is_closed() => None,
+                    Err(error) => {
+                        tracing::warn!(%error, "query-migrate");
+                        continue;
+                    }
+                };
+                let closed = answer.is_none();
+                if sender.send(answer).await.is_err() || closed {
+                    return;
+                }
+            }
+        });
+        (Self { task, wake }, receiver)
+    }
+
+    /// Asks at once.
+    fn now(&self) {
+        // Full means that an answer is on its way already.
+        let _ = self.wake.try_send(());
+    }
+}
+
+impl Drop for Poller {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}

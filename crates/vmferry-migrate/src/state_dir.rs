@@ -1,0 +1,272 @@
+//! Where a move keeps its journal while it runs:
+//! `$VMFERRY_STATE`, else `$XDG_STATE_HOME/vmferry`, else `~/.local/state/vmferry`.
+//!
+//! ```text
+//! moves/<move id>/
+//!   lock            held (flock) by the guard, and by vmferry, as long as they live
+//!   journal.jsonl   what was changed on the hosts, and how to undo it
+//!   record.json     the record with its frozen forecast, and the baseline of the meters
+//!   events.jsonl    the event stream, for `vmferry watch`
+//!   guard.log       what the guard has to say
+//! guests/<hash>.lock  held while a move of that guest is under way
+//! ```
+
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use nix::fcntl::{Flock, FlockArg};
+use uuid::Uuid;
+
+use crate::error::MigrateError;
+
+/// The directory of vmferry's running state.
+#[derive(Clone, Debug)]
+pub struct StateDir {
+    root: PathBuf,
+}
+
+impl StateDir {
+    /// The directory that the environment names.
+    ///
+    /// # Errors
+    /// When neither `VMFERRY_STATE`, `XDG_STATE_HOME` nor `HOME` is set.
+    pub fn from_env() -> Result<Self, MigrateError> {
+        let var = |name| {
+            std::env::var_os(name)
+                .filter(|v| !v.is_empty())
+                .map(PathBuf::from)
+        };
+        let root = var("VMFERRY_STATE")
+            .or_else(|| var("XDG_STATE_HOME").map(|d| d.join("vmferry")))
+            .or_else(|| var("HOME").map(|d| d.join(".local/state/vmferry")))
+            .ok_or(MigrateError::NoStateDir)?;
+        Ok(Self { root })
+    }
+
+    /// A state directory at a path of one's own.
+    pub fn at(root: impl Into<PathBuf>) -> Self {
+        Self { root: root.into() }
+    }
+
+    /// Makes the directory of a new move.
+    ///
+    /// # Errors
+    /// When it cannot be written: no move starts without its undo journal.
+    pub fn create_move(&self, move_id: Uuid) -> Result<MoveDir, MigrateError> {
+        let path = self.root.join("moves").join(move_id.to_string());
+        private_dir(&path).map_err(|source| MigrateError::State {
+            path: path.clone(),
+            source,
+        })?;
+        Ok(MoveDir { move_id, path })
+    }
+
+    /// The directory of a move that exists already.
+    pub fn open_move(&self, move_id: Uuid) -> MoveDir {
+        MoveDir {
+            move_id,
+            path: self.root.join("moves").join(move_id.to_string()),
+        }
+    }
+
+    /// Every move with a directory left, oldest first.
+    ///
+    /// # Errors
+    /// When the directory exists but cannot be read.
+    pub fn moves(&self) -> Result<Vec<MoveDir>, MigrateError> {
+        let path = self.root.join("moves");
+        let entries = match fs::read_dir(&path) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(source) => return Err(MigrateError::State { path, source }),
+        };
+        let mut moves: Vec<_> = entries
+            .filter_map(Result::ok)
+            .filter_map(|entry| {
+                let move_id = entry.file_name().to_str()?.parse().ok()?;
+                Some(MoveDir {
+                    move_id,
+                    path: entry.path(),
+                })
+            })
+            .collect();
+        moves.sort_by_key(|m| m.move_id);
+        Ok(moves)
+    }
+
+    /// Takes the lock of a guest, so that no second vmferry moves it.
+    ///
+    /// # Errors
+    /// [`MigrateError::Busy`] when another vmferry holds it.
+    pub fn lock_guest(&self, guest: &str) -> Result<Lock, MigrateError> {
+        let dir = self.root.join("guests");
+        let name: String = guest
+            .chars()
+            .map(|c| if c.is_ascii_alphanumeric() { c } else { '_' })
+            .collect();
+        let path = dir.join(format!("{name}.lock"));
+        private_dir(&dir).map_err(|source| MigrateError::State {
+            path: dir.clone(),
+            source,
+        })?;
+        match Lock::try_take(&path).map_err(|source| MigrateError::State { path, source })? {
+            Some(lock) => Ok(lock),
+            None => Err(MigrateError::Busy {
+                guest: guest.to_owned(),
+            }),
+        }
+    }
+}
+
+fn private_dir(path: &Path) -> io::Result<()> {
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+}
+
+/// The directory of one move.
+#[derive(Clone, Debug)]
+pub struct MoveDir {
+    move_id: Uuid,
+    path: PathBuf,
+}
+
+impl MoveDir {
+    /// The move's identifier.
+    pub fn move_id(&self) -> Uuid {
+        self.move_id
+    }
+
+    /// A file in it.
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+
+    /// Its path.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The undo journal.
+    pub fn journal_path(&self) -> PathBuf {
+        self.file("journal.jsonl")
+    }
+
+    /// The event stream.
+    pub fn events_path(&self) -> PathBuf {
+        self.file("events.jsonl")
+    }
+
+    /// Takes the move's own lock; `None` when its guard or vmferry lives.
+    ///
+    /// # Errors
+    /// When the lock file cannot be opened.
+    pub fn try_lock(&self) -> Result<Option<Lock>, MigrateError> {
+        let path = self.file("lock");
+        Lock::try_take(&path).map_err(|source| MigrateError::State { path, source })
+    }
+
+    /// Removes the directory once nothing is left to undo.
+    ///
+    /// # Errors
+    /// When files cannot be removed.
+    pub fn remove(self) -> Result<(), MigrateError> {
+        fs::remove_dir_all(&self.path).map_err(|source| MigrateError::State {
+            path: self.path,
+            source,
+        })
+    }
+
+    /// Writes a JSON file of the move at once and for good.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn write_json<T: serde::Serialize>(
+        &self,
+        name: &str,
+        value: &T,
+    ) -> Result<(), MigrateError> {
+        let path = self.file(name);
+        let partial = self.file(&format!("{name}.partial"));
+        let write = || -> io::Result<()> {
+            let mut file = File::create(&partial)?;
+            serde_json::to_writer(&mut file, value)?;
+            file.sync_all()?;
+            fs::rename(&partial, &path)
+        };
+        write().map_err(|source| MigrateError::State {
+            path: path.clone(),
+            source,
+        })
+    }
+
+    /// Reads a JSON file of the move.
+    ///
+    /// # Errors
+    /// When it is missing or no such document.
+    pub fn read_json<T: serde::de::DeserializeOwned>(&self, name: &str) -> Result<T, MigrateError> {
+        let path = self.file(name);
+        let read = || -> io::Result<T> { Ok(serde_json::from_slice(&fs::read(&path)?)?) };
+        read().map_err(|source| MigrateError::State {
+            path: path.clone(),
+            source,
+        })
+    }
+}
+
+/// An exclusive lock on a file, released when dropped or when the process dies.
+#[derive(Debug)]
+pub struct Lock {
+    _held: Flock<File>,
+}
+
+impl Lock {
+    fn try_take(path: &Path) -> io::Result<Option<Self>> {
+        let file = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .mode(0o600)
+            .open(path)?;
+        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Ok(held) => Ok(Some(Self { _held: held })),
+            Err((_, nix::errno::Errno::EWOULDBLOCK)) => Ok(None),
+            Err((_, errno)) => Err(errno.into()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_guest_is_locked_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = StateDir::at(dir.path());
+        let held = state.lock_guest("qmp:/run/a.qmp").unwrap();
+        assert!(matches!(
+            state.lock_guest("qmp:/run/a.qmp"),
+            Err(MigrateError::Busy { .. })
+        ));
+        assert!(state.lock_guest("qmp:/run/b.qmp").is_ok());
+        drop(held);
+        assert!(state.lock_guest("qmp:/run/a.qmp").is_ok());
+    }
+
+    #[test]
+    fn moves_are_listed_until_removed() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = StateDir::at(dir.path());
+        assert!(state.moves().unwrap().is_empty());
+        let first = state.create_move(Uuid::now_v7()).unwrap();
+        first.write_json("record.json", &42).unwrap();
+        assert_eq!(first.read_json::<u32>("record.json").unwrap(), 42);
+        assert_eq!(state.moves().unwrap().len(), 1);
+        first.remove().unwrap();
+        assert!(state.moves().unwrap().is_empty());
+    }
+}

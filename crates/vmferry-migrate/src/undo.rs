@@ -1,0 +1,123 @@
+//! Puts hosts back as they were, from the journal.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use serde_json::json;
+use vmferry_core::GuestUri;
+use vmferry_hypervisor::HypervisorError;
+use vmferry_hypervisor::qmp::{ConnectOptions, Guest};
+
+use crate::error::MigrateError;
+use crate::journal::{Change, Journal, UndoAction};
+
+/// When to undo.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UndoWhen {
+    /// The migration runs: only what the hypervisor lets be changed now.
+    DuringMigration,
+    /// The migration is over: everything.
+    AfterMigration,
+}
+
+/// What an undo run left behind.
+#[derive(Debug, Default)]
+pub struct UndoReport {
+    /// Changes undone now.
+    pub undone: usize,
+    /// Changes that vanished with their process.
+    pub gone: usize,
+    /// Changes that could not be undone, with the reason.
+    pub failed: Vec<String>,
+}
+
+/// Connections to reuse while undoing; others are opened when needed.
+pub type Connections = HashMap<GuestUri, Guest>;
+
+/// Undoes what the journal holds, latest change first. What could not be
+/// undone stays in the journal.
+///
+/// # Errors
+/// When the journal itself cannot be written.
+pub async fn undo(
+    journal: &mut Journal,
+    connections: &mut Connections,
+    when: UndoWhen,
+) -> Result<UndoReport, MigrateError> {
+    let mut report = UndoReport::default();
+    for change in journal.pending() {
+        if when == UndoWhen::DuringMigration && !change.undo.possible_during_migration() {
+            continue;
+        }
+        match undo_one(&change, connections).await {
+            Ok(true) => report.undone += 1,
+            Ok(false) => report.gone += 1,
+            Err(error) => {
+                report.failed.push(format!("{}: {error}", change.uri));
+                continue;
+            }
+        }
+        journal.undone(change.seq)?;
+    }
+    Ok(report)
+}
+
+/// `Ok(false)` when the change is gone with its process.
+async fn undo_one(change: &Change, connections: &mut Connections) -> Result<bool, HypervisorError> {
+    let usable = connections
+        .get(&change.uri)
+        .filter(|g| !g.is_closed())
+        .cloned();
+    let guest = match usable {
+        Some(guest) => guest,
+        None => match Guest::connect(&change.uri, patient()).await {
+            Ok(guest) => {
+                connections.insert(change.uri.clone(), guest.clone());
+                guest
+            }
+            Err(error) if process_is_gone(&error) => return Ok(false),
+            Err(error) => return Err(error),
+        },
+    };
+    let (command, arguments) = match &change.undo {
+        UndoAction::SetParameters { parameters } => ("migrate-set-parameters", json!(parameters)),
+        UndoAction::SetCapability { name, enabled } => (
+            "migrate-set-capabilities",
+            json!({ "capabilities": [{ "capability": name, "state": enabled }] }),
+        ),
+        UndoAction::DeleteObject { id } => ("object-del", json!({ "id": id })),
+    };
+    match guest
+        .request_within(command, Some(arguments), Duration::from_secs(5))
+        .await
+    {
+        Ok(_) => Ok(true),
+        Err(error) if error.is_closed() => Ok(false),
+        // Undone already, by a guard that died before it could say so.
+        Err(HypervisorError::Refused { desc, .. })
+            if matches!(change.undo, UndoAction::DeleteObject { .. })
+                && desc.contains("not found") =>
+        {
+            Ok(true)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// A new client is greeted once the kernel has closed the dead one's socket.
+fn patient() -> ConnectOptions {
+    ConnectOptions {
+        greeting_timeout: Duration::from_secs(4),
+        ..ConnectOptions::default()
+    }
+}
+
+pub(crate) fn process_is_gone(error: &HypervisorError) -> bool {
+    matches!(
+        error,
+        HypervisorError::SocketMissing { .. }
+            | HypervisorError::ConnectionRefused { .. }
+            | HypervisorError::RemoteSocket { .. }
+            | HypervisorError::Closed { .. }
+    )
+}
