@@ -1,16 +1,43 @@
 //! Samplers: a guest's pages, its page mix, its CPUs and its link, seen from outside. Raw
 //! observations only: fits and extrapolation are `vmferry-model`'s.
+//!
+//! ```no_run
+//! use vmferry_hypervisor::qmp::{ConnectOptions, Guest};
+//! use vmferry_measure::{ObserveOptions, observe};
+//!
+//! # async fn example() -> Result<(), vmferry_measure::MeasureError> {
+//! let uri = "qmp:/run/a.qmp".parse().expect("a guest's address");
+//! let guest = Guest::connect(&uri, ConnectOptions::default()).await?;
+//! let observation = observe(&guest, &ObserveOptions::default()).await?;
+//! println!("{}", observation.dirty_curve.rate_over(std::time::Duration::from_secs(1)));
+//! # Ok(())
+//! # }
+//! ```
 
+mod background;
+mod backing;
+mod calc_dirty_rate;
 mod content;
 mod cpu_clock;
 mod dirty_curve;
 mod error;
+mod interface;
+pub mod link;
 mod memory;
+mod network_namespace;
+pub mod observe;
+pub mod page_mix;
 pub mod pages;
 mod process;
+mod route;
+mod vcpu;
 
 pub use content::Content;
 pub use dirty_curve::dirty_curve;
 pub use error::MeasureError;
+pub use interface::{WireCounter, stream_address};
+pub use link::{LinkOptions, measure_link};
 pub use memory::GuestMemory;
+pub use observe::{Method, ObserveOptions, observe, observe_with};
 pub use process::Process;
+pub use vcpu::{VcpuMeter, VcpuUse};

@@ -23,6 +23,7 @@ pub(crate) const BATCH: usize = 256;
 pub struct GuestMemory {
     process: Process,
     blocks: Vec<MemoryBlock>,
+    all_pages: u64,
 }
 
 /// One RAM block and where it is.
@@ -37,9 +38,11 @@ pub(crate) struct MemoryBlock {
 
 impl GuestMemory {
     /// The memory in `blocks`, in sending order, of the process `pid`; messages call it `guest`.
+    /// QEMU before 6.1 tells the address of the largest block only: the others, a few MiB, then
+    /// count for the size but are not seen.
     ///
     /// # Errors
-    /// [`MeasureError::NotReadable`] where an address is unknown or no block has pages,
+    /// [`MeasureError::NotReadable`] where less than half of the memory has a known address,
     /// [`MeasureError::GuestExited`], and [`MeasureError::PermissionDenied`] from a first read.
     pub fn open(pid: u32, guest: &str, blocks: &[RamBlock]) -> Result<Self, MeasureError> {
         let unknown = |reason| MeasureError::NotReadable {
@@ -54,22 +57,26 @@ impl GuestMemory {
             if pages == 0 {
                 continue;
             }
-            known.push(MemoryBlock {
-                name: block.name.clone(),
-                address: block.host_address.ok_or_else(|| {
-                    unknown("this QEMU does not say where its memory is (info ramblock)")
-                })?,
-                pages,
-                first_page,
-            });
+            if let Some(address) = block.host_address {
+                known.push(MemoryBlock {
+                    name: block.name.clone(),
+                    address,
+                    pages,
+                    first_page,
+                });
+            }
             first_page += pages;
         }
-        if known.is_empty() {
-            return Err(unknown("it has no memory that a migration would send"));
+        let known_pages: u64 = known.iter().map(|b| b.pages).sum();
+        if known_pages == 0 || known_pages < first_page / 2 {
+            return Err(unknown(
+                "this QEMU does not say where its memory is (info ramblock)",
+            ));
         }
         let memory = Self {
             process,
             blocks: known,
+            all_pages: first_page,
         };
         let mut page = PageBuffer::new(1);
         memory.read(&[memory.blocks[0].address], &mut page)?;
@@ -85,7 +92,13 @@ impl GuestMemory {
     /// Everything a migration sends in its first pass.
     #[must_use]
     pub fn size(&self) -> Bytes {
-        Bytes(self.pages() * PAGE_SIZE.0)
+        Bytes(self.all_pages * PAGE_SIZE.0)
+    }
+
+    /// Whether some of it has no known address and is not seen.
+    #[must_use]
+    pub fn is_partial(&self) -> bool {
+        self.pages() < self.all_pages
     }
 
     pub(crate) fn pages(&self) -> u64 {
