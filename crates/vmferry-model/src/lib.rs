@@ -1,1 +1,26 @@
-//! From observations to forecasts.
+//! From observations to forecasts. Pure: no clock, no I/O; the same inputs and
+//! seed give the same forecast.
+//!
+//! ```text
+//! Observation, LinkSpeed, MoveLimits, Assumptions, seed
+//!    └─> Sampler: many replays of vmferry-precopy, each with its own draw of what is not known
+//!          ├─> forecast()    before a move, with remedies where it does not converge
+//!          └─> reforecast()  at every pass of a move
+//! Forecast, Outcome ─> Accuracy
+//! ```
+
+pub mod accuracy;
+pub mod assumptions;
+mod draws;
+mod error;
+mod forecast;
+mod reforecast;
+mod remedies;
+mod sampler;
+
+pub use accuracy::{Accuracy, QuantityAccuracy};
+pub use assumptions::Assumptions;
+pub use error::ModelError;
+pub use forecast::{MODEL_VERSION, forecast};
+pub use reforecast::{Progress, Reforecast, reforecast};
+pub use remedies::SUFFICIENT_PROBABILITY;

@@ -1,0 +1,249 @@
+//! Many replays, each with its own draw of what is not known.
+
+use std::time::Duration;
+
+use vmferry_core::plan::MoveLimits;
+use vmferry_core::{DirtyCurve, LinkSpeed, Observation, PageMix, Ratio};
+use vmferry_precopy::dirt::{CurveDirt, RecordedDirt, Recording, Unit, UnitDirt};
+use vmferry_precopy::qemu::{self, Rules, Start};
+use vmferry_precopy::{HostCosts, Replay};
+
+use crate::assumptions::Assumptions;
+use crate::draws::Draws;
+use crate::error::ModelError;
+
+/// Relative standard deviation of a dirty curve without pages behind it: how
+/// far `calc-dirty-rate` and a later migration differ is not better known.
+const CURVE_SD: f64 = 0.25;
+/// Range of the zero share where it is unknown.
+const UNKNOWN_ZERO: (f64, f64) = (0.0, 0.9);
+
+/// What is tried: the move as planned, or with one remedy.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Scenario {
+    pub(crate) rules: Rules,
+    /// Stream rate before noise, bytes per second.
+    pub(crate) stream_rate: f64,
+    /// Speed of the guest, 1 as observed.
+    pub(crate) speed: f64,
+}
+
+/// One replay with what its draw says beside it.
+#[derive(Clone, Debug)]
+pub(crate) struct Sample {
+    pub(crate) replay: Replay,
+    /// Share of the guest's speed the running migration takes.
+    pub(crate) overhead: f64,
+}
+
+/// Where the dirt comes from.
+enum Source<'a> {
+    Pages {
+        recording: Recording<'a>,
+        /// Zero pages when the window began.
+        zero: Vec<bool>,
+    },
+    Curve(&'a DirtyCurve),
+}
+
+/// Everything that the samples of one forecast share.
+pub(crate) struct Sampler<'a> {
+    source: Source<'a>,
+    mix: &'a PageMix,
+    link: &'a LinkSpeed,
+    assumptions: &'a Assumptions,
+    seed: u64,
+    pub(crate) deadline: Duration,
+    pub(crate) planned: Scenario,
+}
+
+/// Begins a replay once its dirt is known; the number is the stream rate.
+pub(crate) trait Begin {
+    /// The state to start from.
+    fn begin<D: UnitDirt>(&self, dirt: &D, costs: &HostCosts, rate: f64) -> Start;
+}
+
+/// Begins at the command.
+pub(crate) struct AtCommand;
+
+impl Begin for AtCommand {
+    fn begin<D: UnitDirt>(&self, _: &D, _: &HostCosts, _: f64) -> Start {
+        Start::Command
+    }
+}
+
+impl<'a> Sampler<'a> {
+    pub(crate) fn new(
+        observation: &'a Observation,
+        link: &'a LinkSpeed,
+        limits: &MoveLimits,
+        assumptions: &'a Assumptions,
+        seed: u64,
+    ) -> Result<Self, ModelError> {
+        let rate = link.stream_rate().0;
+        if !(rate.is_finite() && rate >= 1.0) {
+            return Err(ModelError::BadLink {
+                wire_rate_bytes_per_s: link.wire_rate.0,
+                efficiency: link.efficiency.0,
+            });
+        }
+        let positive = |what, value_ms: f64| {
+            if value_ms.is_finite() && value_ms > 0.0 {
+                Ok(())
+            } else {
+                Err(ModelError::BadLimit { what, value_ms })
+            }
+        };
+        positive("a deadline", limits.deadline_ms.0)?;
+        if let Some(limit) = limits.max_downtime_ms {
+            positive("a downtime limit", limit.0)?;
+        }
+        let guest = || observation.guest.label();
+        if observation.page_mix.total_pages.0 == 0 {
+            return Err(ModelError::NoMemory { guest: guest() });
+        }
+        let history = observation.page_history.as_ref();
+        let source = match history.and_then(|h| Some((h, Recording::new(h)?))) {
+            Some((history, recording)) => Source::Pages {
+                recording,
+                zero: history.pages().iter().map(|p| p.zero).collect(),
+            },
+            None if observation.dirty_curve.points.is_empty() => {
+                return Err(ModelError::TooLittleData { guest: guest() });
+            }
+            None => Source::Curve(&observation.dirty_curve),
+        };
+        Ok(Self {
+            source,
+            mix: &observation.page_mix,
+            link,
+            assumptions,
+            seed,
+            deadline: limits.deadline_ms.duration(),
+            planned: Scenario {
+                rules: assumptions.rules_under(limits),
+                stream_rate: rate,
+                speed: 1.0,
+            },
+        })
+    }
+
+    /// Number of samples in a forecast.
+    pub(crate) fn count(&self) -> u32 {
+        self.assumptions.samples.max(1)
+    }
+
+    /// The recording, where pages were seen.
+    pub(crate) fn recording(&self) -> Option<&Recording<'a>> {
+        match &self.source {
+            Source::Pages { recording, .. } => Some(recording),
+            Source::Curve(_) => None,
+        }
+    }
+
+    /// Replay `number` of a scenario. Every scenario sees the same draws, so
+    /// that two differ by what was changed and not by luck.
+    pub(crate) fn sample(&self, number: u32, scenario: &Scenario, begin: &impl Begin) -> Sample {
+        let mut draws = Draws::of_sample(self.seed, number);
+        let noise = 1.0 + self.link.relative_sd.0.max(0.0) * draws.normal();
+        let rate = scenario.stream_rate * noise.max(0.1);
+        let (least, most) = self.assumptions.destination_start;
+        let start = draws.between(least.as_secs_f64(), most.as_secs_f64());
+        let (low, high) = self.assumptions.overhead;
+        let overhead = draws.between(low.0, high.0);
+        let costs = HostCosts {
+            destination_start: Duration::from_secs_f64(start),
+            ..self.assumptions.costs
+        };
+        let zero = self.zero_share(&mut draws);
+        let replay = match &self.source {
+            Source::Pages {
+                recording,
+                zero: flags,
+            } => {
+                // Starts are spread over the whole window.
+                let place = (f64::from(number) + draws.uniform()) / f64::from(self.count());
+                let offset = place.fract() * recording.window();
+                let units = self.weighed(recording, flags, zero, &mut draws);
+                let dirt: RecordedDirt<'_> = recording.replayed(offset, scenario.speed, units);
+                self.replay(&dirt, scenario, &costs, rate, begin)
+            }
+            Source::Curve(curve) => {
+                let factor = (CURVE_SD * draws.normal()).exp();
+                let mut curve = (*curve).clone();
+                for point in &mut curve.points {
+                    point.dirtied_bytes = point.dirtied_bytes * Ratio(factor);
+                }
+                let zero = Ratio(zero);
+                let dirt = CurveDirt::new(&curve, self.mix.total_pages, zero, scenario.speed);
+                self.replay(&dirt, scenario, &costs, rate, begin)
+            }
+        };
+        Sample { replay, overhead }
+    }
+
+    fn replay<D: UnitDirt>(
+        &self,
+        dirt: &D,
+        scenario: &Scenario,
+        costs: &HostCosts,
+        rate: f64,
+        begin: &impl Begin,
+    ) -> Replay {
+        let start = begin.begin(dirt, costs, rate);
+        let rate = vmferry_core::ByteRate(rate);
+        qemu::replay(dirt, &scenario.rules, costs, rate, &start, self.deadline)
+    }
+
+    /// Draws the share of zero pages.
+    fn zero_share(&self, draws: &mut Draws) -> f64 {
+        let (normal, any) = (
+            draws.normal(),
+            draws.between(UNKNOWN_ZERO.0, UNKNOWN_ZERO.1),
+        );
+        match self.mix.zero {
+            Some(zero) if self.mix.exact => zero.0,
+            Some(zero) => {
+                let error = self.mix.zero_standard_error.map_or(0.0, |e| e.0);
+                zero.0 + error * normal
+            }
+            None => any,
+        }
+        .clamp(0.0, 1.0)
+    }
+
+    /// The recorded units with bootstrap weights, made to agree with the whole
+    /// memory and the share of zero pages.
+    fn weighed(
+        &self,
+        recording: &Recording<'_>,
+        flags: &[bool],
+        zero: f64,
+        draws: &mut Draws,
+    ) -> Vec<Unit> {
+        let mut units = recording.units().to_vec();
+        let mut sums = [0.0, 0.0];
+        for (unit, flag) in units.iter_mut().zip(flags) {
+            unit.pages *= draws.exponential().max(1e-3);
+            sums[usize::from(*flag)] += unit.pages;
+        }
+        let total = self.mix.total_pages.0 as f64;
+        if sums[0] > 0.0 && sums[1] > 0.0 {
+            let factors = [total * (1.0 - zero) / sums[0], total * zero / sums[1]];
+            for (unit, flag) in units.iter_mut().zip(flags) {
+                // A page that stands for next to nothing must not be nothing.
+                unit.pages *= factors[usize::from(*flag)].max(1e-9);
+            }
+        } else {
+            for unit in &mut units {
+                unit.pages *= total / (sums[0] + sums[1]);
+                unit.zero = if unit.zero > 0.0 || sums[1] == 0.0 {
+                    zero
+                } else {
+                    0.0
+                };
+            }
+        }
+        units
+    }
+}
