@@ -50,14 +50,14 @@ pub struct SshDestination {
 pub enum GuestUriError {
     /// Neither `qmp:` nor `qmp+ssh:`.
     #[error(
-        "\"{uri}\": unknown scheme; write qmp:/path/to/socket or qmp+ssh://user@host/path/to/socket"
+        "{uri:?}: unknown scheme; write qmp:/path/to/socket or qmp+ssh://user@host/path/to/socket"
     )]
     UnknownScheme {
         /// The text as given.
         uri: String,
     },
     /// The scheme is known, something after it is wrong.
-    #[error("\"{uri}\": {problem}")]
+    #[error("{uri:?}: {problem}")]
     Malformed {
         /// The text as given.
         uri: String,
@@ -298,7 +298,23 @@ mod tests {
         .into_iter()
         .map(|uri| parse(uri).unwrap_err())
         .collect();
-        insta::assert_snapshot!(answers.join("\n"), @"");
+        insta::assert_snapshot!(answers.join("\n"), @r#"
+        "": unknown scheme; write qmp:/path/to/socket or qmp+ssh://user@host/path/to/socket
+        "/run/a.qmp": unknown scheme; write qmp:/path/to/socket or qmp+ssh://user@host/path/to/socket
+        "qemu:///system": unknown scheme; write qmp:/path/to/socket or qmp+ssh://user@host/path/to/socket
+        "qmp:": the socket's path is missing; write qmp:/path/to/socket
+        "qmp://host/run/a.qmp": qmp: is for sockets of this machine; for another one write qmp+ssh://user@host/path/to/socket
+        "qmp+ssh:host/run/a.qmp": two slashes are missing; write qmp+ssh://user@host/path/to/socket
+        "qmp+ssh://host": the socket's path on that host is missing; write qmp+ssh://user@host/path/to/socket
+        "qmp+ssh://host/": the socket's path on that host is missing; write qmp+ssh://user@host/path/to/socket
+        "qmp+ssh:///run/a.qmp": the host is missing or not a host name
+        "qmp+ssh://-oProxyCommand=x/run/a": the host is missing or not a host name
+        "qmp+ssh://@host/run/a": the user before @ is empty or not a user name
+        "qmp+ssh://host:0/run/a": the ssh port must be a number from 1 to 65535
+        "qmp+ssh://host:70000/run/a": the ssh port must be a number from 1 to 65535
+        "qmp+ssh://::1/run/a": write an IPv6 address in brackets: qmp+ssh://[::1]/path/to/socket
+        "qmp:/run/a\n": control characters are not allowed
+        "#);
     }
 
     #[test]

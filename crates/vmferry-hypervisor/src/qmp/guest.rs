@@ -101,11 +101,13 @@ impl Guest {
         &self.inner.greeting
     }
 
-    /// The QEMU process; `None` for a guest of another machine, and where another program (such as
-    /// libvirt) made the socket.
+    /// The QEMU process; `None` for a guest of another machine, once the guest has exited, and where
+    /// another program (such as libvirt) made the socket.
     #[must_use]
     pub fn pid(&self) -> Option<u32> {
-        self.inner.listener.and_then(process::qemu)
+        // The number of a QEMU that has exited may be another process's by now.
+        let listener = self.inner.listener.filter(|_| !self.is_closed());
+        listener.and_then(process::qemu)
     }
 
     /// The events from now on; subscribe before the command whose events are wanted.

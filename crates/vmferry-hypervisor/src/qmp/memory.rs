@@ -21,7 +21,7 @@ pub struct MemoryBlock {
     pub used_bytes: u64,
     /// What was reserved.
     pub total_bytes: u64,
-    /// Where it begins in the QEMU process; printed since QEMU 6.1.
+    /// Where it begins in the QEMU process; printed by QEMU 10.0 and 11.1, not by 7.2 and 5.2.
     pub host_address: Option<u64>,
 }
 

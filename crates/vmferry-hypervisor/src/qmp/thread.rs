@@ -40,11 +40,12 @@ impl Guest {
             .collect())
     }
 
-    /// The threads that send the stream (`query-migrationthreads`, since QEMU 7.2): none when no
-    /// migration is under way, and none at a destination.
+    /// The threads that send the stream (`query-migrationthreads`): none when no migration is under
+    /// way, and none at a destination.
     ///
     /// # Errors
-    /// As [`Guest::request`]; [`HypervisorError::is_unsupported`] on older QEMU.
+    /// As [`Guest::request`]; [`HypervisorError::is_unsupported`] where QEMU lacks the command: of the
+    /// recorded versions only 10.0 has it, 7.2 does not yet and 11.1 does not any more.
     pub async fn migration_threads(&self) -> Result<Vec<MigrationThread>, HypervisorError> {
         let answer = self.request("query-migrationthreads", None).await?;
         Ok(field::list(&answer, &[])
