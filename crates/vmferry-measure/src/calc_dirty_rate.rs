@@ -19,6 +19,9 @@ const PAGES_PER_GIB: std::ops::RangeInclusive<u64> = 128..=16384;
 /// QEMU does not sample smaller blocks.
 const SMALLEST_BLOCK: Bytes = Bytes::from_mib(128);
 
+/// The longest window QEMU accepts.
+const LONGEST_WINDOW: Duration = Duration::from_secs(60);
+
 /// How long after its window a measurement may be due: hashing takes time.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -105,7 +108,7 @@ pub(crate) fn sampled_bytes(blocks: &[vmferry_core::RamBlock]) -> Bytes {
 /// into the window with the shortest measured twice.
 fn windows(window: Duration, milliseconds: bool) -> Vec<Duration> {
     let mut windows = Vec::new();
-    let mut seconds = window.as_secs() / 2;
+    let mut seconds = (window.as_secs() / 2).min(LONGEST_WINDOW.as_secs());
     while seconds > 0 {
         windows.push(Duration::from_secs(seconds));
         seconds /= 2;
@@ -182,6 +185,12 @@ mod tests {
         assert_eq!(ms(1_000, true), [100, 250, 500]);
         assert_eq!(ms(2_000, false), [1000]);
         assert!(ms(1_900, false).is_empty());
+        assert_eq!(ms(600_000, false).last(), Some(&60_000));
+        for window in (200..70_000).step_by(111) {
+            let lengths = ms(window, true);
+            let with_the_first_twice = lengths.iter().sum::<u128>() + lengths[0];
+            assert!(with_the_first_twice <= u128::from(window), "{window}");
+        }
     }
 
     #[test]

@@ -60,7 +60,8 @@ pub enum MeasureError {
     },
     /// A guest that does not run dirties nothing: there is nothing to observe.
     #[error(
-        "{guest}: the guest is {status}, and one that does not run dirties no memory; resume it (QMP cont) and measure again"
+        "{guest}: the guest is {status}, and one that does not run dirties no memory; measure it where \
+         and while it runs (QMP cont resumes a paused one)"
     )]
     NotRunning {
         /// The guest.

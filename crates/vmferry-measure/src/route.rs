@@ -112,8 +112,8 @@ pub(crate) fn plain(address: IpAddr) -> IpAddr {
 
 #[cfg(test)]
 mod tests {
-    use std::net::Ipv6Addr;
     use super::*;
+    use std::net::Ipv6Addr;
 
     // Read on a host with a default route, a network and a rejected host route.
     const V4: &str =

@@ -107,7 +107,11 @@ mod tests {
         let mut wavering = readings(50_000, 47_800);
         for reading in &mut wavering {
             let ms = reading.at.as_millis() as u64;
-            reading.payload += if ms / 400 % 2 == 0 { ms * 10_000 } else { 0 };
+            reading.payload += if (ms / 400).is_multiple_of(2) {
+                ms * 10_000
+            } else {
+                0
+            };
         }
         let speed = link_speed(&wavering, &LinkOptions::default()).unwrap();
         assert!(speed.relative_sd.0 > 0.02, "{speed:?}");

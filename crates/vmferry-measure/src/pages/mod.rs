@@ -13,5 +13,4 @@ mod look;
 mod sample;
 mod sampler;
 
-pub use sample::Sample;
 pub use sampler::{PageOptions, PageWatch, Progress, watch};

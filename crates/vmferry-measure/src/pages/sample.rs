@@ -11,7 +11,7 @@ use crate::memory::{GuestMemory, MemoryBlock};
 /// at random, stands for all. Stratifying makes the estimates of a guest's memory, whose use is
 /// clustered, several times sharper than a simple random sample of the same size.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Sample {
+pub(crate) struct Sample {
     /// Addresses in the guest's process, in sending order.
     pub(crate) addresses: Vec<u64>,
     pages: Vec<SampledPage>,
@@ -21,8 +21,7 @@ impl Sample {
     /// About `pages` pages of a guest's memory: as many as its blocks' sizes suggest, at least one
     /// of each block, and all pages where there are no more than that. The same `seed` draws the
     /// same pages.
-    #[must_use]
-    pub fn draw(memory: &GuestMemory, pages: usize, seed: u64) -> Self {
+    pub(crate) fn draw(memory: &GuestMemory, pages: usize, seed: u64) -> Self {
         Self::of_blocks(memory.blocks(), pages, seed)
     }
 
@@ -57,15 +56,8 @@ impl Sample {
     }
 
     /// Number of pages.
-    #[must_use]
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.pages.len()
-    }
-
-    /// Whether there is none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.pages.is_empty()
     }
 
     /// The pages with what is known of them now: zero or not.
