@@ -9,4 +9,4 @@ mod tunnel;
 pub use command::SshCommand;
 pub(crate) use look::look_at;
 pub use remote::run_remote;
-pub use tunnel::Tunnel;
+pub(crate) use tunnel::Tunnel;

@@ -20,8 +20,8 @@ use super::process;
 use crate::HypervisorError;
 use crate::ssh::{Tunnel, look_at};
 
-/// How often a full queue of a busy socket is tried again.
-const BUSY_RETRY: Duration = Duration::from_millis(50);
+/// How often a socket that is busy or not there yet is tried again.
+const RETRY: Duration = Duration::from_millis(20);
 
 /// How much of a wrong greeting is shown.
 const SHOWN_BYTES: usize = 60;
@@ -44,10 +44,8 @@ impl Endpoint {
         let (tunnel, stream) = match &**guest {
             GuestUri::Qmp { path } => (None, connect(guest, path, options).await?),
             GuestUri::QmpSsh { destination, path } => {
-                let mut tunnel =
-                    Tunnel::open(&options.ssh, destination, path, options.ssh_timeout).await?;
-                let stream = connect(guest, tunnel.socket(), options).await?;
-                tunnel.remove_socket();
+                let (tunnel, stream) =
+                    Tunnel::connect(&options.ssh, destination, path, options.ssh_timeout).await?;
                 (Some(tunnel), stream)
             }
         };
@@ -107,7 +105,7 @@ async fn connect(
             Err(source) => match source.kind() {
                 // The socket's queue is full: others wait for this monitor already.
                 io::ErrorKind::WouldBlock if started.elapsed() < options.greeting_timeout => {
-                    sleep(BUSY_RETRY).await;
+                    sleep(RETRY).await;
                 }
                 io::ErrorKind::WouldBlock => {
                     return Err(HypervisorError::MonitorBusy {
@@ -115,6 +113,12 @@ async fn connect(
                         waited: options.greeting_timeout,
                         listener: String::new(),
                     });
+                }
+                // QEMU binds its socket a moment before it listens.
+                io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused
+                    if started.elapsed() < options.appear_timeout =>
+                {
+                    sleep(RETRY).await;
                 }
                 io::ErrorKind::NotFound => return Err(HypervisorError::SocketMissing { guest }),
                 io::ErrorKind::PermissionDenied => {

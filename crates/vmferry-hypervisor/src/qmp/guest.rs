@@ -23,6 +23,9 @@ use crate::ssh::{SshCommand, Tunnel};
 pub struct ConnectOptions {
     /// How long the monitor may take to greet; 5 s by default.
     pub greeting_timeout: Duration,
+    /// How long to wait for a socket of this machine that is not there yet, or that nobody listens
+    /// on yet, for a QEMU that is just starting; zero by default.
+    pub appear_timeout: Duration,
     /// How long a command may take to be answered; 30 s by default, since QEMU answers late while
     /// it sends device state.
     pub request_timeout: Duration,
@@ -36,6 +39,7 @@ impl Default for ConnectOptions {
     fn default() -> Self {
         Self {
             greeting_timeout: Duration::from_secs(5),
+            appear_timeout: Duration::ZERO,
             request_timeout: Duration::from_secs(30),
             ssh_timeout: Duration::from_secs(30),
             ssh: SshCommand::from_env(),

@@ -3,10 +3,10 @@
 use std::fs;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
-use tempfile::TempDir;
+use tokio::net::UnixStream;
 use tokio::time::{sleep, timeout};
 use vmferry_core::guest_uri::SshDestination;
 
@@ -20,28 +20,29 @@ const POLL: Duration = Duration::from_millis(10);
 /// How long ssh may take to say why it could not open the socket at the other end.
 const COMPLAINT: Duration = Duration::from_secs(1);
 
-/// A forwarded socket. Dropping it ends ssh, and so does the end of this process, however it comes.
+/// The ssh behind a forwarded socket. Dropping it ends ssh, and so does the end of this process,
+/// however it comes.
 #[derive(Debug)]
-pub struct Tunnel {
+pub(crate) struct Tunnel {
     process: SshProcess,
-    socket: PathBuf,
-    /// Private to this user, since whoever opens the socket owns the guest. Gone after
-    /// [`Tunnel::remove_socket`].
-    directory: Option<TempDir>,
 }
 
 impl Tunnel {
-    /// Logs in at `destination` and forwards its socket `path`. Whether that exists shows only when
-    /// [`Tunnel::socket`] is used.
+    /// Logs in at `destination` and connects to its socket `path`. Whether anybody is there shows
+    /// only in what the connection gives.
+    ///
+    /// The forwarded socket lies in a directory of this user alone, since whoever opens it owns the
+    /// guest, and is gone before this returns: nobody else can use the tunnel, and nothing is left
+    /// in the file system should we be killed.
     ///
     /// # Errors
     /// Where ssh is missing, fails (with its last line), or takes longer than `limit`.
-    pub async fn open(
+    pub(crate) async fn connect(
         ssh: &SshCommand,
         destination: &SshDestination,
         path: &Path,
         limit: Duration,
-    ) -> Result<Self, HypervisorError> {
+    ) -> Result<(Self, UnixStream), HypervisorError> {
         let setup = |source| HypervisorError::SshSetup {
             destination: destination.clone(),
             source,
@@ -66,45 +67,25 @@ impl Tunnel {
             source,
         })?;
 
-        let appears = async {
-            while !socket.exists() {
-                sleep(POLL).await;
-            }
-        };
         tokio::select! {
-            ready = timeout(limit, appears) => match ready {
-                Ok(()) => {}
-                Err(_) => return Err(HypervisorError::SshTimeout {
+            connected = timeout(limit, connect_when_ready(&socket)) => match connected {
+                Ok(Ok(stream)) => Ok((Self { process }, stream)),
+                Ok(Err(source)) => Err(setup(source)),
+                Err(_) => Err(HypervisorError::SshTimeout {
                     destination: destination.clone(),
                     after: limit,
                 }),
             },
             status = process.exited() => {
-                let reason = match (process.stderr_lines(COMPLAINT, |_| false).await.pop(), status) {
+                let last_line = process.stderr_lines(COMPLAINT, |_| false).await.pop();
+                let reason = match (last_line, status) {
                     (Some(line), _) => line,
-                    (None, Some(status)) => format!("{status}"),
+                    (None, Some(status)) => status.to_string(),
                     (None, None) => "it gave no reason".to_owned(),
                 };
-                return Err(HypervisorError::SshFailed { destination: destination.clone(), reason });
+                Err(HypervisorError::SshFailed { destination: destination.clone(), reason })
             }
         }
-        Ok(Self {
-            process,
-            socket,
-            directory: Some(directory),
-        })
-    }
-
-    /// The socket on this machine.
-    #[must_use]
-    pub fn socket(&self) -> &Path {
-        &self.socket
-    }
-
-    /// Removes the socket's name once it is connected: the connection stays, nobody else can use
-    /// the tunnel, and nothing is left in the file system should we be killed.
-    pub fn remove_socket(&mut self) {
-        self.directory = None;
     }
 
     /// What ssh said about a connection that it closed at once.
@@ -116,6 +97,23 @@ impl Tunnel {
             .rev()
             .find(|line| is_complaint(line))
             .unwrap_or_else(|| "ssh closed the connection at once".to_owned())
+    }
+}
+
+/// Connects to ssh's socket once ssh listens on it, which is a moment after it is there.
+async fn connect_when_ready(socket: &Path) -> io::Result<UnixStream> {
+    loop {
+        match UnixStream::connect(socket).await {
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused
+                ) =>
+            {
+                sleep(POLL).await;
+            }
+            done => return done,
+        }
     }
 }
 

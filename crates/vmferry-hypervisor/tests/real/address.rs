@@ -9,11 +9,11 @@ use vmferry_core::GuestUri;
 use vmferry_hypervisor::HypervisorError;
 use vmferry_hypervisor::qmp::{ConnectOptions, Guest};
 
-use crate::qemu::Qemu;
+use crate::qemu::{Qemu, wait_until_listening};
 
 fn impatient() -> ConnectOptions {
     ConnectOptions {
-        greeting_timeout: Duration::from_millis(200),
+        greeting_timeout: Duration::from_secs(1),
         ..ConnectOptions::default()
     }
 }
@@ -100,18 +100,19 @@ async fn the_monitor_for_people_is_recognised() {
     let path = directory.path().join("hmp");
     let option = format!("unix:{},server=on,wait=off", path.display());
     let _qemu = Qemu::start(&["-machine", "none", "-S", "-monitor", &option]);
+    wait_until_listening(&path);
     let error = refusal(&GuestUri::local(&path)).await;
     assert!(error.to_string().contains("monitor for people"), "{error}");
 }
 
 #[tokio::test]
 async fn what_may_not_be_opened_is_said() {
-    // Root may open anything, so the question is asked as nobody, in a process of its own.
+    // Root may open anything, so the question is asked as nobody, on a thread of its own.
     let qemu = Qemu::start(&["-machine", "none", "-S"]);
     let closed = std::fs::Permissions::from_mode(0o700);
     std::fs::set_permissions(qemu.directory(), closed).unwrap();
+    let uri = qemu.uri();
     let error = std::thread::spawn(move || {
-        let uri = qemu.uri();
         as_nobody();
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -134,4 +135,20 @@ fn as_nobody() {
     } else {
         panic!("this test must be started as root");
     }
+}
+
+#[tokio::test]
+async fn a_guest_that_is_just_starting_is_waited_for() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("late.qmp");
+    let uri = GuestUri::local(&path);
+    let patient = ConnectOptions {
+        appear_timeout: Duration::from_secs(20),
+        ..ConnectOptions::default()
+    };
+    let connecting = tokio::spawn(async move { Guest::connect(&uri, patient).await });
+    tokio::task::yield_now().await;
+    let option = format!("unix:{},server=on,wait=off", path.display());
+    let _qemu = Qemu::start(&["-machine", "none", "-S", "-qmp", &option]);
+    connecting.await.unwrap().unwrap();
 }

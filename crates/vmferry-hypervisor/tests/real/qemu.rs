@@ -9,6 +9,11 @@ use tempfile::TempDir;
 use vmferry_core::GuestUri;
 use vmferry_hypervisor::qmp::{ConnectOptions, Guest};
 
+/// Longer than any start of QEMU.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+const POLL: Duration = Duration::from_millis(5);
+
 /// A running QEMU with one QMP socket. Ends with the test, however that ends.
 pub(crate) struct Qemu {
     child: Child,
@@ -21,7 +26,9 @@ impl Qemu {
         let directory = tempfile::tempdir().unwrap();
         let log = directory.path().join("qemu.log");
         let socket = directory.path().join("a.qmp");
-        let child = Command::new("qemu-system-x86_64")
+        // Should the test be killed, QEMU goes with it.
+        let child = Command::new("setpriv")
+            .args(["--pdeathsig", "KILL", "qemu-system-x86_64"])
             .args(["-accel", "tcg", "-display", "none", "-nodefaults", "-qmp"])
             .arg(format!("unix:{},server=on,wait=off", socket.display()))
             .args(arguments)
@@ -29,15 +36,18 @@ impl Qemu {
             .stdout(Stdio::null())
             .stderr(File::create(&log).unwrap())
             .spawn()
-            .expect("cannot start qemu-system-x86_64: run `cargo xtask test`, which installs it");
+            .expect("cannot start setpriv of util-linux");
         let mut qemu = Self { child, directory };
-        let deadline = Instant::now() + Duration::from_secs(20);
-        while !socket.exists() {
+        let deadline = Instant::now() + PATIENCE;
+        while !is_listening(&socket) {
             let ended = qemu.child.try_wait().unwrap();
             let log = std::fs::read_to_string(&log).unwrap();
-            assert!(ended.is_none(), "QEMU has exited: {log}");
+            assert!(
+                ended.is_none(),
+                "qemu-system-x86_64 has exited; if it is missing, run `cargo xtask test`, which installs it: {log}"
+            );
             assert!(Instant::now() < deadline, "QEMU made no socket: {log}");
-            std::thread::sleep(Duration::from_millis(5));
+            std::thread::sleep(POLL);
         }
         qemu
     }
@@ -81,4 +91,24 @@ impl Drop for Qemu {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Waits until somebody listens on the socket, without connecting to it.
+pub(crate) fn wait_until_listening(socket: &Path) {
+    let deadline = Instant::now() + PATIENCE;
+    while !is_listening(socket) {
+        assert!(Instant::now() < deadline, "nobody listens on {socket:?}");
+        std::thread::sleep(POLL);
+    }
+}
+
+/// A socket's path is there before it listens; the kernel's table tells the difference.
+fn is_listening(socket: &Path) -> bool {
+    const ACCEPTS_CONNECTIONS: &str = "00010000";
+    let table = std::fs::read_to_string("/proc/net/unix").unwrap();
+    table.lines().any(|line| {
+        let mut words = line.split_whitespace();
+        let flags = words.nth(3);
+        flags == Some(ACCEPTS_CONNECTIONS) && words.nth(3).map(Path::new) == Some(socket)
+    })
 }

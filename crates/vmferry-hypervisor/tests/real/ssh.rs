@@ -7,7 +7,7 @@ use vmferry_core::GuestUri;
 use vmferry_core::guest_uri::SshDestination;
 use vmferry_hypervisor::HypervisorError;
 use vmferry_hypervisor::qmp::{ConnectOptions, Guest};
-use vmferry_hypervisor::ssh::{SshCommand, Tunnel, run_remote};
+use vmferry_hypervisor::ssh::{SshCommand, run_remote};
 
 use crate::qemu::Qemu;
 use crate::sshd::{Sshd, free_port};
@@ -146,20 +146,27 @@ async fn a_lost_link_closes_the_guest() {
 #[tokio::test]
 async fn the_tunnel_leaves_nothing_behind() {
     let (sshd, qemu) = (Sshd::start(""), Qemu::paused());
-    let ssh = sshd.command();
-    let mut tunnel = Tunnel::open(&ssh, &vm_host(), &qemu.socket(), Duration::from_secs(20))
+    let guest = Guest::connect(&far("vm-host", &qemu.socket()), options(&sshd))
         .await
         .unwrap();
-    let directory = tunnel.socket().parent().unwrap().to_owned();
-    let mode =
-        std::os::unix::fs::PermissionsExt::mode(&fs::metadata(&directory).unwrap().permissions());
-    assert_eq!(mode & 0o777, 0o700);
     let config = sshd.directory().join("config");
-    let children = ssh_processes(&config);
-    assert_eq!(children.len(), 1);
-    tunnel.remove_socket();
+    let clients = ssh_processes(&config);
+    let [ssh] = clients[..] else {
+        panic!("one ssh, not {clients:?}");
+    };
+    let words = fs::read_to_string(format!("/proc/{ssh}/cmdline")).unwrap();
+    let forwarded = words.split('\0').skip_while(|word| *word != "-L").nth(1);
+    let (near, _) = forwarded.unwrap().split_once(':').unwrap();
+    let directory = std::path::Path::new(near).parent().unwrap();
+    assert!(
+        directory
+            .file_name()
+            .unwrap()
+            .to_string_lossy()
+            .starts_with("vmferry-")
+    );
     assert!(!directory.exists());
-    drop(tunnel);
+    drop(guest);
     while !ssh_processes(&config).is_empty() {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }

@@ -51,12 +51,13 @@ impl Sshd {
         );
         fs::write(at("config"), client).unwrap();
 
-        let mut child = Command::new("/usr/sbin/sshd")
+        let mut child = Command::new("setpriv")
+            .args(["--pdeathsig", "KILL", "/usr/sbin/sshd"])
             .args(["-D", "-e", "-f", &at("sshd_config")])
             .stdin(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
-            .expect("cannot start sshd: run `cargo xtask test`, which installs it");
+            .expect("cannot start setpriv of util-linux");
         let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
         let mut said = Vec::new();
         while let Some(Ok(line)) = log.next() {
@@ -72,7 +73,9 @@ impl Sshd {
             }
         }
         let _ = child.wait();
-        panic!("sshd does not start: {said:?}");
+        panic!(
+            "sshd does not start; if it is missing, run `cargo xtask test`, which installs it: {said:?}"
+        );
     }
 
     /// What `VMFERRY_SSH` would be.
