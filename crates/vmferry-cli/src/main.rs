@@ -1,2 +1,45 @@
-//! The vmferry command.
-fn main() {}
+//! The `vmferry` command: arguments, rendering, progress. What it does is in
+//! the `vmferry` library.
+
+mod answer;
+mod args;
+mod command;
+mod confirm;
+mod interrupt;
+mod progress;
+mod render;
+
+use std::process::ExitCode as ProcessExitCode;
+
+use clap::Parser as _;
+use vmferry::core::ExitCode;
+
+use crate::args::{Cli, Command};
+
+fn main() -> ProcessExitCode {
+    let cli = Cli::parse();
+    // A guard must set its signal mask before any thread is started.
+    if let Command::Guard { state, move_id } = &cli.command {
+        return finish(command::guard::run(state, move_id));
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let result = match runtime {
+        Ok(runtime) => {
+            let result = runtime.block_on(command::run(&cli));
+            // A helper thread stuck in a system call must not keep the process.
+            runtime.shutdown_background();
+            result
+        }
+        Err(source) => Err(vmferry::Error::Io { what: "starting threads".into(), source }),
+    };
+    finish(result)
+}
+
+fn finish(result: Result<ExitCode, vmferry::Error>) -> ProcessExitCode {
+    result
+        .unwrap_or_else(|error| {
+            progress::say_error(&error);
+            error.exit_code()
+        })
+        .into()
+}

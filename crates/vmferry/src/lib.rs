@@ -1,1 +1,35 @@
-//! Live migration made predictable: the library other programs import.
+//! vmferry as a library: what the command line and other programs import.
+//!
+//! | module | what it does |
+//! |---|---|
+//! | [`measure`] | observes a guest |
+//! | [`predict`] | says what a move would cost |
+//! | [`moving`] | makes a move: forecast, supervised migration, outcome, record |
+//! | [`guarding`] | what the guard process runs, and `recover` |
+//! | [`watching`] | follows a running migration, whoever started it |
+//! | [`document`] | the JSON documents, with their schemas |
+//! | [`demo`] | five guests on a testbed, forecast beside outcome |
+//!
+//! The loop from history back to observation is closed here, by value.
+
+pub mod demo;
+pub mod document;
+mod error;
+pub mod guarding;
+pub mod link;
+pub mod measure;
+pub mod moving;
+pub mod predict;
+pub mod profile;
+pub mod watching;
+
+pub use error::Error;
+pub use vmferry_core as core;
+pub use vmferry_history as history;
+pub use vmferry_hypervisor as hypervisor;
+pub use vmferry_migrate as migrate;
+pub use vmferry_model as model;
+pub use vmferry_testbed as testbed;
+
+/// Version of vmferry, as documents and records carry it.
+pub const TOOL_VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -1,0 +1,38 @@
+//! `vmferry history`.
+
+use vmferry::Error;
+use vmferry::core::ExitCode;
+use vmferry::history::{History as Store, MoveFilter, Store as _, export, history_path};
+
+use crate::answer::Answer;
+use crate::args::{Format, Global, History};
+use crate::render;
+
+pub(crate) async fn run(global: &Global, args: &History) -> Result<ExitCode, Error> {
+    let answer = Answer::open(global)?;
+    let store = Store::open_existing(&history_path()?).await?;
+    match args {
+        History::List { guest, limit } => {
+            let filter = MoveFilter { guest: guest.clone(), limit: Some(*limit), since: None };
+            let moves = store.list(&filter).await?;
+            if global.output == Format::Jsonl {
+                for line in &moves {
+                    answer.line(line)?;
+                }
+            } else {
+                let list = vmferry::document::MoveList::new(moves);
+                answer.give(&list, || render::moves::table(&list))?;
+            }
+        }
+        History::Show { id } => {
+            let record = store.get(id).await?;
+            answer.give(&record, || render::record::table(&record))?;
+        }
+        History::Export => {
+            let mut text = Vec::new();
+            export(&store, &MoveFilter::default(), &mut text).await?;
+            answer.raw(&text)?;
+        }
+    }
+    Ok(ExitCode::Done)
+}

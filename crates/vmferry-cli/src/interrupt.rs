@@ -1,0 +1,34 @@
+//! The first Ctrl-C cancels the move safely; the second one exits.
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use vmferry::core::ExitCode;
+
+/// A flag that turns true at the first SIGINT or SIGTERM. A second one ends
+/// the process; the guard then takes over.
+pub(crate) fn cancel_on_ctrl_c() -> watch::Receiver<bool> {
+    let (sender, receiver) = watch::channel(false);
+    tokio::spawn(async move {
+        let (Ok(mut interrupt), Ok(mut terminate)) =
+            (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+        else {
+            return;
+        };
+        let mut asked = false;
+        loop {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+            if asked {
+                crate::progress::say("leaving; the guard puts the hosts back and records the outcome");
+                std::process::exit(ExitCode::Uncertain as i32);
+            }
+            asked = true;
+            crate::progress::say("cancelling; once more leaves at once");
+            // The move is over when nobody listens.
+            let _ = sender.send(true);
+        }
+    });
+    receiver
+}

@@ -1,0 +1,57 @@
+//! A forecast for people.
+
+use vmferry::core::Forecast;
+use vmferry::document::PredictReport;
+
+use super::{cells, or_dash, remedy, table as new_table, text};
+
+/// The answer of `predict`.
+pub(crate) fn table(report: &PredictReport) -> String {
+    let summary = &report.forecast.observation;
+    let header = format!(
+        "guest        {} ({} to migrate, zero pages {})\nlink         {} ({})\nobserved     {} of {} pages, {} of a core\n",
+        report.guest.label(),
+        summary.migrated_pages.bytes(),
+        or_dash(summary.zero),
+        report.link.wire_rate,
+        format!("{:?}", report.link.source).to_lowercase(),
+        summary.window_ms,
+        summary.pages.0,
+        summary.cost.cpu,
+    );
+    format!("{header}{}", lines(&report.forecast))
+}
+
+/// The forecast itself, with its remedies and notes.
+pub(crate) fn lines(forecast: &Forecast) -> String {
+    let mut out = format!(
+        "forecast     converges within {} with probability {:.0} %\n",
+        forecast.deadline_ms,
+        forecast.converges_probability * 100.0
+    );
+    if forecast.total_time_ms.is_some() {
+        let mut rows = new_table(&["", "p5", "p50", "p95"]);
+        let mut row = |name: &str, cells: [String; 3]| {
+            let [a, b, c] = cells;
+            rows.add_row(vec![name.to_owned(), a, b, c]);
+        };
+        row("total time", cells(forecast.total_time_ms));
+        row("downtime", cells(forecast.downtime_ms));
+        row("transferred", cells(forecast.transferred_bytes));
+        row("on the wire", cells(forecast.wire_bytes));
+        row("slowdown", cells(forecast.slowdown));
+        row("passes", cells(forecast.passes.map(|i| i.map(f64::round))));
+        out.push_str(&text(&rows));
+        out.push('\n');
+    }
+    if !forecast.remedies.is_empty() {
+        out.push_str("it would converge with any one of\n");
+        for found in &forecast.remedies {
+            out.push_str(&format!("  {}\n", remedy::line(found)));
+        }
+    }
+    for note in forecast.observation.notes.iter().chain(&forecast.model.notes) {
+        out.push_str(&format!("note: {note}\n"));
+    }
+    out.trim_end().to_owned()
+}

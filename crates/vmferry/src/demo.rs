@@ -1,0 +1,243 @@
+//! The main job on real QEMU: five different guests on a testbed of their own,
+//! forecast beside outcome. One of them does not converge; the remedy that its
+//! forecast names is applied and shown to work.
+
+use std::process::Command;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+use vmferry_core::plan::MoveLimits;
+use vmferry_core::{ByteRate, Bytes, Forecast, Millis, MoveEvent, Outcome, Plan, Ratio, Remedy, RemedyKind};
+use vmferry_measure::ObserveOptions;
+use vmferry_migrate::event_log::EventSink;
+use vmferry_migrate::{DEFAULT_STALL_TIMEOUT, MoveDir};
+use vmferry_testbed::{ConsoleWatch, GuestSpec, Side, TestGuest, Testbed};
+
+use crate::Error;
+use crate::document::Versions;
+use crate::moving::{self, MoveOptions, PreparedMove};
+
+/// A guest reports every 100 ms; one that does not within this time is gone.
+const REPORT_PATIENCE: Duration = Duration::from_secs(5);
+
+/// The answer of the demonstration.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct DemoReport {
+    /// Versions.
+    #[serde(flatten)]
+    pub versions: Versions,
+    /// Rate of the link between the hosts, bytes per second.
+    pub rate_bytes_per_s: f64,
+    /// `tcg` or `kvm`.
+    pub accelerator: String,
+    /// One row a forecast, in order.
+    pub rows: Vec<DemoRow>,
+}
+
+/// One forecast, and what came of it.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct DemoRow {
+    /// The guest.
+    pub guest: String,
+    /// What it does.
+    pub load: String,
+    /// Its memory.
+    pub memory_bytes: Bytes,
+    /// The downtime limit asked for.
+    pub max_downtime_ms: Millis,
+    /// The remedy that was applied, if this is a second attempt.
+    pub applied: Option<Remedy>,
+    /// The forecast.
+    pub forecast: Forecast,
+    /// What was measured; `None` where the move was advised against.
+    pub outcome: Option<Outcome>,
+    /// Work lost as the guest itself counted it.
+    pub guest_slowdown: Option<Ratio>,
+}
+
+/// What the demonstration says on its way.
+#[derive(Clone, Debug)]
+pub enum DemoStep {
+    /// Something begins.
+    Doing(String),
+    /// A row is complete.
+    Row(Box<DemoRow>),
+}
+
+/// The guests, from quiet to hopeless. Sets and rates are bytes.
+fn guests() -> [GuestSpec; 5] {
+    let guest = |name: &str, load: &str, mib: u64| GuestSpec::new(name, load).memory(Bytes::from_mib(mib));
+    [
+        guest("idle", "idle:fill=64M", 256),
+        guest("writer", "sequential:set=24M,rate=8M+idle:fill=96M", 256),
+        guest("database", "hotcold:set=8M,rate=16M,cold-set=128M,cold-rate=2M,write=word", 384),
+        guest("cyclic", "phases:3s@uniform:set=48M,rate=24M/3s@idle", 256),
+        guest("busy", "uniform:set=128M,rate=100M", 256),
+    ]
+}
+
+/// The limit of every move in the demonstration.
+const MAX_DOWNTIME: Millis = Millis(300.0);
+
+/// Runs the demonstration. `guard` is the command that runs a guard.
+///
+/// # Errors
+/// When the testbed cannot be made, or a move fails.
+pub async fn run(
+    rate: ByteRate,
+    guard: fn(&MoveDir) -> Command,
+    mut tell: impl FnMut(DemoStep),
+) -> Result<DemoReport, Error> {
+    tell(DemoStep::Doing(format!("two hosts with a link of {rate}")));
+    let testbed = Testbed::builder().rate(rate).build().await?;
+    let mut report = DemoReport {
+        versions: Versions::default(),
+        rate_bytes_per_s: rate.0,
+        accelerator: format!("{:?}", testbed.accelerator()).to_lowercase(),
+        rows: Vec::new(),
+    };
+    for spec in guests() {
+        tell(DemoStep::Doing(format!("{}: booting, {}", spec.name, spec.load)));
+        let guest = testbed.start_guest(spec).await?;
+        let mut demo = GuestDemo { guest: &guest, console: guest.console_watch(), rate, guard, tell: &mut tell };
+        report.rows.extend(demo.run().await?);
+        for side in Side::BOTH {
+            guest.kill(side).await?;
+        }
+    }
+    testbed.close().await?;
+    Ok(report)
+}
+
+struct GuestDemo<'a, F> {
+    guest: &'a TestGuest,
+    console: ConsoleWatch,
+    rate: ByteRate,
+    guard: fn(&MoveDir) -> Command,
+    tell: &'a mut F,
+}
+
+impl<F: FnMut(DemoStep)> GuestDemo<'_, F> {
+    async fn run(&mut self) -> Result<Vec<DemoRow>, Error> {
+        let first = self.prepare(MAX_DOWNTIME).await?;
+        if !first.0.is_advised_against() {
+            return Ok(vec![self.carry_out(first, MAX_DOWNTIME, None).await?]);
+        }
+        let forecast = first.0.forecast().cloned();
+        let forecast = forecast.ok_or_else(|| Error::Internal("advice without forecast".into()))?;
+        drop(first);
+        let refused = self.row(forecast, MAX_DOWNTIME);
+        (self.tell)(DemoStep::Row(Box::new(refused.clone())));
+        let remedy = refused.forecast.remedies.iter().find_map(|remedy| match remedy.kind {
+            RemedyKind::MaxDowntime { limit } => Some((limit, remedy.clone())),
+            _ => None,
+        });
+        let Some((limit, remedy)) = remedy else { return Ok(vec![refused]) };
+        (self.tell)(DemoStep::Doing(format!("{}: again with --max-downtime {:.0}ms", self.guest.name(), limit.0)));
+        let second = self.prepare(limit).await?;
+        Ok(vec![refused, self.carry_out(second, limit, Some(remedy)).await?])
+    }
+
+    /// A forecast, and the time during which the guest was observed for it.
+    async fn prepare(&mut self, max_downtime: Millis) -> Result<(PreparedMove, (Instant, Instant)), Error> {
+        (self.tell)(DemoStep::Doing(format!("{}: observing", self.guest.name())));
+        let plan = Plan {
+            source: self.guest.source_uri(),
+            destination: self.guest.destination_uri(),
+            via: self.guest.via(),
+            limits: MoveLimits { max_downtime_ms: Some(max_downtime), ..MoveLimits::default() },
+            tls_dir: None,
+        };
+        let options = MoveOptions {
+            bandwidth: Some(self.rate),
+            observe: ObserveOptions::default(),
+            profile: None,
+            forecast: true,
+            stall_timeout: DEFAULT_STALL_TIMEOUT,
+        };
+        let began = Instant::now();
+        let prepared = moving::prepare(plan, &options, &quiet()).await?;
+        Ok((prepared, (began, began + options.observe.pages.window)))
+    }
+
+    async fn carry_out(
+        &mut self,
+        (prepared, observed): (PreparedMove, (Instant, Instant)),
+        max_downtime: Millis,
+        applied: Option<Remedy>,
+    ) -> Result<DemoRow, Error> {
+        (self.tell)(DemoStep::Doing(format!("{}: moving", self.guest.name())));
+        let forecast = prepared.forecast().cloned();
+        let span = Span::default();
+        let (_keep, cancel) = watch::channel(false);
+        let report = prepared.go(self.guard, cancel, span.sink()).await?;
+        let guest_slowdown = self.lost(observed, span).await;
+        let forecast = forecast.ok_or_else(|| Error::Internal("a demonstration without forecast".into()))?;
+        let row = DemoRow { applied, outcome: report.outcome, guest_slowdown, ..self.row(forecast, max_downtime) };
+        (self.tell)(DemoStep::Row(Box::new(row.clone())));
+        Ok(row)
+    }
+
+    /// A forecast that nothing has come of yet.
+    fn row(&self, forecast: Forecast, max_downtime_ms: Millis) -> DemoRow {
+        let spec = self.guest.record().spec;
+        DemoRow {
+            guest: spec.name,
+            load: spec.load,
+            memory_bytes: spec.memory,
+            max_downtime_ms,
+            applied: None,
+            forecast,
+            outcome: None,
+            guest_slowdown: None,
+        }
+    }
+
+    /// Work lost during the move by the guest's own count, against its speed
+    /// while it was observed.
+    async fn lost(&self, observed: (Instant, Instant), span: Span) -> Option<Ratio> {
+        let during = span.get()?;
+        let deadline = Instant::now() + REPORT_PATIENCE;
+        loop {
+            if let Some(slowdown) = self.console.slowdown(observed, during) {
+                return Some(Ratio(slowdown.0.max(0.0)));
+            }
+            if Instant::now() > deadline {
+                return None;
+            }
+            // The report after the move is on its way.
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+}
+
+/// From the command to the end of a move.
+#[derive(Clone, Default)]
+struct Span(Arc<Mutex<(Option<Instant>, Option<Instant>)>>);
+
+impl Span {
+    fn sink(&self) -> EventSink {
+        let this = self.clone();
+        Arc::new(move |event| {
+            let mut times = this.0.lock().unwrap_or_else(PoisonError::into_inner);
+            match event {
+                MoveEvent::Started { .. } => times.0 = Some(Instant::now()),
+                MoveEvent::Ended { .. } => times.1 = Some(Instant::now()),
+                _ => {}
+            }
+        })
+    }
+
+    fn get(&self) -> Option<(Instant, Instant)> {
+        let times = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        times.0.zip(times.1)
+    }
+}
+
+/// The demonstration shows rows, not events.
+fn quiet() -> EventSink {
+    Arc::new(|_| ())
+}

@@ -1,0 +1,86 @@
+//! Every failure, with the exit code it has on the command line.
+
+use std::path::PathBuf;
+
+use thiserror::Error;
+use vmferry_core::ExitCode;
+use vmferry_history::HistoryError;
+use vmferry_hypervisor::HypervisorError;
+use vmferry_measure::MeasureError;
+use vmferry_migrate::MigrateError;
+use vmferry_model::ModelError;
+use vmferry_testbed::TestbedError;
+
+/// What kept vmferry from doing what was asked.
+#[derive(Debug, Error)]
+pub enum Error {
+    /// Something was asked for in a wrong way.
+    #[error("{0}")]
+    Usage(String),
+    /// A profile file cannot be used.
+    #[error("{path}: {problem}; make a new one with `vmferry measure GUEST -o json`", path = path.display())]
+    Profile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// A hypervisor cannot be reached or refused.
+    #[error(transparent)]
+    Hypervisor(#[from] HypervisorError),
+    /// An observation failed.
+    #[error(transparent)]
+    Measure(#[from] MeasureError),
+    /// No forecast was possible.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// A move failed, or could not be started.
+    #[error(transparent)]
+    Migrate(#[from] MigrateError),
+    /// The history cannot be used.
+    #[error(transparent)]
+    History(#[from] HistoryError),
+    /// The testbed failed.
+    #[error(transparent)]
+    Testbed(#[from] TestbedError),
+    /// An answer could not be written.
+    #[error("{what}: {source}")]
+    Io {
+        /// The file or stream.
+        what: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A fault of vmferry itself.
+    #[error("{0}; this is a fault of vmferry, please report it")]
+    Internal(String),
+}
+
+impl Error {
+    /// The exit code of this failure.
+    pub fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::Usage(_) | Self::Profile { .. } => ExitCode::Usage,
+            Self::Hypervisor(_) => ExitCode::Hypervisor,
+            Self::Measure(error) => match error {
+                MeasureError::BadOption { .. } | MeasureError::Resolve { .. } => ExitCode::Usage,
+                MeasureError::Kernel { .. } | MeasureError::Thread { .. } => ExitCode::Internal,
+                MeasureError::Cancelled { .. } => ExitCode::Cancelled,
+                _ => ExitCode::Hypervisor,
+            },
+            Self::Model(_) => ExitCode::TooLittleData,
+            Self::Migrate(error) => match error {
+                MigrateError::End { .. } | MigrateError::NothingToWatch { .. } => ExitCode::Hypervisor,
+                MigrateError::Preflight(_) | MigrateError::Busy { .. } => ExitCode::FailedSafe,
+                MigrateError::NotStarted { place, .. } => match place {
+                    vmferry_core::Place::RunningAtSource => ExitCode::FailedSafe,
+                    _ => ExitCode::Uncertain,
+                },
+                MigrateError::Guard { .. } | MigrateError::State { .. } | MigrateError::NoStateDir => {
+                    ExitCode::FailedSafe
+                }
+            },
+            Self::History(_) | Self::Testbed(_) | Self::Io { .. } | Self::Internal(_) => ExitCode::Internal,
+        }
+    }
+}

@@ -1,0 +1,305 @@
+//! A move from the operator's side: check, forecast, ask, move, record.
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use uuid::Uuid;
+use vmferry_core::{
+    ByteRate, ExitCode, Forecast, LinkSpeed, MoveEvent, MoveRecord, Observation, Outcome, OutcomeStatus, Place,
+    Plan, SCHEMA_VERSION,
+};
+use vmferry_history::{History, HistoryError, Store as _, history_path};
+use vmferry_measure::{ObserveOptions, observe};
+use vmferry_migrate::event_log::{self, EventSink};
+use vmferry_migrate::guard::{self, GuardHandle};
+use vmferry_migrate::takeover::{BASELINE_FILE, RECORD_FILE};
+use vmferry_migrate::undo::{self, Connections, UndoWhen};
+use vmferry_migrate::{Baseline, CheckedPlan, Ends, Journal, MoveDir, StateDir, finish};
+
+use vmferry_model::Assumptions;
+
+use crate::document::{MigrateReport, Versions};
+use crate::link::{self, RouteEnd};
+use crate::predict::{self, Reforecaster};
+use crate::{Error, TOOL_VERSION, profile};
+
+/// What a move needs beside its plan.
+#[derive(Clone, Debug)]
+pub struct MoveOptions {
+    /// The link's rate, where the operator knows it.
+    pub bandwidth: Option<ByteRate>,
+    /// How to observe the guest.
+    pub observe: ObserveOptions,
+    /// An observation in a file, instead of a new one.
+    pub profile: Option<PathBuf>,
+    /// Whether to forecast at all.
+    pub forecast: bool,
+    /// How long the stream may stand still before the move is given up.
+    pub stall_timeout: Duration,
+}
+
+/// A move that was checked and forecast, and has changed nothing so far.
+#[derive(Debug)]
+pub struct PreparedMove {
+    checked: CheckedPlan,
+    observation: Option<Observation>,
+    link: Option<LinkSpeed>,
+    assumptions: Option<Assumptions>,
+    forecast: Option<Forecast>,
+    stall_timeout: Duration,
+}
+
+/// Below this probability of converging a move is advised against.
+pub const ADVISABLE: f64 = 0.5;
+
+/// Checks both ends and forecasts the move.
+///
+/// # Errors
+/// When an end cannot be reached, a check fails, or no forecast is possible.
+pub async fn prepare(plan: Plan, options: &MoveOptions, sink: &EventSink) -> Result<PreparedMove, Error> {
+    let ends = Ends::connect(&plan).await?;
+    let checked = CheckedPlan::check(plan, ends).await.inspect_err(|error| {
+        if let vmferry_migrate::MigrateError::Preflight(failure) = error {
+            tell_checks(&failure.checks, sink);
+        }
+    })?;
+    tell_checks(checked.checks(), sink);
+    let mut prepared = PreparedMove {
+        checked,
+        observation: None,
+        link: None,
+        assumptions: None,
+        forecast: None,
+        stall_timeout: options.stall_timeout,
+    };
+    if options.forecast {
+        prepared.look_ahead(options).await?;
+    }
+    Ok(prepared)
+}
+
+fn tell_checks(checks: &[vmferry_migrate::Check], sink: &EventSink) {
+    for check in checks {
+        sink(&MoveEvent::Check {
+            name: check.name.clone(),
+            detail: check.detail.clone(),
+            passed: check.passed,
+        });
+    }
+}
+
+impl PreparedMove {
+    async fn look_ahead(&mut self, options: &MoveOptions) -> Result<(), Error> {
+        let ends = self.checked.ends();
+        let plan = self.checked.plan();
+        let end = RouteEnd { destination: &ends.destination, via: &plan.via };
+        let link = link::speed(options.bandwidth, &ends.source, Some(end)).await?;
+        let observation = match &options.profile {
+            Some(path) => {
+                let observation = profile::read(path)?;
+                profile::fits(path, &observation, &self.checked.source().guest)?;
+                observation
+            }
+            None => observe(&ends.source, &options.observe).await?,
+        };
+        let forecast = predict::forecast_for(&ends.source, &observation, &link, &plan.limits).await?;
+        self.assumptions = Some(predict::assumptions(&ends.source, &observation).await?);
+        self.observation = Some(observation);
+        self.link = Some(link);
+        self.forecast = Some(forecast);
+        Ok(())
+    }
+
+    /// The forecast.
+    pub fn forecast(&self) -> Option<&Forecast> {
+        self.forecast.as_ref()
+    }
+
+    /// Whether the forecast advises against the move.
+    pub fn is_advised_against(&self) -> bool {
+        self.forecast.as_ref().is_some_and(|f| f.converges_probability < ADVISABLE)
+    }
+
+    /// The report of a move that is not made.
+    pub fn dry_report(&self) -> MigrateReport {
+        self.report(Uuid::now_v7(), None, Place::RunningAtSource)
+    }
+
+    fn report(&self, move_id: Uuid, outcome: Option<Outcome>, place: Place) -> MigrateReport {
+        let (source, destination) = (self.checked.source(), self.checked.destination());
+        MigrateReport {
+            versions: Versions::default(),
+            move_id,
+            plan: self.checked.plan().clone(),
+            guest: source.guest.clone(),
+            source_host: source.host.clone(),
+            destination_host: destination.host.clone(),
+            link: self.link.clone(),
+            checks: self.checked.checks().to_vec(),
+            forecast: self.forecast.clone(),
+            outcome,
+            place,
+        }
+    }
+
+    /// Makes the move. `guard` is the command that runs
+    /// [`guarding::guard`](crate::guarding::guard); a `true` on `cancel`
+    /// cancels the move.
+    ///
+    /// # Errors
+    /// When the move could not be started; everything is undone then, and the
+    /// guest runs at the source unless the error says otherwise. A move that
+    /// started always gives a report, whatever became of it.
+    pub async fn go(
+        self,
+        guard: impl FnOnce(&MoveDir) -> Command,
+        cancel: watch::Receiver<bool>,
+        sink: EventSink,
+    ) -> Result<MigrateReport, Error> {
+        let state = StateDir::from_env()?;
+        let _lock = state.lock_guest(&self.checked.plan().source.to_string())?;
+        let move_id = Uuid::now_v7();
+        let report = self.report(move_id, None, Place::Uncertain);
+        let record = self.record(move_id);
+        let vcpu_use = self.observation.as_ref().and_then(|o| o.vcpu_use);
+        let dir = state.create_move(move_id)?;
+        let mut site = match Site::open(dir, &record, guard, &sink).await {
+            Ok(site) => site,
+            Err(error) => {
+                // Nothing was changed on any host yet.
+                let _ = state.open_move(move_id).remove();
+                return Err(error);
+            }
+        };
+
+        let ends = self.checked.ends().clone();
+        let mut connections = Connections::from([
+            (ends.source.uri().clone(), ends.source.clone()),
+            (ends.destination.uri().clone(), ends.destination.clone()),
+        ]);
+        let baseline = Baseline::prepare(&ends.source, self.checked.plan(), vcpu_use).await;
+        let dir = site.dir.clone();
+        let keep = |baseline: &Baseline| dir.write_json(BASELINE_FILE, baseline);
+        let started = self.checked.start(&mut site.journal, baseline, self.stall_timeout, keep).await;
+        let running = match started {
+            Ok(running) => running,
+            Err(error) => {
+                site.close(record, &mut connections).await;
+                return Err(error.into());
+            }
+        };
+        (site.sink)(&MoveEvent::Started { move_id });
+        let sink = match (self.observation, self.link, self.assumptions) {
+            (Some(observation), Some(link), Some(assumptions)) => {
+                Reforecaster::new(observation, link, record.plan.limits, assumptions).listen(Arc::clone(&site.sink))
+            }
+            _ => Arc::clone(&site.sink),
+        };
+        let ended = running.supervise(cancel, sink).await;
+        let outcome = finish::outcome(&ended, &record.plan);
+        let record = MoveRecord { outcome: Some(outcome.clone()), raw_statistics: ended.raw(), ..record };
+        (site.sink)(&MoveEvent::Ended { outcome: Box::new(outcome.clone()) });
+        site.close(record, &mut connections).await;
+        Ok(MigrateReport { place: outcome.place, outcome: Some(outcome), ..report })
+    }
+
+    fn record(&self, move_id: Uuid) -> MoveRecord {
+        let (source, destination) = (self.checked.source(), self.checked.destination());
+        MoveRecord {
+            schema_version: SCHEMA_VERSION,
+            tool_version: TOOL_VERSION.to_owned(),
+            move_id,
+            started_at: jiff::Timestamp::now(),
+            plan: self.checked.plan().clone(),
+            guest: source.guest.clone(),
+            source_host: source.host.clone(),
+            destination_host: destination.host.clone(),
+            link: self.link.clone(),
+            forecast: self.forecast.clone(),
+            outcome: None,
+            raw_statistics: None,
+        }
+    }
+}
+
+/// What stands around a move: its directory, journal and guard.
+struct Site {
+    dir: MoveDir,
+    journal: Journal,
+    guard: GuardHandle,
+    sink: EventSink,
+}
+
+impl Site {
+    async fn open(
+        dir: MoveDir,
+        record: &MoveRecord,
+        guard: impl FnOnce(&MoveDir) -> Command,
+        sink: &EventSink,
+    ) -> Result<Self, Error> {
+        let sink = event_log::tee(&dir.events_path(), Arc::clone(sink));
+        dir.write_json(RECORD_FILE, record)?;
+        let journal = Journal::create(&dir.journal_path())?;
+        let guard = guard::spawn(guard(&dir), &dir)?;
+        if let Err(error) = remember(record).await {
+            sink(&MoveEvent::Warning {
+                message: format!("the forecast was not recorded: {error}; the move goes on"),
+            });
+        }
+        Ok(Self { dir, journal, guard, sink })
+    }
+
+    /// Undoes every change, records the outcome and sends the guard away. A
+    /// failure to record, or to undo, is told and never hides the outcome.
+    async fn close(mut self, record: MoveRecord, connections: &mut Connections) {
+        let warn = |message: String| (self.sink)(&MoveEvent::Warning { message });
+        if self.guard.is_dead() {
+            warn("the guard process died during the move; nothing else was lost".into());
+        }
+        let undone = undo::undo(&mut self.journal, connections, UndoWhen::AfterMigration).await;
+        let mut clean = true;
+        match undone {
+            Ok(report) if report.failed.is_empty() => {}
+            Ok(report) => {
+                clean = false;
+                warn(format!(
+                    "not everything could be put back: {}; `vmferry recover` tries again",
+                    report.failed.join("; ")
+                ));
+            }
+            Err(error) => {
+                clean = false;
+                warn(error.to_string());
+            }
+        }
+        if record.outcome.is_some()
+            && let Err(error) = crate::guarding::close(&record).await
+        {
+            warn(format!("the outcome was not recorded: {error}"));
+        }
+        let leftover = self.dir.clone();
+        self.guard.dismiss();
+        if clean && let Err(error) = leftover.remove() {
+            (self.sink)(&MoveEvent::Warning { message: error.to_string() });
+        }
+    }
+}
+
+async fn remember(record: &MoveRecord) -> Result<(), HistoryError> {
+    History::open(&history_path()?).await?.open_move(record).await
+}
+
+/// The exit code of a move that was started.
+pub fn exit_code(report: &MigrateReport) -> ExitCode {
+    let Some(outcome) = &report.outcome else { return ExitCode::Done };
+    match (outcome.status, outcome.place) {
+        (OutcomeStatus::Completed, Place::RunningAtDestination) => ExitCode::Done,
+        (_, Place::Uncertain) | (OutcomeStatus::Completed, _) => ExitCode::Uncertain,
+        (_, Place::RunningAtDestination) => ExitCode::Uncertain,
+        (OutcomeStatus::Cancelled, _) => ExitCode::Cancelled,
+        (OutcomeStatus::Failed | OutcomeStatus::Unknown, _) => ExitCode::FailedSafe,
+    }
+}

@@ -1,0 +1,179 @@
+//! Says what a move would cost.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use vmferry_core::plan::MoveLimits;
+use vmferry_core::{
+    ByteRate, Bytes, Forecast, GuestUri, LinkSpeed, MoveEvent, Observation, PassRecord, StreamUri,
+};
+use vmferry_hypervisor::qmp::{ConnectOptions, Guest};
+use vmferry_measure::{ObserveOptions, observe};
+use vmferry_migrate::EventSink;
+use vmferry_model::{Assumptions, Progress, forecast, reforecast};
+
+use crate::Error;
+use crate::document::{PredictReport, Versions};
+use crate::link::{self, RouteEnd};
+use crate::profile;
+
+/// Seed of every forecast: the same observation gives the same forecast.
+const SEED: u64 = 1;
+
+/// What a forecast is asked for.
+#[derive(Clone, Debug)]
+pub struct PredictOptions {
+    /// The limits of the move.
+    pub limits: MoveLimits,
+    /// The link's rate, where the operator knows it.
+    pub bandwidth: Option<ByteRate>,
+    /// How to observe the guest.
+    pub observe: ObserveOptions,
+    /// An observation in a file, instead of a new one.
+    pub profile: Option<PathBuf>,
+    /// The other end, to look up or measure the rate of the route.
+    pub route: Option<(GuestUri, StreamUri)>,
+}
+
+/// Observes a guest and forecasts its move.
+///
+/// # Errors
+/// When the guest cannot be reached or observed, the rate of the link is
+/// unknown, or no forecast is possible.
+pub async fn predict(guest: &GuestUri, options: &PredictOptions) -> Result<PredictReport, Error> {
+    let source = Guest::connect(guest, ConnectOptions::default()).await?;
+    let destination = match &options.route {
+        Some((uri, via)) => Some((Guest::connect(uri, ConnectOptions::default()).await?, via)),
+        None => None,
+    };
+    let end = destination.as_ref().map(|(destination, via)| RouteEnd { destination, via });
+    let link = link::speed(options.bandwidth, &source, end).await?;
+    drop(destination);
+    let observation = match &options.profile {
+        Some(path) => {
+            let observation = profile::read(path)?;
+            profile::fits(path, &observation, &source.info().await?)?;
+            observation
+        }
+        None => observe(&source, &options.observe).await?,
+    };
+    let forecast = forecast_for(&source, &observation, &link, &options.limits).await?;
+    Ok(PredictReport {
+        versions: Versions::default(),
+        guest: observation.guest.clone(),
+        host: observation.host.clone(),
+        link,
+        limits: options.limits,
+        forecast,
+    })
+}
+
+/// The forecast with the hypervisor's own settings where the limits say
+/// nothing.
+pub(crate) async fn forecast_for(
+    source: &Guest,
+    observation: &Observation,
+    link: &LinkSpeed,
+    limits: &MoveLimits,
+) -> Result<Forecast, Error> {
+    let assumptions = assumptions(source, observation).await?;
+    let (observation, link, limits) = (observation.clone(), link.clone(), *limits);
+    let compute = move || forecast(&observation, &link, &limits, &assumptions, SEED);
+    let result = tokio::task::spawn_blocking(compute).await;
+    Ok(result.map_err(|error| Error::Internal(format!("the forecast failed: {error}")))??)
+}
+
+/// What the hypervisor is set to.
+pub(crate) async fn assumptions(source: &Guest, observation: &Observation) -> Result<Assumptions, Error> {
+    let mut assumptions = Assumptions::for_guest(&observation.guest);
+    let set = source.parameters().await?;
+    let rules = &mut assumptions.rules;
+    if let Some(limit) = set.downtime_limit_ms {
+        rules.downtime_limit = Duration::from_millis(limit);
+    }
+    let rate = |bytes: u64| (bytes > 0).then_some(ByteRate(bytes as f64));
+    if let Some(bytes) = set.max_bandwidth_bytes_per_s {
+        rules.max_bandwidth = rate(bytes);
+    }
+    rules.switchover_bandwidth = set.avail_switchover_bandwidth_bytes_per_s.and_then(rate);
+    Ok(assumptions)
+}
+
+/// Forecasts the rest of a move at every pass.
+pub(crate) struct Reforecaster {
+    observation: Observation,
+    link: LinkSpeed,
+    limits: MoveLimits,
+    assumptions: Assumptions,
+}
+
+impl Reforecaster {
+    pub(crate) fn new(
+        observation: Observation,
+        link: LinkSpeed,
+        limits: MoveLimits,
+        assumptions: Assumptions,
+    ) -> Self {
+        Self { observation, link, limits, assumptions }
+    }
+
+    /// A sink that hands every event on, and adds a reforecast after every
+    /// pass. It computes on a thread of its own, and skips a pass that comes
+    /// while it is still busy.
+    pub(crate) fn listen(self, next: EventSink) -> EventSink {
+        let this = Arc::new(self);
+        let before: Arc<Mutex<Option<PassRecord>>> = Arc::default();
+        let busy = Arc::new(tokio::sync::Semaphore::new(1));
+        Arc::new(move |event| {
+            next(event);
+            let MoveEvent::Pass { pass } = event else { return };
+            let last = before.lock().unwrap_or_else(PoisonError::into_inner).replace(pass.clone());
+            let (Some(progress), Ok(permit)) = (progress(pass, last.as_ref()), Arc::clone(&busy).try_acquire_owned())
+            else {
+                return;
+            };
+            let (this, next, at_ms) = (Arc::clone(&this), Arc::clone(&next), pass.at_ms);
+            tokio::task::spawn_blocking(move || {
+                let made = reforecast(
+                    &this.observation,
+                    &this.link,
+                    &this.limits,
+                    &this.assumptions,
+                    &progress,
+                    SEED,
+                );
+                match made {
+                    Ok(made) => next(&MoveEvent::Reforecast {
+                        at_ms,
+                        pass: made.pass,
+                        converges_probability: made.converges_probability,
+                        total_time_ms: made.total_time_ms,
+                        downtime_ms: made.downtime_ms,
+                    }),
+                    Err(error) => tracing::warn!(%error, "reforecast"),
+                }
+                drop(permit);
+            });
+        })
+    }
+}
+
+/// Where a move stands at the beginning of a pass; `None` in the first one,
+/// which the forecast itself describes.
+fn progress(pass: &PassRecord, last: Option<&PassRecord>) -> Option<Progress> {
+    let last = last?;
+    let elapsed = pass.at_ms.duration();
+    let transferred = pass.transferred_bytes?;
+    let seconds = elapsed.as_secs_f64();
+    Some(Progress {
+        elapsed,
+        remaining: pass.remaining_bytes?,
+        passes: pass.pass,
+        transferred,
+        in_pass: Duration::ZERO,
+        last_pass: Some(elapsed.saturating_sub(last.at_ms.duration())),
+        measured_rate: (seconds > 1.0 && transferred > Bytes(0))
+            .then(|| ByteRate(transferred.0 as f64 / seconds)),
+    })
+}
