@@ -1,1 +1,21 @@
 //! The record of forecasts and outcomes.
+//!
+//! [`History`] keeps one row a move in an SQLite file. The record with the
+//! forecast is written before the move and never changed; the outcome is
+//! added at the end by whoever sees it first. [`Store`] is what a history
+//! must be able to do, wherever it is kept.
+
+pub mod document;
+pub mod error;
+pub mod json_lines;
+pub mod path;
+pub mod route;
+pub mod sqlite;
+pub mod store;
+
+pub use error::HistoryError;
+pub use json_lines::{Imported, export, import};
+pub use path::history_path;
+pub use route::Route;
+pub use sqlite::History;
+pub use store::{Closed, Cursor, MoveFilter, MoveSummary, Store};

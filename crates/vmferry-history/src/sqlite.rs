@@ -1,0 +1,225 @@
+//! The history in an SQLite file.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde_json::Value;
+use sqlx::sqlite::SqliteConnection;
+use sqlx::{Connection, Row};
+use tokio::sync::Mutex;
+use uuid::Uuid;
+use vmferry_core::{LinkSpeed, MoveRecord, Outcome, OutcomeStatus};
+
+use crate::error::HistoryError;
+use crate::route::Route;
+use crate::store::{Closed, Cursor, MoveFilter, MoveSummary, Store};
+
+mod layout;
+mod open;
+mod rate;
+mod rows;
+
+/// How long a lock of another program is waited for.
+pub const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Records that one page of an export holds in memory.
+const PAGE_ROWS: i64 = 64;
+
+/// A history in an SQLite file, one connection to it.
+pub struct History {
+    path: PathBuf,
+    busy_timeout: Duration,
+    /// One writer: statements of one process queue here, those of several
+    /// processes at SQLite's lock.
+    connection: Mutex<SqliteConnection>,
+}
+
+impl fmt::Debug for History {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("History")
+            .field("path", &self.path)
+            .finish_non_exhaustive()
+    }
+}
+
+impl History {
+    /// Opens the history for writing; creates the file and its directories,
+    /// and brings an older layout up to date.
+    ///
+    /// # Errors
+    /// When it cannot be created, written or understood.
+    pub async fn open(path: &Path) -> Result<Self, HistoryError> {
+        open::for_writing(path, BUSY_TIMEOUT).await
+    }
+
+    /// Opens an existing history for reading; creates nothing.
+    ///
+    /// # Errors
+    /// [`HistoryError::Missing`] where there is none; else when it cannot be
+    /// read or understood.
+    pub async fn open_existing(path: &Path) -> Result<Self, HistoryError> {
+        open::for_reading(path, BUSY_TIMEOUT).await
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Closes the file and waits until that is done. A history that is merely
+    /// dropped loses nothing, but may leave its `-wal` file to the next one.
+    ///
+    /// # Errors
+    /// When SQLite cannot write back its log.
+    pub async fn close(self) -> Result<(), HistoryError> {
+        let (path, waited) = (self.path, self.busy_timeout);
+        let closed = self.connection.into_inner().close().await;
+        closed.map_err(|e| HistoryError::of_sqlite(&path, waited, e))
+    }
+
+    fn fault(&self, source: sqlx::Error) -> HistoryError {
+        HistoryError::of_sqlite(&self.path, self.busy_timeout, source)
+    }
+
+    fn no_such_move(&self, id: impl fmt::Display) -> HistoryError {
+        HistoryError::NoSuchMove {
+            id: id.to_string(),
+            path: self.path.clone(),
+        }
+    }
+}
+
+impl Store for History {
+    async fn open_move(&self, record: &MoveRecord) -> Result<(), HistoryError> {
+        let insert = rows::insert(record)?;
+        let mut connection = self.connection.lock().await;
+        // All rows, though there is at most one: SQLite commits after the last
+        // one, and a full disk shows only then.
+        insert
+            .fetch_all(&mut *connection)
+            .await
+            .map_err(|e| self.fault(e))?;
+        Ok(())
+    }
+
+    async fn close_move(
+        &self,
+        id: Uuid,
+        outcome: &Outcome,
+        raw_statistics: Option<&Value>,
+    ) -> Result<Closed, HistoryError> {
+        let mut connection = self.connection.lock().await;
+        // One statement that both looks and writes: whoever comes second,
+        // from whichever process, finds the first one's outcome.
+        // All rows, as in `open_move`.
+        let written = rows::close(id, outcome, raw_statistics)?
+            .fetch_all(&mut *connection)
+            .await
+            .map_err(|e| self.fault(e))?;
+        if !written.is_empty() {
+            return Ok(Closed::Recorded);
+        }
+        sqlx::query("SELECT id FROM moves WHERE id = $1")
+            .bind(id.to_string())
+            .fetch_optional(&mut *connection)
+            .await
+            .map_err(|e| self.fault(e))?
+            .map(|_| Closed::Before)
+            .ok_or_else(|| self.no_such_move(id))
+    }
+
+    async fn list(&self, filter: &MoveFilter) -> Result<Vec<MoveSummary>, HistoryError> {
+        let mut connection = self.connection.lock().await;
+        rows::list(filter)
+            .fetch_all(&mut *connection)
+            .await
+            .and_then(|found| found.iter().map(rows::summary).collect())
+            .map_err(|e| self.fault(e))
+    }
+
+    async fn get(&self, prefix: &str) -> Result<MoveRecord, HistoryError> {
+        let pattern = rows::id_pattern(prefix)?;
+        let mut connection = self.connection.lock().await;
+        let found = sqlx::query(
+            "SELECT id, record, outcome, raw_statistics FROM moves
+             WHERE id LIKE $1 ORDER BY started_at_ms DESC, id DESC LIMIT 2",
+        )
+        .bind(pattern)
+        .fetch_all(&mut *connection)
+        .await
+        .map_err(|e| self.fault(e))?;
+        match &found[..] {
+            [] => Err(self.no_such_move(prefix)),
+            [row] => rows::record(row, |e| self.fault(e)),
+            [first, second, ..] => {
+                let id = |row| rows::id(row).map_err(|e| self.fault(e));
+                Err(HistoryError::Ambiguous {
+                    prefix: prefix.to_owned(),
+                    candidates: [id(first)?, id(second)?],
+                })
+            }
+        }
+    }
+
+    async fn page(
+        &self,
+        filter: &MoveFilter,
+        cursor: &Cursor,
+    ) -> Result<Vec<MoveRecord>, HistoryError> {
+        let mut connection = self.connection.lock().await;
+        let found = rows::page(filter, cursor, PAGE_ROWS)
+            .fetch_all(&mut *connection)
+            .await
+            .map_err(|e| self.fault(e))?;
+        found
+            .iter()
+            .map(|row| rows::record(row, |e| self.fault(e)))
+            .collect()
+    }
+
+    async fn guest_history(
+        &self,
+        guest: &str,
+        limit: u32,
+    ) -> Result<Vec<MoveRecord>, HistoryError> {
+        let mut connection = self.connection.lock().await;
+        let found = sqlx::query(
+            "SELECT id, record, outcome, raw_statistics FROM moves
+             WHERE guest_name = $1 OR guest_uuid = $1 OR guest_uri = $1
+             ORDER BY started_at_ms DESC, id DESC LIMIT $2",
+        )
+        .bind(guest)
+        .bind(i64::from(limit))
+        .fetch_all(&mut *connection)
+        .await
+        .map_err(|e| self.fault(e))?;
+        found
+            .iter()
+            .map(|row| rows::record(row, |e| self.fault(e)))
+            .collect()
+    }
+
+    async fn route_rate(&self, route: &Route) -> Result<Option<LinkSpeed>, HistoryError> {
+        let mut connection = self.connection.lock().await;
+        // A move below its own `max-bandwidth` says nothing about the link.
+        let found = sqlx::query(
+            "SELECT wire_bytes, total_time_ms FROM moves
+             WHERE route = $1 AND status = $2 AND max_bandwidth_bytes_per_s IS NULL
+               AND wire_bytes IS NOT NULL AND total_time_ms >= $3
+             ORDER BY started_at_ms DESC, id DESC LIMIT $4",
+        )
+        .bind(route.to_string())
+        .bind(rows::status_word(OutcomeStatus::Completed))
+        .bind(rate::SHORTEST_MS)
+        .bind(rate::LATEST_MOVES)
+        .fetch_all(&mut *connection)
+        .await
+        .map_err(|e| self.fault(e))?;
+        let rates: Result<Vec<f64>, _> = found
+            .iter()
+            .map(|row| Ok(row.try_get::<f64, _>(0)? / row.try_get::<f64, _>(1)? * 1e3))
+            .collect();
+        Ok(rate::learned(rates.map_err(|e| self.fault(e))?))
+    }
+}
