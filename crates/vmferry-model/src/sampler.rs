@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use vmferry_core::plan::MoveLimits;
-use vmferry_core::{DirtyCurve, LinkSpeed, Observation, PageMix, Ratio};
+use vmferry_core::{ByteRate, Bytes, DirtyCurve, LinkSpeed, Observation, PageMix, Ratio};
 use vmferry_precopy::dirt::{CurveDirt, RecordedDirt, Recording, Unit, UnitDirt};
 use vmferry_precopy::qemu::{self, Rules, Start};
 use vmferry_precopy::{HostCosts, Replay};
@@ -151,8 +151,11 @@ impl<'a> Sampler<'a> {
         let start = draws.between(least.as_secs_f64(), most.as_secs_f64());
         let (low, high) = self.assumptions.overhead;
         let overhead = draws.between(low.0, high.0);
+        let (little, much) = self.assumptions.socket_buffer;
+        let buffer = draws.between(little.0 as f64, much.0 as f64);
         let costs = HostCosts {
             destination_start: Duration::from_secs_f64(start),
+            socket_buffer: Bytes(buffer as u64),
             ..self.assumptions.costs
         };
         let zero = self.zero_share(&mut draws);
@@ -191,7 +194,7 @@ impl<'a> Sampler<'a> {
         begin: &impl Begin,
     ) -> Replay {
         let start = begin.begin(dirt, costs, rate);
-        let rate = vmferry_core::ByteRate(rate);
+        let rate = ByteRate(rate);
         qemu::replay(dirt, &scenario.rules, costs, rate, &start, self.deadline)
     }
 

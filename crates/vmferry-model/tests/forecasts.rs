@@ -51,13 +51,14 @@ fn an_idle_guest_takes_its_memory_over_the_rate() {
         traffic / 0.957,
         traffic / 0.956 * 1.01,
     );
-    let time = traffic / link.stream_rate().0 * 1e3;
+    // What the sockets hold at the end is sent as far as QEMU knows.
+    let time = (traffic - 3e6) / link.stream_rate().0 * 1e3;
     within(
         found.total_time_ms.map(|i| i.map(|m| m.0)),
         time,
         time * 1.1 + 100.0,
     );
-    within(found.downtime_ms.map(|i| i.map(|m| m.0)), 35.0, 400.0);
+    within(found.downtime_ms.map(|i| i.map(|m| m.0)), 40.0, 400.0);
     within(found.passes, 3.0, 4.0);
     within(found.slowdown.map(|i| i.map(|r| r.0)), 0.0, 0.15);
 }
@@ -83,6 +84,10 @@ fn a_writer_beyond_the_link_gets_remedies_that_hold() {
     );
     assert_eq!(found.total_time_ms, None);
     assert_eq!(found.remedies.len(), 3, "{:?}", found.remedies);
+    let few = Assumptions {
+        samples: 40,
+        ..unlimited()
+    };
     for remedy in &found.remedies {
         assert!(remedy.converges_probability >= SUFFICIENT_PROBABILITY);
         // Another seed must agree, and a good deal less must not do.
@@ -101,7 +106,7 @@ fn a_writer_beyond_the_link_gets_remedies_that_hold() {
                     observation = writer(120e6, 150e6 * (1.0 - share * slowdown.0));
                 }
             }
-            let again = forecast(&observation, &link, &limits, &unlimited(), 4).unwrap();
+            let again = forecast(&observation, &link, &limits, &few, 4).unwrap();
             again.converges_probability
         };
         assert!(run(1.0) >= 0.85, "{remedy:?}: {}", run(1.0));

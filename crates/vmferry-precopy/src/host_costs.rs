@@ -16,7 +16,9 @@ pub struct HostCosts {
     /// where the link is always slower.
     pub send_rate: Option<ByteRate>,
     /// Bytes the sockets take before the sender has to wait. They are sent as
-    /// far as the hypervisor knows, and have to cross the link all the same.
+    /// far as the hypervisor knows, and have to cross the link all the same:
+    /// at the switchover the destination waits for them. Linux lets a sender
+    /// queue up to `tcp_wmem`'s maximum, 4 MiB with its bookkeeping.
     pub socket_buffer: Bytes,
     /// From the last look at the dirty log to the guest's stop.
     pub stop: Duration,
@@ -35,11 +37,11 @@ impl Default for HostCosts {
             setup: Duration::from_millis(10),
             zero_scan_rate: ByteRate(1.25e9),
             send_rate: None,
-            socket_buffer: Bytes(0),
+            socket_buffer: Bytes::from_mib(2),
             stop: Duration::from_millis(2),
             device_state: Bytes(256 << 10),
             device_save: Duration::from_millis(5),
-            destination_start: Duration::from_millis(50),
+            destination_start: Duration::from_millis(30),
         }
     }
 }

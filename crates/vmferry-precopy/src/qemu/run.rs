@@ -17,6 +17,10 @@ const BURST: f64 = 0.051;
 const CLOCK_EVERY: f64 = 64.0;
 /// `BUFFER_DELAY` in migration.c: length of a bandwidth window.
 const WINDOW: f64 = 0.1;
+/// What a QEMUFile gathers before it writes and counts: 64 pieces, which are
+/// 32 pages with their headers. `max-bandwidth` is overrun by up to as much in
+/// every window (5 % at 20 MB/s, measured).
+const FLUSH_BYTES: f64 = 32.0 * (4096.0 + 8.0);
 /// Pages that share one clearing of KVM's dirty log.
 const CHUNK_PAGES: u64 = 1 << 18;
 /// Less than a byte of a page is nothing.
@@ -262,7 +266,10 @@ impl<'a, D: UnitDirt> Run<'a, D> {
     /// Bytes that `max-bandwidth` still allows in this window.
     fn slice_left(&self) -> f64 {
         match self.rules.max_bandwidth {
-            Some(rate) => (rate.0 * WINDOW - (self.stream.sent - self.window_sent)).max(0.0),
+            Some(rate) => {
+                let slice = (rate.0 * WINDOW / FLUSH_BYTES).ceil() * FLUSH_BYTES;
+                (slice - (self.stream.sent - self.window_sent)).max(0.0)
+            }
             None => f64::INFINITY,
         }
     }
