@@ -1,6 +1,7 @@
 //! The rate of a path, measured by a short bounded transfer over it: from the source's network to
 //! the address at which the destination will listen, with TCP as the migration itself uses it.
 
+mod acknowledged;
 mod rate;
 mod transfer;
 
@@ -86,16 +87,20 @@ fn measure_blocking(
                 guest: format!("the link to {address}"),
             });
         }
-        let elapsed = start.elapsed();
-        readings.push(Reading {
-            at: elapsed,
+        let reading = Reading {
+            at: start.elapsed(),
             wire: counter.tx_bytes()?.0,
-            payload: transfer.received(),
-        });
-        if elapsed >= options.duration || transfer.received() >= options.limit.0 {
-            break;
-        }
-        if transfer.has_ended() {
+            payload: transfer.arrived().map_err(|source| MeasureError::Link {
+                address,
+                step: "reading how much has arrived",
+                source,
+            })?,
+        };
+        readings.push(reading);
+        if reading.at >= options.duration
+            || reading.payload >= options.limit.0
+            || transfer.has_ended()
+        {
             break;
         }
         std::thread::sleep(READING_PERIOD);

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsFd, AsRawFd};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -15,6 +15,7 @@ use rand::rngs::SmallRng;
 use rand::{RngCore, SeedableRng};
 
 use super::LinkOptions;
+use super::acknowledged::acknowledged;
 use crate::MeasureError;
 use crate::network_namespace;
 
@@ -24,16 +25,11 @@ const NOTICE: Duration = Duration::from_millis(100);
 /// What a step of a thread fails with.
 type Failure = (&'static str, io::Error);
 
-#[derive(Debug, Default)]
-struct Shared {
-    received: AtomicU64,
-    stop: AtomicBool,
-}
-
 /// A transfer under way; dropping it ends it.
 #[derive(Debug)]
 pub(super) struct Transfer {
-    shared: Arc<Shared>,
+    stream: TcpStream,
+    stop: Arc<AtomicBool>,
     threads: Vec<JoinHandle<Result<(), Failure>>>,
 }
 
@@ -50,11 +46,6 @@ impl Transfer {
             step,
             source,
         };
-        let shared = Arc::new(Shared::default());
-        let mut transfer = Self {
-            shared: Arc::clone(&shared),
-            threads: Vec::new(),
-        };
         let listener = within(destination, move || {
             TcpListener::bind((address, 0)).map_err(|e| ("listening at the destination", e))
         })
@@ -63,26 +54,33 @@ impl Transfer {
             .local_addr()
             .map_err(|e| fail(("listening at the destination", e)))?
             .port();
-        let (receiver, timeout) = (Arc::clone(&shared), options.connect_timeout);
-        transfer.spawn("link receiver", move || {
-            receive(&listener, timeout, &receiver)
-        })?;
+        let timeout = options.connect_timeout;
+        // The connection stands as soon as the kernel has it, before anybody accepts it.
         let stream = within(source, move || {
             TcpStream::connect_timeout(&SocketAddr::new(address, port), timeout)
                 .map_err(|e| ("connecting from the source", e))
         })
         .map_err(fail)?;
+        let sender = stream.try_clone().map_err(|e| fail(("sending", e)))?;
+        let stop = Arc::new(AtomicBool::new(false));
+        let mut transfer = Self {
+            stream,
+            stop: Arc::clone(&stop),
+            threads: Vec::new(),
+        };
+        let until = Arc::clone(&stop);
+        transfer.spawn("link receiver", move || receive(&listener, timeout, &until))?;
         let limit = options.limit.0;
-        transfer.spawn("link sender", move || send(stream, limit, &shared))?;
+        transfer.spawn("link sender", move || send(sender, limit, &stop))?;
         Ok(transfer)
     }
 
     /// Payload that has arrived.
-    pub(super) fn received(&self) -> u64 {
-        self.shared.received.load(Ordering::Relaxed)
+    pub(super) fn arrived(&self) -> io::Result<u64> {
+        acknowledged(&self.stream)
     }
 
-    /// Whether the receiver has stopped by itself: all is received, or the connection is lost.
+    /// Whether the receiver has stopped by itself, because the connection is lost.
     pub(super) fn has_ended(&self) -> bool {
         self.threads.first().is_some_and(JoinHandle::is_finished)
     }
@@ -97,7 +95,7 @@ impl Transfer {
     }
 
     fn stop(&mut self) -> Result<(), Failure> {
-        self.shared.stop.store(true, Ordering::Relaxed);
+        self.stop.store(true, Ordering::Relaxed);
         let mut result = Ok(());
         for thread in self.threads.drain(..) {
             let ended = thread
@@ -147,11 +145,11 @@ fn within<T: Send + 'static>(
         .unwrap_or_else(|_| Err(entering(io::Error::other("a thread died"))))
 }
 
-fn receive(listener: &TcpListener, timeout: Duration, shared: &Shared) -> Result<(), Failure> {
+fn receive(listener: &TcpListener, timeout: Duration, stop: &AtomicBool) -> Result<(), Failure> {
     let failed = |error| ("receiving at the destination", error);
     let start = Instant::now();
     while !is_ready(listener).map_err(failed)? {
-        if shared.stop.load(Ordering::Relaxed) {
+        if stop.load(Ordering::Relaxed) {
             return Ok(());
         }
         if start.elapsed() > timeout {
@@ -164,15 +162,12 @@ fn receive(listener: &TcpListener, timeout: Duration, shared: &Shared) -> Result
     loop {
         // Truncating to nothing takes the data out of the socket without copying it.
         match recv(stream.as_raw_fd(), &mut room, MsgFlags::MSG_TRUNC) {
-            // The sender resets the connection when it is done.
+            // The sender has gone.
             Ok(0) | Err(Errno::ECONNRESET) => return Ok(()),
-            Ok(bytes) => {
-                shared.received.fetch_add(bytes as u64, Ordering::Relaxed);
-            }
-            Err(Errno::EAGAIN | Errno::EINTR) => {}
+            Ok(_) | Err(Errno::EAGAIN | Errno::EINTR) => {}
             Err(errno) => return Err(failed(errno.into())),
         }
-        if shared.stop.load(Ordering::Relaxed) {
+        if stop.load(Ordering::Relaxed) {
             return Ok(());
         }
     }
@@ -188,19 +183,19 @@ fn is_ready(listener: &TcpListener) -> io::Result<bool> {
     }
 }
 
-fn send(mut stream: TcpStream, limit: u64, shared: &Shared) -> Result<(), Failure> {
+fn send(mut stream: TcpStream, limit: u64, stop: &AtomicBool) -> Result<(), Failure> {
     let failed = |error| ("sending from the source", error);
     stream.set_write_timeout(Some(NOTICE)).map_err(failed)?;
     // Noise, so that nothing on the way can compress it.
     let mut noise = vec![0; 1 << 17];
     SmallRng::seed_from_u64(limit).fill_bytes(&mut noise);
     let mut sent = 0;
-    while sent < limit && !shared.stop.load(Ordering::Relaxed) {
+    while sent < limit && !stop.load(Ordering::Relaxed) {
         match stream.write(&noise) {
             Ok(bytes) => sent += bytes as u64,
             Err(error) if is_patient(&error) => {}
             // The receiver closes first when time is up.
-            Err(_) if shared.stop.load(Ordering::Relaxed) => break,
+            Err(_) if stop.load(Ordering::Relaxed) => break,
             Err(error) => return Err(failed(error)),
         }
     }
