@@ -117,23 +117,26 @@ mod tests {
 
     #[test]
     fn a_detached_child_inherits_nothing() {
-        let ours = File::open("/dev/null").expect("open");
-        // A file that is inherited unless marked.
-        nix::fcntl::fcntl(
-            &ours,
-            nix::fcntl::FcntlArg::F_SETFD(nix::fcntl::FdFlag::empty()),
-        )
-        .expect("fcntl");
-        let mut command = Command::new("sh");
-        command.args([
-            "-c",
-            "for fd in /proc/$$/fd/*; do echo ${fd##*/}; done; ps -o sid= -p $$; echo $$",
-        ]);
-        detach(&mut command);
-        let text = run(&mut command).expect("sh runs");
-        let words: Vec<&str> = text.split_whitespace().collect();
-        assert_eq!(words[..3], ["0", "1", "2"], "{text}");
-        assert_eq!(words.len(), 5, "{text}");
-        assert_eq!(words[3], words[4], "it leads its session: {text}");
+        use nix::fcntl::{FcntlArg, fcntl};
+        let null = File::open("/dev/null").expect("open");
+        // A copy of a high number, which children inherit.
+        let inherited = fcntl(&null, FcntlArg::F_DUPFD(200)).expect("fcntl");
+        let script = "[ -e /proc/$$/fd/$0 ] && echo inherited; ps -o sid= -p $$; echo $$";
+        let words = |detached: bool| {
+            let mut command = Command::new("sh");
+            command.args(["-c", script, &inherited.to_string()]);
+            if detached {
+                detach(&mut command);
+            }
+            let text = run(&mut command).expect("sh runs");
+            text.split_whitespace()
+                .map(str::to_owned)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(words(false)[0], "inherited");
+        let detached = words(true);
+        assert_eq!(detached.len(), 2, "{detached:?}");
+        assert_eq!(detached[0], detached[1], "it leads its session");
+        nix::unistd::close(inherited).expect("close");
     }
 }

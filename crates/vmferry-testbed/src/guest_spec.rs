@@ -153,6 +153,13 @@ mod tests {
             .iter()
             .map(|spec| spec.check().expect_err("bad").to_string())
             .collect();
-        insta::assert_snapshot!(said.join("\n"), @"");
+        insta::assert_snapshot!(said.join("\n"), @r#"
+        `a b` cannot name a guest: use 1 to 32 of a-z, 0-9 and -, not at the ends
+        guest web: 64 MiB of memory; possible are 128 MiB to 4096 MiB
+        guest web: 8192 MiB of memory; possible are 128 MiB to 4096 MiB
+        guest web: 0 virtual CPUs; possible are 1 to 4
+        guest web: the load `uniform:set=1T`: uniform: set="1T" is not valid; allowed: a size from 4K to 1024G such as 64M (K, M, G are 2^10, 2^20, 2^30)
+        guest web: the load `uniform:set=200M` needs 272 MiB with the kernel, the guest has 256 MiB
+        "#);
     }
 }

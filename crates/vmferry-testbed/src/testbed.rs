@@ -332,14 +332,15 @@ impl Testbed {
         Probe::start(self.client(), guest.record().ip, every)
     }
 
-    /// Starts an ssh server on both hosts, if there is none yet, and returns a configuration for
-    /// `ssh -F` with the hosts `source` and `destination`.
+    /// Sets up ssh to both hosts, if that is not done yet, and returns a configuration for `ssh -F`
+    /// with the hosts `source` and `destination`: real sshd inside the hosts' namespaces, with keys
+    /// of the testbed's own.
     ///
     /// # Errors
-    /// When OpenSSH is not installed, or its server does not start.
+    /// When OpenSSH is not installed, or the keys cannot be made.
     pub async fn ssh_config(&self) -> Result<PathBuf, TestbedError> {
         let shared = Arc::clone(&self.shared);
-        blocking(move || sshd::start(&shared)).await
+        blocking(move || sshd::configure(&shared)).await
     }
 
     /// Makes an authority and certificates for both hosts, if there are none yet, and returns the

@@ -52,7 +52,13 @@ fn issue(directory: &Path, name: &str, template: &str) -> Result<(), TestbedErro
     private(&info, &format!("{template}expiration_days = 3650\n"))?;
     private(&key, "")?;
     run(Command::new("certtool")
-        .args(["--generate-privkey", "--ecc", "--outfile"])
+        .args([
+            // QEMU wants a key that may encipher keys, which only RSA's may.
+            "--generate-privkey",
+            "--key-type=rsa",
+            "--bits=2048",
+            "--outfile",
+        ])
         .arg(&key))?;
     let mut command = Command::new("certtool");
     if name == "ca" {
