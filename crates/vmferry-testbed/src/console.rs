@@ -291,7 +291,7 @@ mod tests {
             console.read_new().expect("read"),
             [Message::Progress(progress(7))]
         );
-        write!(file, "{}\n", &line[20..]).expect("write");
+        writeln!(file, "{}", &line[20..]).expect("write");
         assert_eq!(
             console.read_new().expect("read"),
             [Message::Progress(progress(7))]

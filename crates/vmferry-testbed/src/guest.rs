@@ -228,7 +228,7 @@ impl TestGuest {
                     }
                 }
             }
-            Ok(())
+            guest.shared.network.forget_guests()
         })
         .await?;
         if sides.contains(&Side::Source) {

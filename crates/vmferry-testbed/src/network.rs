@@ -122,6 +122,15 @@ impl Network {
             })
     }
 
+    /// Makes the bridges forget behind which of their ports guests are: one that boots again at the
+    /// source says nothing by itself, and would be looked for at the destination for minutes.
+    pub(crate) fn forget_guests(&self) -> Result<(), TestbedError> {
+        for namespace in self.all() {
+            namespace.ip("link set dev guests type bridge fdb_flush")?;
+        }
+        Ok(())
+    }
+
     /// Makes a guest's tap on both hosts.
     pub(crate) fn add_tap(&self, tap: &str) -> Result<(), TestbedError> {
         for side in Side::BOTH {

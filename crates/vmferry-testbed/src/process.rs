@@ -93,12 +93,13 @@ mod tests {
 
     #[test]
     fn a_killed_process_is_gone() {
-        let child = Command::new("sleep").arg("1000").spawn().expect("sleep");
+        let mut child = Command::new("sleep").arg("1000").spawn().expect("sleep");
         let process = Process::of(child.id()).expect("it runs");
         assert!(process.is_alive());
         assert!(process.kill_and_wait(Duration::from_secs(10)));
         assert!(!process.is_alive());
         assert_eq!(stat(process.pid), None, "reaped");
+        child.wait().expect_err("nothing is left to wait for");
     }
 
     #[test]

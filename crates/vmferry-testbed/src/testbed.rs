@@ -414,7 +414,8 @@ fn down_now(name: &str) -> Result<bool, TestbedError> {
     let network = Network::of(name);
     // Namespaces alone are taken for ours only with a name that we would give.
     let namespaces = network.all().iter().any(|namespace| namespace.exists());
-    if !directory.exists() && !(namespaces && name.starts_with("vmf-")) {
+    let ours = namespaces && name.starts_with("vmf-");
+    if !directory.exists() && !ours {
         return Ok(false);
     }
     let processes = listed(&directory);

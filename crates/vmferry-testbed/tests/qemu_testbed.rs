@@ -329,7 +329,7 @@ async fn look_at_detached(name: &str, traces: &Traces) -> Outcome {
     Testbed::load(name)?.guests()[0].kill(Side::Source).await?;
     let removed = Command::new("ip")
         .args(["netns", "del"])
-        .arg(&traces.namespaces[2].file_name().ok_or("a name")?)
+        .arg(traces.namespaces[2].file_name().ok_or("a name")?)
         .status()?;
     if !removed.success() {
         return Err("ip netns del".into());
