@@ -22,7 +22,7 @@ pub(crate) const ROOMS: &[Room] = &[
     room("vmferry-history", "core"),
     room("vmferry-migrate", "core, control, hypervisor, measure"),
     room("vmferry-load", "-"),
-    room("vmferry-testbed", "core, hypervisor"),
+    room("vmferry-testbed", "core, hypervisor, load"),
     room("vmferry", "all above"),
     room("vmferry-cli", "vmferry"),
     room("xtask", "-"),

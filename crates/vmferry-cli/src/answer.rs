@@ -28,11 +28,19 @@ impl Answer {
             })?),
             None => Box::new(io::stdout()),
         };
-        Ok(Self { format: global.output, to: Arc::new(Mutex::new(to)), path: global.output_file.clone() })
+        Ok(Self {
+            format: global.output,
+            to: Arc::new(Mutex::new(to)),
+            path: global.output_file.clone(),
+        })
     }
 
     /// Gives a document: as JSON, or as the table that `table` draws.
-    pub(crate) fn give<T: Serialize>(&self, document: &T, table: impl FnOnce() -> String) -> Result<(), Error> {
+    pub(crate) fn give<T: Serialize>(
+        &self,
+        document: &T,
+        table: impl FnOnce() -> String,
+    ) -> Result<(), Error> {
         let text = match self.format {
             Format::Json => pretty(document)?,
             Format::Jsonl => compact(document)?,
@@ -52,7 +60,10 @@ impl Answer {
         match to.write_all(bytes).and_then(|()| to.flush()) {
             // Whoever read the answer has seen enough (`vmferry ... | head`).
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-            result => result.map_err(|source| Error::Io { what: self.name(), source }),
+            result => result.map_err(|source| Error::Io {
+                what: self.name(),
+                source,
+            }),
         }
     }
 
@@ -62,7 +73,10 @@ impl Answer {
     }
 
     fn name(&self) -> String {
-        self.path.as_ref().map_or_else(|| "standard output".to_owned(), |path| path.display().to_string())
+        self.path.as_ref().map_or_else(
+            || "standard output".to_owned(),
+            |path| path.display().to_string(),
+        )
     }
 }
 

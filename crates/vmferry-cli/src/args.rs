@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
-use vmferry::core::quantity::{parse_ratio, parse_rate, parse_size, parse_span};
+use vmferry::core::quantity::{parse_rate, parse_ratio, parse_size, parse_span};
 use vmferry::core::{ByteRate, Bytes, ExitCode, GuestUri, Ratio, StreamUri};
 
 /// Live migration of virtual machines, made predictable: what a move will
@@ -21,8 +21,10 @@ pub(crate) struct Cli {
 
 /// The exit codes, for the end of the help text.
 fn after_help() -> String {
-    let codes: Vec<_> =
-        ExitCode::ALL.iter().map(|(code, text)| format!("  {:>2}  {text}", *code as u8)).collect();
+    let codes: Vec<_> = ExitCode::ALL
+        .iter()
+        .map(|(code, text)| format!("  {:>2}  {text}", *code as u8))
+        .collect();
     format!(
         "Guests: qmp:PATH on this machine, qmp+ssh://USER@HOST/PATH on another one.\n\
          Bandwidth: 400Mbit/s, 2.1Gbit/s, 50MiB/s; a bare number is MiB/s.\n\
@@ -308,7 +310,11 @@ pub(crate) struct TestbedUp {
     #[arg(long, value_parser = parse_rate, value_name = "RATE", default_value = "400Mbit/s")]
     pub(crate) rate: ByteRate,
     /// What the guests do, one guest a load; see `vmferry-load --help`
-    #[arg(long = "load", value_name = "SPEC", default_value = "hotcold:set=32M,rate=20M")]
+    #[arg(
+        long = "load",
+        value_name = "SPEC",
+        default_value = "hotcold:set=32M,rate=20M"
+    )]
     pub(crate) loads: Vec<String>,
     /// Memory of each guest
     #[arg(long, value_parser = parse_size, value_name = "SIZE", default_value = "512MiB")]

@@ -39,8 +39,10 @@ pub(crate) async fn run(cli: &Cli) -> Result<ExitCode, Error> {
 fn absolute(guest: &GuestUri) -> Result<GuestUri, Error> {
     match guest {
         GuestUri::Qmp { path } => {
-            let path = std::path::absolute(path)
-                .map_err(|source| Error::Io { what: path.display().to_string(), source })?;
+            let path = std::path::absolute(path).map_err(|source| Error::Io {
+                what: path.display().to_string(),
+                source,
+            })?;
             Ok(GuestUri::Qmp { path })
         }
         other => Ok(other.clone()),

@@ -9,9 +9,10 @@ use vmferry::core::ExitCode;
 pub(crate) fn cancel_on_ctrl_c() -> watch::Receiver<bool> {
     let (sender, receiver) = watch::channel(false);
     tokio::spawn(async move {
-        let (Ok(mut interrupt), Ok(mut terminate)) =
-            (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
-        else {
+        let (Ok(mut interrupt), Ok(mut terminate)) = (
+            signal(SignalKind::interrupt()),
+            signal(SignalKind::terminate()),
+        ) else {
             return;
         };
         let mut asked = false;
@@ -21,7 +22,9 @@ pub(crate) fn cancel_on_ctrl_c() -> watch::Receiver<bool> {
                 _ = terminate.recv() => {}
             }
             if asked {
-                crate::progress::say("leaving; the guard puts the hosts back and records the outcome");
+                crate::progress::say(
+                    "leaving; the guard puts the hosts back and records the outcome",
+                );
                 std::process::exit(ExitCode::Uncertain as i32);
             }
             asked = true;

@@ -22,7 +22,10 @@ fn main() -> ProcessExitCode {
     if let Command::Guard { state, move_id } = &cli.command {
         return finish(command::guard::run(state, move_id));
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build();
     let result = match runtime {
         Ok(runtime) => {
             let result = runtime.block_on(command::run(&cli));
@@ -30,7 +33,10 @@ fn main() -> ProcessExitCode {
             runtime.shutdown_background();
             result
         }
-        Err(source) => Err(vmferry::Error::Io { what: "starting threads".into(), source }),
+        Err(source) => Err(vmferry::Error::Io {
+            what: "starting threads".into(),
+            source,
+        }),
     };
     finish(result)
 }

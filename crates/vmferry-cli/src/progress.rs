@@ -31,7 +31,10 @@ pub(crate) fn say_error(error: &vmferry::Error) {
 
 /// A word on what happens now, unless progress is off.
 pub(crate) fn note(global: &Global, text: &str) {
-    if matches!(global.progress, ProgressStyle::Auto | ProgressStyle::Plain | ProgressStyle::Bar) {
+    if matches!(
+        global.progress,
+        ProgressStyle::Auto | ProgressStyle::Plain | ProgressStyle::Bar
+    ) {
         say(text);
     }
 }
@@ -109,10 +112,20 @@ impl Progress {
     fn show_to_people(&self, event: &MoveEvent) {
         if let (
             Some(bar),
-            MoveEvent::Progress { status, transferred_bytes, remaining_bytes, total_bytes, passes, .. },
+            MoveEvent::Progress {
+                status,
+                transferred_bytes,
+                remaining_bytes,
+                total_bytes,
+                passes,
+                ..
+            },
         ) = (&self.bar, event)
         {
-            let (total, left) = (total_bytes.unwrap_or_default().0, remaining_bytes.unwrap_or_default().0);
+            let (total, left) = (
+                total_bytes.unwrap_or_default().0,
+                remaining_bytes.unwrap_or_default().0,
+            );
             bar.set_length(total.max(1));
             bar.set_position(total.saturating_sub(left));
             bar.set_message(format!(
@@ -132,8 +145,15 @@ impl Progress {
 /// The plain line of an event; `None` for those that plain output leaves out.
 fn line_of(event: &MoveEvent) -> Option<String> {
     Some(match event {
-        MoveEvent::Check { name, detail, passed } => {
-            format!("check {} {name}: {detail}", if *passed { "ok  " } else { "FAIL" })
+        MoveEvent::Check {
+            name,
+            detail,
+            passed,
+        } => {
+            format!(
+                "check {} {name}: {detail}",
+                if *passed { "ok  " } else { "FAIL" }
+            )
         }
         MoveEvent::Started { move_id } => format!("move {move_id} started"),
         MoveEvent::Phase { at_ms, status } => format!("{at_ms:>9} {status}"),
@@ -141,18 +161,24 @@ fn line_of(event: &MoveEvent) -> Option<String> {
             "{:>9} pass {}: {} remain, {} sent",
             pass.at_ms,
             pass.pass,
-            pass.remaining_bytes.map_or_else(|| "?".into(), |b| b.to_string()),
-            pass.transferred_bytes.map_or_else(|| "?".into(), |b| b.to_string()),
+            pass.remaining_bytes
+                .map_or_else(|| "?".into(), |b| b.to_string()),
+            pass.transferred_bytes
+                .map_or_else(|| "?".into(), |b| b.to_string()),
         ),
-        MoveEvent::Reforecast { at_ms, converges_probability, total_time_ms, downtime_ms, .. } => {
-            match (total_time_ms, downtime_ms) {
-                (Some(total), Some(downtime)) => format!(
-                    "{at_ms:>9} forecast now: total {total}, downtime {downtime}, converges {:.0} %",
-                    converges_probability * 100.0
-                ),
-                _ => format!("{at_ms:>9} forecast now: does not converge"),
-            }
-        }
+        MoveEvent::Reforecast {
+            at_ms,
+            converges_probability,
+            total_time_ms,
+            downtime_ms,
+            ..
+        } => match (total_time_ms, downtime_ms) {
+            (Some(total), Some(downtime)) => format!(
+                "{at_ms:>9} forecast now: total {total}, downtime {downtime}, converges {:.0} %",
+                converges_probability * 100.0
+            ),
+            _ => format!("{at_ms:>9} forecast now: does not converge"),
+        },
         MoveEvent::Warning { message } => format!("warning: {message}"),
         MoveEvent::Ended { outcome } => match &outcome.error {
             Some(error) => format!("ended: {}: {error}", outcome.place),

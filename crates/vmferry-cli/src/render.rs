@@ -18,7 +18,9 @@ use vmferry::core::Interval;
 /// An empty table in our style.
 pub(crate) fn table(header: &[&str]) -> Table {
     let mut table = Table::new();
-    table.load_preset(presets::NOTHING).set_header(header.to_vec());
+    table
+        .load_preset(presets::NOTHING)
+        .set_header(header.to_vec());
     table
 }
 
@@ -37,5 +39,10 @@ pub(crate) fn cells<T: Display>(interval: Option<Interval<T>>) -> [String; 3] {
 
 /// A table as text, without blanks at the ends of its lines.
 pub(crate) fn text(table: &Table) -> String {
-    table.to_string().lines().map(str::trim_end).collect::<Vec<_>>().join("\n")
+    table
+        .to_string()
+        .lines()
+        .map(str::trim_end)
+        .collect::<Vec<_>>()
+        .join("\n")
 }

@@ -248,13 +248,13 @@ impl fmt::Display for Ratio {
 }
 impl fmt::Display for Millis {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.0 >= 10_000.0 {
-            write!(f, "{:.1} s", self.0 / 1e3)
+        f.pad(&if self.0 >= 10_000.0 {
+            format!("{:.1} s", self.0 / 1e3)
         } else if self.0 >= 1000.0 {
-            write!(f, "{:.2} s", self.0 / 1e3)
+            format!("{:.2} s", self.0 / 1e3)
         } else {
-            write!(f, "{:.0} ms", self.0)
-        }
+            format!("{:.0} ms", self.0)
+        })
     }
 }
 

@@ -9,8 +9,10 @@ use std::time::{Duration, Instant};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
-use vmferry_core::plan::MoveLimits;
-use vmferry_core::{ByteRate, Bytes, Forecast, Millis, MoveEvent, Outcome, Plan, Ratio, Remedy, RemedyKind};
+use vmferry_core::plan::{DEFAULT_DEADLINE, MoveLimits};
+use vmferry_core::{
+    ByteRate, Bytes, Forecast, Millis, MoveEvent, Outcome, Plan, Ratio, Remedy, RemedyKind,
+};
 use vmferry_measure::ObserveOptions;
 use vmferry_migrate::event_log::EventSink;
 use vmferry_migrate::{DEFAULT_STALL_TIMEOUT, MoveDir};
@@ -69,11 +71,16 @@ pub enum DemoStep {
 
 /// The guests, from quiet to hopeless. Sets and rates are bytes.
 fn guests() -> [GuestSpec; 5] {
-    let guest = |name: &str, load: &str, mib: u64| GuestSpec::new(name, load).memory(Bytes::from_mib(mib));
+    let guest =
+        |name: &str, load: &str, mib: u64| GuestSpec::new(name, load).memory(Bytes::from_mib(mib));
     [
         guest("idle", "idle:fill=64M", 256),
         guest("writer", "sequential:set=24M,rate=8M+idle:fill=96M", 256),
-        guest("database", "hotcold:set=8M,rate=16M,cold-set=128M,cold-rate=2M,write=word", 384),
+        guest(
+            "database",
+            "hotcold:set=8M,rate=16M,cold-set=128M,cold-rate=2M,write=word",
+            384,
+        ),
         guest("cyclic", "phases:3s@uniform:set=48M,rate=24M/3s@idle", 256),
         guest("busy", "uniform:set=128M,rate=100M", 256),
     ]
@@ -100,9 +107,18 @@ pub async fn run(
         rows: Vec::new(),
     };
     for spec in guests() {
-        tell(DemoStep::Doing(format!("{}: booting, {}", spec.name, spec.load)));
+        tell(DemoStep::Doing(format!(
+            "{}: booting, {}",
+            spec.name, spec.load
+        )));
         let guest = testbed.start_guest(spec).await?;
-        let mut demo = GuestDemo { guest: &guest, console: guest.console_watch(), rate, guard, tell: &mut tell };
+        let mut demo = GuestDemo {
+            guest: &guest,
+            console: guest.console_watch(),
+            rate,
+            guard,
+            tell: &mut tell,
+        };
         report.rows.extend(demo.run().await?);
         for side in Side::BOTH {
             guest.kill(side).await?;
@@ -131,24 +147,43 @@ impl<F: FnMut(DemoStep)> GuestDemo<'_, F> {
         drop(first);
         let refused = self.row(forecast, MAX_DOWNTIME);
         (self.tell)(DemoStep::Row(Box::new(refused.clone())));
-        let remedy = refused.forecast.remedies.iter().find_map(|remedy| match remedy.kind {
-            RemedyKind::MaxDowntime { limit } => Some((limit, remedy.clone())),
-            _ => None,
-        });
-        let Some((limit, remedy)) = remedy else { return Ok(vec![refused]) };
-        (self.tell)(DemoStep::Doing(format!("{}: again with --max-downtime {:.0}ms", self.guest.name(), limit.0)));
+        let remedy = refused
+            .forecast
+            .remedies
+            .iter()
+            .find_map(|remedy| match remedy.kind {
+                RemedyKind::MaxDowntime { limit } => Some((limit, remedy.clone())),
+                _ => None,
+            });
+        let Some((limit, remedy)) = remedy else {
+            return Ok(vec![refused]);
+        };
+        (self.tell)(DemoStep::Doing(format!(
+            "{}: again with --max-downtime {:.0}ms",
+            self.guest.name(),
+            limit.0
+        )));
         let second = self.prepare(limit).await?;
-        Ok(vec![refused, self.carry_out(second, limit, Some(remedy)).await?])
+        Ok(vec![
+            refused,
+            self.carry_out(second, limit, Some(remedy)).await?,
+        ])
     }
 
     /// A forecast, and the time during which the guest was observed for it.
-    async fn prepare(&mut self, max_downtime: Millis) -> Result<(PreparedMove, (Instant, Instant)), Error> {
+    async fn prepare(
+        &mut self,
+        max_downtime: Millis,
+    ) -> Result<(PreparedMove, (Instant, Instant)), Error> {
         (self.tell)(DemoStep::Doing(format!("{}: observing", self.guest.name())));
         let plan = Plan {
             source: self.guest.source_uri(),
             destination: self.guest.destination_uri(),
             via: self.guest.via(),
-            limits: MoveLimits { max_downtime_ms: Some(max_downtime), ..MoveLimits::default() },
+            limits: MoveLimits {
+                max_downtime_ms: Some(max_downtime),
+                ..MoveLimits::default()
+            },
             tls_dir: None,
         };
         let options = MoveOptions {
@@ -160,7 +195,10 @@ impl<F: FnMut(DemoStep)> GuestDemo<'_, F> {
         };
         let began = Instant::now();
         let prepared = moving::prepare(plan, &options, &quiet()).await?;
-        Ok((prepared, (began, began + options.observe.pages.window)))
+        // The console has been followed since the boot ended; its first report
+        // is a moment away.
+        let from = began + options.observe.pages.window / 10;
+        Ok((prepared, (from, began + options.observe.pages.window)))
     }
 
     async fn carry_out(
@@ -172,11 +210,23 @@ impl<F: FnMut(DemoStep)> GuestDemo<'_, F> {
         (self.tell)(DemoStep::Doing(format!("{}: moving", self.guest.name())));
         let forecast = prepared.forecast().cloned();
         let span = Span::default();
-        let (_keep, cancel) = watch::channel(false);
-        let report = prepared.go(self.guard, cancel, span.sink()).await?;
+        let (give_up, cancel) = watch::channel(false);
+        let deadline = tokio::spawn(async move {
+            tokio::time::sleep(DEFAULT_DEADLINE).await;
+            give_up.send(true)
+        });
+        let report = prepared.go(self.guard, cancel, span.sink()).await;
+        deadline.abort();
+        let report = report?;
         let guest_slowdown = self.lost(observed, span).await;
-        let forecast = forecast.ok_or_else(|| Error::Internal("a demonstration without forecast".into()))?;
-        let row = DemoRow { applied, outcome: report.outcome, guest_slowdown, ..self.row(forecast, max_downtime) };
+        let forecast =
+            forecast.ok_or_else(|| Error::Internal("a demonstration without forecast".into()))?;
+        let row = DemoRow {
+            applied,
+            outcome: report.outcome,
+            guest_slowdown,
+            ..self.row(forecast, max_downtime)
+        };
         (self.tell)(DemoStep::Row(Box::new(row.clone())));
         Ok(row)
     }

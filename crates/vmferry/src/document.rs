@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 use vmferry_core::plan::MoveLimits;
 use vmferry_core::{
-    Forecast, GuestInfo, GuestUri, HostInfo, LinkSpeed, Millis, MoveEvent, MoveRecord, Observation, Outcome,
-    Place, Plan, Ratio, SCHEMA_VERSION,
+    Forecast, GuestInfo, GuestUri, HostInfo, LinkSpeed, Millis, MoveEvent, MoveRecord, Observation,
+    Outcome, Place, Plan, Ratio, SCHEMA_VERSION,
 };
 use vmferry_history::MoveSummary;
 use vmferry_migrate::Check;
@@ -25,7 +25,10 @@ pub struct Versions {
 
 impl Default for Versions {
     fn default() -> Self {
-        Self { schema_version: SCHEMA_VERSION, tool_version: TOOL_VERSION.to_owned() }
+        Self {
+            schema_version: SCHEMA_VERSION,
+            tool_version: TOOL_VERSION.to_owned(),
+        }
     }
 }
 
@@ -142,7 +145,10 @@ pub struct MoveList {
 impl MoveList {
     /// A list of moves.
     pub fn new(moves: Vec<MoveSummary>) -> Self {
-        Self { versions: Versions::default(), moves }
+        Self {
+            versions: Versions::default(),
+            moves,
+        }
     }
 }
 

@@ -70,17 +70,21 @@ impl Error {
             },
             Self::Model(_) => ExitCode::TooLittleData,
             Self::Migrate(error) => match error {
-                MigrateError::End { .. } | MigrateError::NothingToWatch { .. } => ExitCode::Hypervisor,
+                MigrateError::End { .. } | MigrateError::NothingToWatch { .. } => {
+                    ExitCode::Hypervisor
+                }
                 MigrateError::Preflight(_) | MigrateError::Busy { .. } => ExitCode::FailedSafe,
                 MigrateError::NotStarted { place, .. } => match place {
                     vmferry_core::Place::RunningAtSource => ExitCode::FailedSafe,
                     _ => ExitCode::Uncertain,
                 },
-                MigrateError::Guard { .. } | MigrateError::State { .. } | MigrateError::NoStateDir => {
-                    ExitCode::FailedSafe
-                }
+                MigrateError::Guard { .. }
+                | MigrateError::State { .. }
+                | MigrateError::NoStateDir => ExitCode::FailedSafe,
             },
-            Self::History(_) | Self::Testbed(_) | Self::Io { .. } | Self::Internal(_) => ExitCode::Internal,
+            Self::History(_) | Self::Testbed(_) | Self::Io { .. } | Self::Internal(_) => {
+                ExitCode::Internal
+            }
         }
     }
 }

@@ -36,7 +36,10 @@ fn runtime() -> Result<tokio::runtime::Runtime, Error> {
         .worker_threads(2)
         .enable_all()
         .build()
-        .map_err(|source| Error::Io { what: "starting threads".into(), source })
+        .map_err(|source| Error::Io {
+            what: "starting threads".into(),
+            source,
+        })
 }
 
 async fn end_orphan(dir: &MoveDir) -> Result<(), Error> {
@@ -85,7 +88,9 @@ pub(crate) async fn close(record: &MoveRecord) -> Result<(), HistoryError> {
     let history = History::open(&history_path()?).await?;
     history.open_move(record).await?;
     if let Some(outcome) = &record.outcome {
-        history.close_move(record.move_id, outcome, record.raw_statistics.as_ref()).await?;
+        history
+            .close_move(record.move_id, outcome, record.raw_statistics.as_ref())
+            .await?;
     }
     Ok(())
 }
@@ -101,11 +106,17 @@ pub async fn recover() -> Result<RecoverReport, Error> {
     for dir in state.moves()? {
         moves.push(recover_one(&dir).await?);
     }
-    Ok(RecoverReport { versions: Versions::default(), moves })
+    Ok(RecoverReport {
+        versions: Versions::default(),
+        moves,
+    })
 }
 
 async fn recover_one(dir: &MoveDir) -> Result<RecoveredMove, Error> {
-    let guest = dir.read_json::<MoveRecord>(RECORD_FILE).ok().map(|record| record.plan.source);
+    let guest = dir
+        .read_json::<MoveRecord>(RECORD_FILE)
+        .ok()
+        .map(|record| record.plan.source);
     let mut result = RecoveredMove {
         move_id: dir.move_id(),
         guest,
@@ -123,7 +134,11 @@ async fn recover_one(dir: &MoveDir) -> Result<RecoveredMove, Error> {
     let taken = take_over(dir, DEFAULT_STALL_TIMEOUT, sink).await?;
     result.undone = taken.undone;
     result.failed.clone_from(&taken.failed);
-    result.place = taken.record.as_ref().and_then(|r| r.outcome.as_ref()).map(|o| o.place);
+    result.place = taken
+        .record
+        .as_ref()
+        .and_then(|r| r.outcome.as_ref())
+        .map(|o| o.place);
     finish(dir, taken).await?;
     Ok(result)
 }

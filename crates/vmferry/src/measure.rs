@@ -2,9 +2,9 @@
 
 use vmferry_core::{GuestUri, Observation};
 use vmferry_hypervisor::qmp::{ConnectOptions, Guest};
+use vmferry_measure::observe;
 pub use vmferry_measure::pages::PageOptions;
 pub use vmferry_measure::{Method, ObserveOptions};
-use vmferry_measure::observe;
 
 use crate::Error;
 use crate::document::{MeasureReport, ObservingOptions, Versions};
@@ -16,7 +16,11 @@ use crate::document::{MeasureReport, ObservingOptions, Versions};
 pub async fn measure(guest: &GuestUri, options: &ObserveOptions) -> Result<MeasureReport, Error> {
     let guest = Guest::connect(guest, ConnectOptions::default()).await?;
     let observation: Observation = observe(&guest, options).await?;
-    Ok(MeasureReport { versions: Versions::default(), options: describe(options), observation })
+    Ok(MeasureReport {
+        versions: Versions::default(),
+        options: describe(options),
+        observation,
+    })
 }
 
 pub(crate) fn describe(options: &ObserveOptions) -> ObservingOptions {

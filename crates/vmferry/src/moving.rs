@@ -8,8 +8,8 @@ use std::time::Duration;
 use tokio::sync::watch;
 use uuid::Uuid;
 use vmferry_core::{
-    ByteRate, ExitCode, Forecast, LinkSpeed, MoveEvent, MoveRecord, Observation, Outcome, OutcomeStatus, Place,
-    Plan, SCHEMA_VERSION,
+    ByteRate, ExitCode, Forecast, LinkSpeed, MoveEvent, MoveRecord, Observation, Outcome,
+    OutcomeStatus, Place, Plan, SCHEMA_VERSION,
 };
 use vmferry_history::{History, HistoryError, Store as _, history_path};
 use vmferry_measure::{ObserveOptions, observe};
@@ -59,7 +59,11 @@ pub const ADVISABLE: f64 = 0.5;
 ///
 /// # Errors
 /// When an end cannot be reached, a check fails, or no forecast is possible.
-pub async fn prepare(plan: Plan, options: &MoveOptions, sink: &EventSink) -> Result<PreparedMove, Error> {
+pub async fn prepare(
+    plan: Plan,
+    options: &MoveOptions,
+    sink: &EventSink,
+) -> Result<PreparedMove, Error> {
     let ends = Ends::connect(&plan).await?;
     let checked = CheckedPlan::check(plan, ends).await.inspect_err(|error| {
         if let vmferry_migrate::MigrateError::Preflight(failure) = error {
@@ -95,7 +99,10 @@ impl PreparedMove {
     async fn look_ahead(&mut self, options: &MoveOptions) -> Result<(), Error> {
         let ends = self.checked.ends();
         let plan = self.checked.plan();
-        let end = RouteEnd { destination: &ends.destination, via: &plan.via };
+        let end = RouteEnd {
+            destination: &ends.destination,
+            via: &plan.via,
+        };
         let link = link::speed(options.bandwidth, &ends.source, Some(end)).await?;
         let observation = match &options.profile {
             Some(path) => {
@@ -105,7 +112,8 @@ impl PreparedMove {
             }
             None => observe(&ends.source, &options.observe).await?,
         };
-        let forecast = predict::forecast_for(&ends.source, &observation, &link, &plan.limits).await?;
+        let forecast =
+            predict::forecast_for(&ends.source, &observation, &link, &plan.limits).await?;
         self.assumptions = Some(predict::assumptions(&ends.source, &observation).await?);
         self.observation = Some(observation);
         self.link = Some(link);
@@ -120,7 +128,9 @@ impl PreparedMove {
 
     /// Whether the forecast advises against the move.
     pub fn is_advised_against(&self) -> bool {
-        self.forecast.as_ref().is_some_and(|f| f.converges_probability < ADVISABLE)
+        self.forecast
+            .as_ref()
+            .is_some_and(|f| f.converges_probability < ADVISABLE)
     }
 
     /// The report of a move that is not made.
@@ -183,7 +193,10 @@ impl PreparedMove {
         let baseline = Baseline::prepare(&ends.source, self.checked.plan(), vcpu_use).await;
         let dir = site.dir.clone();
         let keep = |baseline: &Baseline| dir.write_json(BASELINE_FILE, baseline);
-        let started = self.checked.start(&mut site.journal, baseline, self.stall_timeout, keep).await;
+        let started = self
+            .checked
+            .start(&mut site.journal, baseline, self.stall_timeout, keep)
+            .await;
         let running = match started {
             Ok(running) => running,
             Err(error) => {
@@ -194,16 +207,27 @@ impl PreparedMove {
         (site.sink)(&MoveEvent::Started { move_id });
         let sink = match (self.observation, self.link, self.assumptions) {
             (Some(observation), Some(link), Some(assumptions)) => {
-                Reforecaster::new(observation, link, record.plan.limits, assumptions).listen(Arc::clone(&site.sink))
+                Reforecaster::new(observation, link, record.plan.limits, assumptions)
+                    .listen(Arc::clone(&site.sink))
             }
             _ => Arc::clone(&site.sink),
         };
         let ended = running.supervise(cancel, sink).await;
         let outcome = finish::outcome(&ended, &record.plan);
-        let record = MoveRecord { outcome: Some(outcome.clone()), raw_statistics: ended.raw(), ..record };
-        (site.sink)(&MoveEvent::Ended { outcome: Box::new(outcome.clone()) });
+        let record = MoveRecord {
+            outcome: Some(outcome.clone()),
+            raw_statistics: ended.raw(),
+            ..record
+        };
+        (site.sink)(&MoveEvent::Ended {
+            outcome: Box::new(outcome.clone()),
+        });
         site.close(record, &mut connections).await;
-        Ok(MigrateReport { place: outcome.place, outcome: Some(outcome), ..report })
+        Ok(MigrateReport {
+            place: outcome.place,
+            outcome: Some(outcome),
+            ..report
+        })
     }
 
     fn record(&self, move_id: Uuid) -> MoveRecord {
@@ -249,7 +273,12 @@ impl Site {
                 message: format!("the forecast was not recorded: {error}; the move goes on"),
             });
         }
-        Ok(Self { dir, journal, guard, sink })
+        Ok(Self {
+            dir,
+            journal,
+            guard,
+            sink,
+        })
     }
 
     /// Undoes every change, records the outcome and sends the guard away. A
@@ -283,18 +312,25 @@ impl Site {
         let leftover = self.dir.clone();
         self.guard.dismiss();
         if clean && let Err(error) = leftover.remove() {
-            (self.sink)(&MoveEvent::Warning { message: error.to_string() });
+            (self.sink)(&MoveEvent::Warning {
+                message: error.to_string(),
+            });
         }
     }
 }
 
 async fn remember(record: &MoveRecord) -> Result<(), HistoryError> {
-    History::open(&history_path()?).await?.open_move(record).await
+    History::open(&history_path()?)
+        .await?
+        .open_move(record)
+        .await
 }
 
 /// The exit code of a move that was started.
 pub fn exit_code(report: &MigrateReport) -> ExitCode {
-    let Some(outcome) = &report.outcome else { return ExitCode::Done };
+    let Some(outcome) = &report.outcome else {
+        return ExitCode::Done;
+    };
     match (outcome.status, outcome.place) {
         (OutcomeStatus::Completed, Place::RunningAtDestination) => ExitCode::Done,
         (_, Place::Uncertain) | (OutcomeStatus::Completed, _) => ExitCode::Uncertain,

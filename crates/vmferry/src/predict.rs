@@ -47,7 +47,9 @@ pub async fn predict(guest: &GuestUri, options: &PredictOptions) -> Result<Predi
         Some((uri, via)) => Some((Guest::connect(uri, ConnectOptions::default()).await?, via)),
         None => None,
     };
-    let end = destination.as_ref().map(|(destination, via)| RouteEnd { destination, via });
+    let end = destination
+        .as_ref()
+        .map(|(destination, via)| RouteEnd { destination, via });
     let link = link::speed(options.bandwidth, &source, end).await?;
     drop(destination);
     let observation = match &options.profile {
@@ -85,7 +87,10 @@ pub(crate) async fn forecast_for(
 }
 
 /// What the hypervisor is set to.
-pub(crate) async fn assumptions(source: &Guest, observation: &Observation) -> Result<Assumptions, Error> {
+pub(crate) async fn assumptions(
+    source: &Guest,
+    observation: &Observation,
+) -> Result<Assumptions, Error> {
     let mut assumptions = Assumptions::for_guest(&observation.guest);
     let set = source.parameters().await?;
     let rules = &mut assumptions.rules;
@@ -115,7 +120,12 @@ impl Reforecaster {
         limits: MoveLimits,
         assumptions: Assumptions,
     ) -> Self {
-        Self { observation, link, limits, assumptions }
+        Self {
+            observation,
+            link,
+            limits,
+            assumptions,
+        }
     }
 
     /// A sink that hands every event on, and adds a reforecast after every
@@ -127,10 +137,17 @@ impl Reforecaster {
         let busy = Arc::new(tokio::sync::Semaphore::new(1));
         Arc::new(move |event| {
             next(event);
-            let MoveEvent::Pass { pass } = event else { return };
-            let last = before.lock().unwrap_or_else(PoisonError::into_inner).replace(pass.clone());
-            let (Some(progress), Ok(permit)) = (progress(pass, last.as_ref()), Arc::clone(&busy).try_acquire_owned())
-            else {
+            let MoveEvent::Pass { pass } = event else {
+                return;
+            };
+            let last = before
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .replace(pass.clone());
+            let (Some(progress), Ok(permit)) = (
+                progress(pass, last.as_ref()),
+                Arc::clone(&busy).try_acquire_owned(),
+            ) else {
                 return;
             };
             let (this, next, at_ms) = (Arc::clone(&this), Arc::clone(&next), pass.at_ms);

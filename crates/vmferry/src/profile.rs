@@ -15,11 +15,17 @@ use crate::document::MeasureReport;
 /// When the file is missing, no profile, damaged, or written by a newer
 /// vmferry.
 pub fn read(path: &Path) -> Result<Observation, Error> {
-    let fail = |problem: String| Error::Profile { path: path.to_owned(), problem };
+    let fail = |problem: String| Error::Profile {
+        path: path.to_owned(),
+        problem,
+    };
     let text = fs::read(path).map_err(|error| fail(error.to_string()))?;
-    let value: serde_json::Value =
-        serde_json::from_slice(&text).map_err(|error| fail(format!("no JSON document ({error})")))?;
-    match value.get("schema_version").and_then(serde_json::Value::as_u64) {
+    let value: serde_json::Value = serde_json::from_slice(&text)
+        .map_err(|error| fail(format!("no JSON document ({error})")))?;
+    match value
+        .get("schema_version")
+        .and_then(serde_json::Value::as_u64)
+    {
         None => return Err(fail("no vmferry document: it has no schema_version".into())),
         Some(version) if version > u64::from(SCHEMA_VERSION) => {
             return Err(fail(format!(
@@ -38,16 +44,25 @@ pub fn read(path: &Path) -> Result<Observation, Error> {
 /// # Errors
 /// When it was made of a guest with another UUID or another memory size.
 pub fn fits(path: &Path, profile: &Observation, guest: &GuestInfo) -> Result<(), Error> {
-    let fail = |problem: String| Err(Error::Profile { path: path.to_owned(), problem });
+    let fail = |problem: String| {
+        Err(Error::Profile {
+            path: path.to_owned(),
+            problem,
+        })
+    };
     if let (Some(of), Some(wanted)) = (&profile.guest.uuid, &guest.uuid)
         && of != wanted
     {
-        return fail(format!("it was made of another guest (UUID {of}, not {wanted})"));
+        return fail(format!(
+            "it was made of another guest (UUID {of}, not {wanted})"
+        ));
     }
     if let (Some(of), Some(wanted)) = (profile.guest.memory_bytes, guest.memory_bytes)
         && of != wanted
     {
-        return fail(format!("it was made of a guest with {of} of memory, not {wanted}"));
+        return fail(format!(
+            "it was made of a guest with {of} of memory, not {wanted}"
+        ));
     }
     Ok(())
 }
@@ -61,13 +76,26 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("guest.json");
         let mut messages = vec![read(&path).unwrap_err().to_string()];
-        for text in ["nonsense", "{}", r#"{"schema_version": 99}"#, r#"{"schema_version": 1}"#] {
+        for text in [
+            "nonsense",
+            "{}",
+            r#"{"schema_version": 99}"#,
+            r#"{"schema_version": 1}"#,
+        ] {
             fs::write(&path, text).unwrap();
             messages.push(read(&path).unwrap_err().to_string());
         }
-        for (message, part) in messages.iter().zip(["No such file", "no JSON", "no schema_version", "too new", "no profile"])
-        {
-            assert!(message.contains(part) && message.contains("vmferry measure"), "{message}");
+        for (message, part) in messages.iter().zip([
+            "No such file",
+            "no JSON",
+            "no schema_version",
+            "too new",
+            "no profile",
+        ]) {
+            assert!(
+                message.contains(part) && message.contains("vmferry measure"),
+                "{message}"
+            );
         }
     }
 }

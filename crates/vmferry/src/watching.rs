@@ -33,8 +33,15 @@ pub async fn watch(guest: &GuestUri, sink: EventSink) -> Result<WatchEnd, Error>
         let path = dir.events_path();
         let unsupervised = || !matches!(dir.try_lock(), Ok(None));
         let ended = event_log::follow(&path, |event: MoveEvent| sink(&event), unsupervised).await;
-        let ended = ended.map_err(|source| Error::Io { what: path.display().to_string(), source })?;
-        return Ok(if ended { WatchEnd::Ours } else { WatchEnd::Abandoned });
+        let ended = ended.map_err(|source| Error::Io {
+            what: path.display().to_string(),
+            source,
+        })?;
+        return Ok(if ended {
+            WatchEnd::Ours
+        } else {
+            WatchEnd::Abandoned
+        });
     }
     let monitor = Guest::connect(guest, ConnectOptions::default()).await?;
     let sink = Arc::clone(&sink);
@@ -44,12 +51,16 @@ pub async fn watch(guest: &GuestUri, sink: EventSink) -> Result<WatchEnd, Error>
 
 /// A supervised move with that guest at one of its ends.
 fn own_move(guest: &GuestUri) -> Result<Option<MoveDir>, MigrateError> {
-    let Ok(state) = StateDir::from_env() else { return Ok(None) };
+    let Ok(state) = StateDir::from_env() else {
+        return Ok(None);
+    };
     Ok(state.moves()?.into_iter().find(|dir| {
         let supervised = matches!(dir.try_lock(), Ok(None));
         supervised
             && dir
                 .read_json::<MoveRecord>(RECORD_FILE)
-                .is_ok_and(|record| record.plan.source == *guest || record.plan.destination == *guest)
+                .is_ok_and(|record| {
+                    record.plan.source == *guest || record.plan.destination == *guest
+                })
     }))
 }

@@ -13,7 +13,11 @@ pub(crate) async fn run(global: &Global, args: &History) -> Result<ExitCode, Err
     let store = Store::open_existing(&history_path()?).await?;
     match args {
         History::List { guest, limit } => {
-            let filter = MoveFilter { guest: guest.clone(), limit: Some(*limit), since: None };
+            let filter = MoveFilter {
+                guest: guest.clone(),
+                limit: Some(*limit),
+                since: None,
+            };
             let moves = store.list(&filter).await?;
             if global.output == Format::Jsonl {
                 for line in &moves {

@@ -12,7 +12,10 @@ pub(crate) async fn run(global: &Global, args: &Measure) -> Result<ExitCode, Err
     let answer = Answer::open(global)?;
     let guest = super::absolute(&args.guest)?;
     let options = observe_options(&args.observing);
-    crate::progress::note(global, &format!("observing {guest} for {:?}", args.observing.window));
+    crate::progress::note(
+        global,
+        &format!("observing {guest} for {:?}", args.observing.window),
+    );
     let report = measure::measure(&guest, &options).await?;
     answer.give(&report, || render::observation::table(&report))?;
     Ok(ExitCode::Done)

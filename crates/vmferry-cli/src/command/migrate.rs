@@ -35,7 +35,10 @@ pub(crate) async fn run(global: &Global, args: &Migrate) -> Result<ExitCode, Err
     let progress = Progress::new(global, answer.lines());
     let sink = progress.sink();
     if options.forecast && options.profile.is_none() {
-        progress.note(&format!("observing {} for {:?}", plan.source, args.observing.window));
+        progress.note(&format!(
+            "observing {} for {:?}",
+            plan.source, args.observing.window
+        ));
     }
     let prepared = moving::prepare(plan, &options, &sink).await?;
     if let Some(forecast) = prepared.forecast() {
@@ -63,12 +66,19 @@ pub(crate) async fn run(global: &Global, args: &Migrate) -> Result<ExitCode, Err
 }
 
 fn advice(prepared: &moving::PreparedMove) -> ExitCode {
-    if prepared.is_advised_against() { ExitCode::AdvisedAgainst } else { ExitCode::Done }
+    if prepared.is_advised_against() {
+        ExitCode::AdvisedAgainst
+    } else {
+        ExitCode::Done
+    }
 }
 
 fn advice_text(prepared: &moving::PreparedMove) -> String {
-    let mut text = "advised against: the move is not expected to converge, and nothing was moved".to_owned();
-    let remedies = prepared.forecast().map_or(&[][..], |forecast| &forecast.remedies);
+    let mut text =
+        "advised against: the move is not expected to converge, and nothing was moved".to_owned();
+    let remedies = prepared
+        .forecast()
+        .map_or(&[][..], |forecast| &forecast.remedies);
     for remedy in remedies {
         text.push_str("\n  it would with ");
         text.push_str(&render::remedy::line(remedy));
@@ -87,9 +97,13 @@ fn give(answer: &Answer, global: &Global, report: &MigrateReport) -> Result<(), 
 }
 
 fn tls_dir(args: &Migrate) -> Result<Option<String>, Error> {
-    let Some(dir) = &args.tls_dir else { return Ok(None) };
-    let dir = std::path::absolute(dir)
-        .map_err(|source| Error::Io { what: dir.display().to_string(), source })?;
+    let Some(dir) = &args.tls_dir else {
+        return Ok(None);
+    };
+    let dir = std::path::absolute(dir).map_err(|source| Error::Io {
+        what: dir.display().to_string(),
+        source,
+    })?;
     Ok(Some(dir.display().to_string()))
 }
 
@@ -97,7 +111,14 @@ fn tls_dir(args: &Migrate) -> Result<Option<String>, Error> {
 pub(super) fn guard_command(dir: &MoveDir) -> Command {
     // Deleted or replaced by an upgrade in the meantime: this is still ours.
     let mut command = Command::new("/proc/self/exe");
-    let state = dir.path().parent().and_then(std::path::Path::parent).unwrap_or(dir.path());
-    command.arg("guard").arg(state).arg(dir.move_id().to_string());
+    let state = dir
+        .path()
+        .parent()
+        .and_then(std::path::Path::parent)
+        .unwrap_or(dir.path());
+    command
+        .arg("guard")
+        .arg(state)
+        .arg(dir.move_id().to_string());
     command
 }

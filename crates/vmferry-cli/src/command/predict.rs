@@ -21,13 +21,18 @@ pub(crate) async fn run(global: &Global, args: &Predict) -> Result<ExitCode, Err
         route: to.zip(args.via.clone()),
     };
     if args.limits.profile.is_none() {
-        crate::progress::note(global, &format!("observing {guest} for {:?}", args.observing.window));
+        crate::progress::note(
+            global,
+            &format!("observing {guest} for {:?}", args.observing.window),
+        );
     }
     let report = predict::predict(&guest, &options).await?;
     answer.give(&report, || render::forecast::table(&report))?;
-    Ok(if report.forecast.converges_probability < moving::ADVISABLE {
-        ExitCode::AdvisedAgainst
-    } else {
-        ExitCode::Done
-    })
+    Ok(
+        if report.forecast.converges_probability < moving::ADVISABLE {
+            ExitCode::AdvisedAgainst
+        } else {
+            ExitCode::Done
+        },
+    )
 }

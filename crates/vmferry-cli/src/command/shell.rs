@@ -18,9 +18,14 @@ pub(crate) fn completions(global: &Global, shell: Shell) -> Result<ExitCode, Err
 
 pub(crate) fn man(global: &Global) -> Result<ExitCode, Error> {
     let mut text = Vec::new();
-    let fail = |source| Error::Io { what: "the manual page".into(), source };
+    let fail = |source| Error::Io {
+        what: "the manual page".into(),
+        source,
+    };
     let command = Cli::command();
-    clap_mangen::Man::new(command.clone()).render(&mut text).map_err(fail)?;
+    clap_mangen::Man::new(command.clone())
+        .render(&mut text)
+        .map_err(fail)?;
     for sub in command.get_subcommands().filter(|sub| !sub.is_hide_set()) {
         let name = format!("vmferry-{}", sub.get_name());
         let sub = sub.clone().name(name);
@@ -43,7 +48,8 @@ pub(crate) fn schema(global: &Global, wanted: DocumentName) -> Result<ExitCode, 
         .into_iter()
         .find_map(|(known, schema)| (known == name).then_some(schema))
         .ok_or_else(|| Error::Internal(format!("no schema called {name}")))?;
-    let mut text = serde_json::to_string_pretty(&schema).map_err(|e| Error::Internal(e.to_string()))?;
+    let mut text =
+        serde_json::to_string_pretty(&schema).map_err(|e| Error::Internal(e.to_string()))?;
     text.push('\n');
     Answer::open(global)?.raw(text.as_bytes())?;
     Ok(ExitCode::Done)

@@ -1,9 +1,9 @@
 //! `vmferry testbed`.
 
+use vmferry::Error;
 use vmferry::core::ExitCode;
 use vmferry::demo::{self, DemoStep};
 use vmferry::testbed::{GuestSpec, Testbed as Bed};
-use vmferry::Error;
 
 use crate::answer::Answer;
 use crate::args::{Global, Testbed, TestbedUp};
@@ -17,7 +17,11 @@ pub(crate) async fn run(global: &Global, args: &Testbed) -> Result<ExitCode, Err
             let found = Bed::down(name).await?;
             progress::note(
                 global,
-                &if found { format!("{name} is gone") } else { format!("there was no testbed {name}") },
+                &if found {
+                    format!("{name} is gone")
+                } else {
+                    format!("there was no testbed {name}")
+                },
             );
             Ok(ExitCode::Done)
         }
@@ -36,11 +40,17 @@ pub(crate) async fn run(global: &Global, args: &Testbed) -> Result<ExitCode, Err
 
 async fn up(global: &Global, args: &TestbedUp) -> Result<ExitCode, Error> {
     let answer = Answer::open(global)?;
-    let bed = Bed::builder().name(&args.name).rate(args.rate).build().await?;
+    let bed = Bed::builder()
+        .name(&args.name)
+        .rate(args.rate)
+        .build()
+        .await?;
     for (index, load) in args.loads.iter().enumerate() {
         let name = format!("guest{}", index + 1);
         progress::note(global, &format!("booting {name}: {load}"));
-        let spec = GuestSpec::new(name, load).memory(args.memory).vcpus(args.vcpus);
+        let spec = GuestSpec::new(name, load)
+            .memory(args.memory)
+            .vcpus(args.vcpus);
         bed.start_guest(spec).await?;
     }
     let status = bed.status().await;
@@ -63,7 +73,10 @@ async fn status(global: &Global, name: Option<&str>) -> Result<ExitCode, Error> 
         if all.is_empty() {
             "no testbed runs; start one with `vmferry testbed up`".to_owned()
         } else {
-            all.iter().map(render::testbed::table).collect::<Vec<_>>().join("\n\n")
+            all.iter()
+                .map(render::testbed::table)
+                .collect::<Vec<_>>()
+                .join("\n\n")
         }
     })?;
     Ok(ExitCode::Done)

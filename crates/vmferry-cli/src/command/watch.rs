@@ -51,9 +51,15 @@ pub(crate) async fn run(global: &Global, args: &Watch) -> Result<ExitCode, Error
 
 fn describe(watched: &vmferry::migrate::watching::Watched) -> String {
     use vmferry::core::{Bytes, Millis};
-    let Some(info) = &watched.info else { return "the monitor was lost".to_owned() };
-    let millis = |ms: Option<u64>| ms.map_or_else(|| "?".to_owned(), |ms| Millis(ms as f64).to_string());
-    let sent = info.ram.transferred_bytes.map_or_else(|| "?".to_owned(), |b| Bytes(b).to_string());
+    let Some(info) = &watched.info else {
+        return "the monitor was lost".to_owned();
+    };
+    let millis =
+        |ms: Option<u64>| ms.map_or_else(|| "?".to_owned(), |ms| Millis(ms as f64).to_string());
+    let sent = info
+        .ram
+        .transferred_bytes
+        .map_or_else(|| "?".to_owned(), |b| Bytes(b).to_string());
     format!(
         "{}: total time {}, downtime {}, sent {sent}",
         info.status,

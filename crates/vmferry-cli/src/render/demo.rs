@@ -23,8 +23,18 @@ pub(crate) fn row(row: &DemoRow) -> String {
 /// The answer of `testbed demo`.
 pub(crate) fn table(report: &DemoReport) -> String {
     let mut rows = new_table(&[
-        "guest", "limit", "converges", "total time", "outcome", "downtime", "outcome", "transferred", "outcome",
-        "passes", "outcome", "work lost",
+        "guest",
+        "limit",
+        "converges",
+        "total time",
+        "outcome",
+        "downtime",
+        "outcome",
+        "transferred",
+        "outcome",
+        "passes",
+        "outcome",
+        "work lost",
     ]);
     for row in &report.rows {
         let f = &row.forecast;
@@ -39,7 +49,8 @@ pub(crate) fn table(report: &DemoReport) -> String {
             measured(o, |o| or_dash(o.downtime_ms)),
             or_dash(f.transferred_bytes.map(|i| i.p50)),
             measured(o, |o| or_dash(o.transferred_bytes)),
-            f.passes.map_or_else(|| "-".to_owned(), |i| format!("{:.0}..{:.0}", i.p5, i.p95)),
+            f.passes
+                .map_or_else(|| "-".to_owned(), |i| format!("{:.0}..{:.0}", i.p5, i.p95)),
             measured(o, |o| or_dash(o.passes)),
             or_dash(row.guest_slowdown),
         ]);
@@ -74,5 +85,8 @@ fn measured(outcome: Option<&Outcome>, pick: impl Fn(&Outcome) -> String) -> Str
 }
 
 fn span(interval: Option<Interval<Millis>>) -> String {
-    interval.map_or_else(|| "-".to_owned(), |i| format!("{} ({}..{})", i.p50, i.p5, i.p95))
+    interval.map_or_else(
+        || "-".to_owned(),
+        |i| format!("{} ({}..{})", i.p50, i.p5, i.p95),
+    )
 }

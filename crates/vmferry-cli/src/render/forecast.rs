@@ -50,7 +50,12 @@ pub(crate) fn lines(forecast: &Forecast) -> String {
             out.push_str(&format!("  {}\n", remedy::line(found)));
         }
     }
-    for note in forecast.observation.notes.iter().chain(&forecast.model.notes) {
+    for note in forecast
+        .observation
+        .notes
+        .iter()
+        .chain(&forecast.model.notes)
+    {
         out.push_str(&format!("note: {note}\n"));
     }
     out.trim_end().to_owned()

@@ -17,7 +17,11 @@ pub(crate) fn table(report: &MeasureReport) -> String {
         seen.page_mix.total_pages.bytes(),
         seen.guest.ram_blocks.len(),
         or_dash(seen.page_mix.zero),
-        if seen.page_mix.exact { " (counted)" } else { " (estimated)" },
+        if seen.page_mix.exact {
+            " (counted)"
+        } else {
+            " (estimated)"
+        },
         or_dash(seen.vcpu_use),
         seen.window_ms,
         seen.cost.pages.0,

@@ -16,10 +16,16 @@ pub(crate) fn table(record: &MoveRecord) -> String {
         record.plan.destination,
         or_dash(record.destination_host.hypervisor_version.as_ref()),
         record.plan.via,
-        record.link.as_ref().map_or_else(|| "rate unknown".to_owned(), |link| link.wire_rate.to_string()),
+        record.link.as_ref().map_or_else(
+            || "rate unknown".to_owned(),
+            |link| link.wire_rate.to_string()
+        ),
     );
     match &record.outcome {
-        Some(measured) => format!("{head}{}", outcome::beside(record.forecast.as_ref(), measured)),
+        Some(measured) => format!(
+            "{head}{}",
+            outcome::beside(record.forecast.as_ref(), measured)
+        ),
         None => format!("{head}no outcome: the move still runs, or nobody saw its end"),
     }
 }

@@ -16,7 +16,11 @@ pub(crate) fn table(report: &RecoverReport) -> String {
         } else if found.failed.is_empty() {
             format!("{} changes undone", found.undone)
         } else {
-            format!("{} undone, not undone: {}", found.undone, found.failed.join("; "))
+            format!(
+                "{} undone, not undone: {}",
+                found.undone,
+                found.failed.join("; ")
+            )
         };
         rows.add_row(vec![
             found.move_id.to_string(),

@@ -13,7 +13,13 @@ pub(crate) fn table(status: &TestbedStatus) -> String {
         or_dash(status.rate),
         status.client_namespace
     );
-    let mut rows = new_table(&["guest", "load", "address", "at the source", "at the destination"]);
+    let mut rows = new_table(&[
+        "guest",
+        "load",
+        "address",
+        "at the source",
+        "at the destination",
+    ]);
     for guest in &status.guests {
         rows.add_row(vec![
             guest.name.clone(),
@@ -30,7 +36,10 @@ pub(crate) fn table(status: &TestbedStatus) -> String {
             guest.source.uri,
             guest.destination.uri,
             guest.via,
-            status.rate.map_or_else(String::new, |rate| format!(" --bandwidth {:.0}Mbit/s", rate.mbit_per_s())),
+            status.rate.map_or_else(String::new, |rate| format!(
+                " --bandwidth {:.0}Mbit/s",
+                rate.mbit_per_s()
+            )),
         ));
     }
     out.trim_end().to_owned()
