@@ -54,7 +54,9 @@ pub enum TestbedError {
         path: PathBuf,
     },
     /// No guest kernel could be had.
-    #[error("no guest kernel: {problem}; as root run `apt-get update`, then try again")]
+    #[error(
+        "no guest kernel: {problem}; Debian 12 and its package archive are needed once, to fetch it"
+    )]
     Kernel {
         /// What is missing.
         problem: String,

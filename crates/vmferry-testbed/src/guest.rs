@@ -43,7 +43,13 @@ pub(crate) async fn start(
     let tap = guest.record().tap;
     let of = Arc::clone(shared);
     blocking(move || of.network.add_tap(&tap)).await?;
-    guest.start_both().await?;
+    if let Err(error) = guest.start_both().await {
+        // The files stay, for a look at what went wrong.
+        for side in Side::BOTH {
+            guest.kill(side).await?;
+        }
+        return Err(error);
+    }
     Ok(guest)
 }
 

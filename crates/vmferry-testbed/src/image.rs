@@ -84,7 +84,12 @@ impl GuestImage {
 
         let kernel = match cached_kernel(images) {
             Some(kernel) => kernel,
-            None => fetch_kernel(images)?,
+            None => fetch_kernel(images).or_else(|error| {
+                // The lists of a fresh machine are empty, and old ones name packages that are gone.
+                tracing::info!(%error, "trying again with new package lists");
+                call_words("apt-get", "-q -o Acquire::Retries=3 update")?;
+                fetch_kernel(images)
+            })?,
         };
         let initrd = initrd(&kernel, load)?;
         Ok(Self {

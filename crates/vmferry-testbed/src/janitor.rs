@@ -3,9 +3,9 @@
 //! A small shell process of its own session waits for the end of a pipe that only we hold. So the
 //! ordinary end, a panic and kill -9 take the same way.
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::Path;
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 
 use crate::command::{detach, not_started};
 use crate::error::TestbedError;
@@ -37,28 +37,41 @@ impl Janitor {
     }
 
     /// Lets the testbed live on.
-    pub(crate) fn release(mut self) {
-        if let Some(pipe) = &mut self.pipe {
-            // A janitor that was killed does nothing any more: just as wanted.
-            let _ = pipe.write_all(b"release\n");
-        }
-        self.pipe = None;
-        let _ = self.child.wait();
+    pub(crate) fn release(self) {
+        // A janitor that was killed does nothing any more: just as wanted.
+        let _ = self.tell("release");
     }
 
     /// Has the testbed removed and waits for it; false if the janitor could not.
-    pub(crate) fn clean(mut self) -> bool {
-        self.pipe = None;
-        self.child.wait().is_ok_and(|status| status.success())
+    pub(crate) fn clean(self) -> bool {
+        self.tell("remove").is_ok_and(|status| status.success())
+    }
+
+    /// Gives the last word and waits for the janitor's end.
+    fn tell(mut self, word: &str) -> io::Result<ExitStatus> {
+        if let Some(mut pipe) = self.pipe.take() {
+            // One that was killed has closed its end; its status says so below.
+            let _ = writeln!(pipe, "{word}");
+        }
+        self.child.wait()
     }
 }
 
 /// Removes a testbed now; nothing happens where there is none.
 pub(crate) fn remove(name: &str, directory: &Path, network: &Network) -> Result<(), TestbedError> {
     let mut command = command(directory, network);
+    command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped());
     let output = command
-        .stdin(Stdio::null())
-        .output()
+        .spawn()
+        .and_then(|mut child| {
+            if let Some(mut pipe) = child.stdin.take() {
+                writeln!(pipe, "remove")?;
+            }
+            child.wait_with_output()
+        })
         .map_err(|error| not_started(&command, error))?;
     if output.status.success() {
         return Ok(());

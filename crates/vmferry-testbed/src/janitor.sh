@@ -1,13 +1,21 @@
 # Removes a testbed when its owner is gone. Arguments: the testbed's directory, its namespaces.
 #
 # Its owner holds the other end of its input, so the input ends with the owner, however that ends.
-# A line `release` lets the testbed live on.
+# A line `release` lets the testbed live on, a line `remove` says that the owner is not in the midst
+# of anything.
 set -u
 directory=$1
 shift
+word=
 while read -r word; do
-    [ "$word" = release ] && exit 0
+    case $word in
+        release) exit 0 ;;
+        remove) break ;;
+    esac
 done
+# An owner that was killed may have left an `ip` or a QEMU behind that is still starting; it must
+# not come after us.
+[ "$word" = remove ] || sleep 0.5
 
 # Processes of the testbed's list that still run and are not later ones of the same number.
 listed() {

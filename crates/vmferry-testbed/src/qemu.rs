@@ -264,3 +264,74 @@ fn too_long(
         tail: guest.end(side).tail(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::guest_spec::GuestSpec;
+    use crate::state::EndRecord;
+    use vmferry_core::Bytes;
+
+    #[test]
+    fn both_ends_get_the_same_machine() {
+        let directory = Path::new("/run/a,b");
+        let mut spec = GuestSpec::new("web", "idle").disk(Bytes::from_mib(8));
+        spec.destination_memory = Some(Bytes::from_mib(128));
+        let guest = GuestRecord {
+            spec,
+            index: 0,
+            uuid: uuid::Uuid::nil(),
+            mac: "52:54:00:4e:00:00".to_owned(),
+            ip: std::net::Ipv4Addr::new(10, 78, 0, 10),
+            tap: "tap0".to_owned(),
+            via: "tcp:10.77.0.2:4444".parse().expect("an address"),
+            disk: Some(directory.join("disk.raw")),
+            source: EndRecord::in_directory(&directory.join("source")),
+            destination: EndRecord::in_directory(&directory.join("destination")),
+        };
+        let image = GuestImage {
+            kernel: "/k".into(),
+            initrd: "/i".into(),
+        };
+        let of = |side| arguments(&guest, side, &image, Accelerator::Tcg);
+        insta::assert_snapshot!(of(Side::Source).join(" ").replace(" -", "\n-"), @r"
+        -name web,debug-threads=on
+        -uuid 00000000-0000-0000-0000-000000000000
+        -machine q35
+        -accel tcg
+        -m 262144k
+        -smp 1
+        -kernel /k
+        -initrd /i
+        -append console=ttyS0 quiet panic=-1 vmferry.load=idle vmferry.ip=10.78.0.10/24
+        -chardev socket,id=qmp,path=/run/a,,b/source/qmp.sock,server=on,wait=off
+        -mon chardev=qmp,mode=control
+        -chardev socket,id=watch,path=/run/a,,b/source/watch.sock,server=on,wait=off
+        -mon chardev=watch,mode=control
+        -chardev file,id=console,path=/run/a,,b/source/console,append=on
+        -serial chardev:console
+        -netdev tap,id=net0,ifname=tap0,script=no,downscript=no
+        -device virtio-net-pci,netdev=net0,mac=52:54:00:4e:00:00,romfile=
+        -drive file=/run/a,,b/disk.raw,if=none,id=disk0,format=raw
+        -device virtio-blk-pci,drive=disk0
+        -display none
+        -nodefaults
+        -no-user-config
+        -no-reboot
+        ");
+        let (source, destination) = (of(Side::Source), of(Side::Destination));
+        let only: Vec<&str> = destination
+            .iter()
+            .filter(|word| !source.contains(word))
+            .map(String::as_str)
+            .collect();
+        insta::assert_snapshot!(only.join("\n"), @r"
+        131072k
+        socket,id=qmp,path=/run/a,,b/destination/qmp.sock,server=on,wait=off
+        socket,id=watch,path=/run/a,,b/destination/watch.sock,server=on,wait=off
+        file,id=console,path=/run/a,,b/destination/console,append=on
+        -incoming
+        defer
+        ");
+    }
+}

@@ -305,7 +305,8 @@ impl Testbed {
     ///
     /// # Errors
     /// For a guest that cannot be, one whose name is taken, and when QEMU ends or hangs: the error
-    /// then carries the last lines of its log and of the guest's console.
+    /// then carries the last lines of its log and of the guest's console. A guest that does not
+    /// start is ended at both ends; its files, and so its name, stay.
     pub async fn start_guest(&self, spec: GuestSpec) -> Result<TestGuest, TestbedError> {
         guest::start(&self.shared, spec).await
     }
