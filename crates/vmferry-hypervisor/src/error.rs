@@ -164,6 +164,8 @@ pub enum HypervisorError {
         host: String,
         /// What a look at the path showed and what to do, or ssh's words.
         reason: String,
+        /// Whether the look showed that nobody listens there: no socket, or one that is left over.
+        nobody: bool,
     },
 }
 
@@ -191,5 +193,16 @@ impl HypervisorError {
     #[must_use]
     pub fn is_closed(&self) -> bool {
         matches!(self, Self::Closed { .. })
+    }
+
+    /// Whether the machine was reached, and nobody listens at the monitor's path: its hypervisor
+    /// has exited. False where the machine could not be asked.
+    #[must_use]
+    pub fn is_gone(&self) -> bool {
+        match self {
+            Self::SocketMissing { .. } | Self::ConnectionRefused { .. } => true,
+            Self::RemoteSocket { nobody, .. } => *nobody,
+            _ => false,
+        }
     }
 }

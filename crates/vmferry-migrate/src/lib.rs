@@ -29,6 +29,7 @@ pub mod journal;
 pub mod meters;
 pub mod place;
 pub mod preflight;
+mod reconnect;
 pub mod running;
 mod stall;
 pub mod stamps;
@@ -46,6 +47,7 @@ pub use meters::Baseline;
 pub use preflight::Check;
 pub use running::{Ended, RunningMigration};
 pub use state_dir::{MoveDir, StateDir};
+pub use vmferry_control::EndKind;
 
 /// How long a stream may stand still before a move is given up.
 pub const DEFAULT_STALL_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(30);

@@ -81,11 +81,7 @@ pub async fn ask(uri: &GuestUri, connected: Option<&Guest>) -> EndState {
             Ok(state) => state,
             Err(error) => EndState::Unknown(error.to_string()),
         },
-        Err(
-            HypervisorError::SocketMissing { .. }
-            | HypervisorError::ConnectionRefused { .. }
-            | HypervisorError::RemoteSocket { .. },
-        ) => EndState::Gone,
+        Err(error) if error.is_gone() => EndState::Gone,
         Err(error) => EndState::Unknown(error.to_string()),
     }
 }

@@ -4,15 +4,16 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tokio::sync::{mpsc, watch};
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use vmferry_control::{EndKind, GuestEvent, Input, MigrationSample, Output, Side, Supervisor};
-use vmferry_core::{Bytes, Millis, MoveEvent, PassRecord, Plan};
+use vmferry_core::{Bytes, GuestUri, Millis, MoveEvent, PassRecord, Plan};
 use vmferry_hypervisor::qmp::{EventStream, Guest, MigrationInfo, QmpEvent};
 
 use crate::ends::Ends;
 use crate::event_log::EventSink;
 use crate::meters::{Baseline, VcpuReading};
-use crate::place::{self, PlaceCheck};
+use crate::place::{self, EndState, PlaceCheck};
+use crate::reconnect::{Back, Return};
 use crate::stall::StallWatch;
 use crate::stamps::Stamps;
 
@@ -54,6 +55,8 @@ pub struct Ended {
     pub info: Option<MigrationInfo>,
     /// The baseline it was started with.
     pub baseline: Baseline,
+    /// The connections at the end, which may have been made anew.
+    pub ends: Ends,
 }
 
 impl Ended {
@@ -67,6 +70,7 @@ enum Seen {
     Poll(Option<Box<MigrationInfo>>),
     SourceEvent(Option<QmpEvent>),
     DestinationEvent(Option<QmpEvent>),
+    Back(Side, Back),
     Cancel,
 }
 
@@ -92,23 +96,28 @@ impl RunningMigration {
     }
 
     /// Follows the move to its end. The first `true` on `cancel` cancels it;
-    /// a stream that stands still longer than the stall timeout is cancelled too.
+    /// a stream that stands still longer than the stall timeout is cancelled
+    /// too. A connection that breaks is made anew; a source whose process is
+    /// gone ends the supervision.
     pub async fn supervise(mut self, mut cancel: watch::Receiver<bool>, sink: EventSink) -> Ended {
         let mut supervisor = Supervisor::new();
         let mut stall = StallWatch::new(self.stall_timeout);
         let mut stamps = Stamps::default();
         let mut vcpu = None;
         let mut last = None;
-        let mut source_lost = false;
-        let mut destination_lost = false;
+        let mut lost = Lost::default();
+        let mut cancel_due = false;
         let mut cancel_open = true;
-        let (poller, mut polls) = Poller::start(self.ends.source.clone());
+        let (mut source_back, mut destination_back) = (Return::default(), Return::default());
+        let (mut poller, mut polls) = Poller::start(self.ends.source.clone());
 
         let kind = 'follow: loop {
             let seen = tokio::select! {
-                Some(info) = polls.recv() => Seen::Poll(info.map(Box::new)),
-                event = self.source_events.next(), if !source_lost => Seen::SourceEvent(event),
-                event = self.destination_events.next(), if !destination_lost => Seen::DestinationEvent(event),
+                Some(info) = polls.recv(), if !lost.source => Seen::Poll(info.map(Box::new)),
+                event = self.source_events.next(), if !lost.source => Seen::SourceEvent(event),
+                event = self.destination_events.next(), if !lost.destination => Seen::DestinationEvent(event),
+                back = source_back.ended() => Seen::Back(Side::Source, back),
+                back = destination_back.ended() => Seen::Back(Side::Destination, back),
                 changed = cancel.changed(), if cancel_open => {
                     cancel_open = changed.is_ok();
                     if *cancel.borrow() { Seen::Cancel } else { continue }
@@ -125,8 +134,11 @@ impl RunningMigration {
                     input
                 }
                 Seen::Poll(None) | Seen::SourceEvent(None) => {
-                    source_lost = true;
-                    Input::ConnectionLost(Side::Source)
+                    lost.source = true;
+                    if source_back.begin(&self.plan.source) {
+                        sink(&connection_lost(Side::Source, &self.plan));
+                    }
+                    continue;
                 }
                 Seen::SourceEvent(Some(event)) => match source_input(&event) {
                     Some(input) => {
@@ -147,9 +159,37 @@ impl RunningMigration {
                 }
                 Seen::DestinationEvent(Some(_)) => continue,
                 Seen::DestinationEvent(None) => {
-                    destination_lost = true;
-                    Input::ConnectionLost(Side::Destination)
+                    lost.destination = true;
+                    lost.resume_missed = true;
+                    if destination_back.begin(&self.plan.destination) {
+                        sink(&connection_lost(Side::Destination, &self.plan));
+                    }
+                    continue;
                 }
+                Seen::Back(Side::Source, Back::Connected(guest)) => {
+                    self.source_events = guest.events();
+                    self.ends.source = guest;
+                    (poller, polls) = Poller::start(self.ends.source.clone());
+                    lost.source = false;
+                    sink(&connected_again(&self.plan.source));
+                    if std::mem::take(&mut cancel_due) {
+                        self.cancel(&sink).await;
+                    }
+                    continue;
+                }
+                Seen::Back(Side::Destination, Back::Connected(guest)) => {
+                    self.destination_events = guest.events();
+                    self.ends.destination = guest;
+                    lost.destination = false;
+                    sink(&connected_again(&self.plan.destination));
+                    continue;
+                }
+                Seen::Back(Side::Source, back) => {
+                    lost.reason = Some(why_lost(&self.plan.source, &back));
+                    Input::ConnectionLost(Side::Source)
+                }
+                // The source reports the failure that this means, if it means one.
+                Seen::Back(Side::Destination, _) => Input::ConnectionLost(Side::Destination),
                 Seen::Cancel => Input::OperatorCancel,
             };
             let mut outputs = supervisor.input(now, input);
@@ -160,16 +200,12 @@ impl RunningMigration {
                 match output {
                     Output::Tell(event) => sink(&event),
                     Output::Warn(warning) => sink(&warning.into()),
-                    Output::Cancel => {
-                        if let Err(error) = self.ends.source.migrate_cancel().await {
-                            sink(&MoveEvent::Warning {
-                                message: format!("cancelling failed: {error}"),
-                            });
-                        }
-                    }
+                    Output::Cancel if lost.source => cancel_due = true,
+                    // Broke at this very moment: asked again once it is back.
+                    Output::Cancel => cancel_due = !self.cancel(&sink).await,
                     // A destination that exits makes the source fail, which
                     // it reports itself; a source that is gone reports nothing.
-                    Output::AskBothEnds if source_lost => break 'follow None,
+                    Output::AskBothEnds if lost.reason.is_some() => break 'follow None,
                     Output::AskBothEnds => {}
                     Output::Finish(kind) => break 'follow Some(kind),
                 }
@@ -178,7 +214,7 @@ impl RunningMigration {
         drop(poller);
 
         if kind == Some(EndKind::Completed) {
-            self.await_resume(&mut stamps).await;
+            self.await_resume(&mut stamps, lost.resume_missed).await;
             if let Ok(info) = self.ends.source.migration().await {
                 last = Some(info);
             }
@@ -189,7 +225,7 @@ impl RunningMigration {
             PLACE_PATIENCE,
         )
         .await;
-        let error = self.explain(kind, last.as_ref(), &stall, &place);
+        let error = self.explain(kind, last.as_ref(), &stall, &lost, &place);
         Ended {
             kind,
             error,
@@ -199,6 +235,21 @@ impl RunningMigration {
             passes: supervisor.passes().to_vec(),
             info: last,
             baseline: self.baseline,
+            ends: self.ends,
+        }
+    }
+
+    /// Cancels the migration; false when the connection broke meanwhile.
+    async fn cancel(&self, sink: &EventSink) -> bool {
+        match self.ends.source.migrate_cancel().await {
+            Ok(()) => true,
+            Err(error) if error.is_closed() => false,
+            Err(error) => {
+                sink(&MoveEvent::Warning {
+                    message: format!("cancelling failed: {error}"),
+                });
+                true
+            }
         }
     }
 
@@ -207,8 +258,20 @@ impl RunningMigration {
         &self.ends
     }
 
-    /// The source is done before the destination has resumed the guest.
-    async fn await_resume(&mut self, stamps: &mut Stamps) {
+    /// The source is done before the destination has resumed the guest. Where
+    /// the event may have been missed, the destination is asked instead.
+    async fn await_resume(&mut self, stamps: &mut Stamps, missed: bool) {
+        if missed {
+            let uri = &self.plan.destination;
+            let running = async {
+                while place::ask(uri, Some(&self.ends.destination)).await != EndState::Running {
+                    sleep(POLL).await;
+                }
+            };
+            // Asking both ends says what became of it.
+            let _ = timeout(START_PATIENCE, running).await;
+            return;
+        }
         let wait = async {
             while stamps.resume_missing() {
                 match self.destination_events.next().await {
@@ -227,6 +290,7 @@ impl RunningMigration {
         kind: Option<EndKind>,
         info: Option<&MigrationInfo>,
         stall: &StallWatch,
+        lost: &Lost,
         place: &PlaceCheck,
     ) -> Option<String> {
         let said = info.and_then(|info| info.error_desc.clone());
@@ -237,12 +301,54 @@ impl RunningMigration {
                 said.unwrap_or_else(|| "the hypervisor gave no reason".to_owned())
             }
             Some(EndKind::Cancelled) => "cancelled".to_owned(),
-            None => format!(
-                "{} exited, or the connection to it was lost, in mid-move",
-                self.plan.source
-            ),
+            None => lost
+                .reason
+                .clone()
+                .unwrap_or_else(|| format!("{} was lost", self.plan.source)),
         };
         Some(format!("{reason} ({})", place.explain()))
+    }
+}
+
+/// What is lost of the connections to both ends.
+#[derive(Debug, Default)]
+struct Lost {
+    source: bool,
+    destination: bool,
+    /// Whether RESUME may have come while the destination was not connected.
+    resume_missed: bool,
+    /// Why the source will not come back.
+    reason: Option<String>,
+}
+
+fn connection_lost(side: Side, plan: &Plan) -> MoveEvent {
+    let (uri, goes_on) = match side {
+        Side::Source => (
+            &plan.source,
+            "the migration goes on by itself unless its QEMU has exited",
+        ),
+        Side::Destination => (
+            &plan.destination,
+            "the source says what becomes of the migration",
+        ),
+    };
+    MoveEvent::Warning {
+        message: format!("the connection to {uri} was lost; {goes_on}; connecting again"),
+    }
+}
+
+fn connected_again(uri: &GuestUri) -> MoveEvent {
+    MoveEvent::Warning {
+        message: format!("connected to {uri} again"),
+    }
+}
+
+fn why_lost(uri: &GuestUri, back: &Back) -> String {
+    match back {
+        Back::GaveUp(error) => {
+            format!("the connection to {uri} was lost in mid-move and not made again: {error}")
+        }
+        _ => format!("the QEMU of {uri} exited in mid-move"),
     }
 }
 

@@ -13,7 +13,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use nix::fcntl::{Flock, FlockArg};
@@ -100,7 +100,7 @@ impl StateDir {
     ///
     /// # Errors
     /// [`MigrateError::Busy`] when another vmferry holds it.
-    pub fn lock_guest(&self, guest: &str) -> Result<Lock, MigrateError> {
+    pub fn lock_guest(&self, guest: &str) -> Result<GuestLock, MigrateError> {
         let dir = self.root.join("guests");
         let name: String = guest
             .chars()
@@ -111,7 +111,7 @@ impl StateDir {
             path: dir.clone(),
             source,
         })?;
-        match Lock::try_take(&path).map_err(|source| MigrateError::State { path, source })? {
+        match GuestLock::try_take(&path).map_err(|source| MigrateError::State { path, source })? {
             Some(lock) => Ok(lock),
             None => Err(MigrateError::Busy {
                 guest: guest.to_owned(),
@@ -220,7 +220,7 @@ impl MoveDir {
 /// An exclusive lock on a file, released when dropped or when the process dies.
 #[derive(Debug)]
 pub struct Lock {
-    _held: Flock<File>,
+    held: Flock<File>,
 }
 
 impl Lock {
@@ -232,10 +232,49 @@ impl Lock {
             .mode(0o600)
             .open(path)?;
         match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-            Ok(held) => Ok(Some(Self { _held: held })),
+            Ok(held) => Ok(Some(Self { held })),
             Err((_, nix::errno::Errno::EWOULDBLOCK)) => Ok(None),
             Err((_, errno)) => Err(errno.into()),
         }
+    }
+}
+
+/// The lock of a guest; its file is removed when it is released.
+#[derive(Debug)]
+pub struct GuestLock {
+    path: PathBuf,
+    _lock: Lock,
+}
+
+impl GuestLock {
+    fn try_take(path: &Path) -> io::Result<Option<Self>> {
+        loop {
+            let Some(lock) = Lock::try_take(path)? else {
+                return Ok(None);
+            };
+            // Its last holder may have removed the file before we locked it:
+            // then others lock the new file, and ours protects nothing.
+            let locked = lock.held.metadata()?;
+            match fs::metadata(path) {
+                Ok(there) if there.ino() == locked.ino() => {
+                    return Ok(Some(Self {
+                        path: path.to_owned(),
+                        _lock: lock,
+                    }));
+                }
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
+impl Drop for GuestLock {
+    fn drop(&mut self) {
+        // Still locked: whoever opened it meanwhile looks again. A file that
+        // cannot be removed is a lock that nobody holds.
+        let _ = fs::remove_file(&self.path);
     }
 }
 
@@ -255,6 +294,32 @@ mod tests {
         assert!(state.lock_guest("qmp:/run/b.qmp").is_ok());
         drop(held);
         assert!(state.lock_guest("qmp:/run/a.qmp").is_ok());
+        let left = fs::read_dir(dir.path().join("guests")).unwrap().count();
+        assert_eq!(left, 0, "released locks leave no files");
+    }
+
+    #[test]
+    fn a_guest_has_one_holder_however_many_want_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = StateDir::at(dir.path());
+        let holders = std::sync::atomic::AtomicU32::new(0);
+        let taken = std::sync::atomic::AtomicU32::new(0);
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..500 {
+                        let Ok(_lock) = state.lock_guest("qmp:/run/a.qmp") else {
+                            continue;
+                        };
+                        let order = std::sync::atomic::Ordering::SeqCst;
+                        assert_eq!(holders.fetch_add(1, order), 0);
+                        taken.fetch_add(1, order);
+                        holders.fetch_sub(1, order);
+                    }
+                });
+            }
+        });
+        assert!(taken.into_inner() > 0);
     }
 
     #[test]

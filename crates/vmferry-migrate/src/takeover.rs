@@ -125,6 +125,8 @@ async fn follow(
             );
             let (_keep, never) = watch::channel(false);
             let ended = running.supervise(never, sink.clone()).await;
+            connections.insert(plan.source.clone(), ended.ends.source.clone());
+            connections.insert(plan.destination.clone(), ended.ends.destination.clone());
             record.raw_statistics = ended.raw();
             return finish::outcome(&ended, &plan);
         }

@@ -62,22 +62,38 @@ pub async fn undo(
     Ok(report)
 }
 
+/// A connection that breaks is made anew this often before the undoing counts
+/// as failed.
+const ATTEMPTS: u32 = 3;
+
 /// `Ok(false)` when the change is gone with its process.
 async fn undo_one(change: &Change, connections: &mut Connections) -> Result<bool, HypervisorError> {
+    let mut attempt = 1;
+    loop {
+        match try_undo(change, connections).await {
+            // The process, or only the way to it: the next connection tells.
+            Err(error) if error.is_closed() && attempt < ATTEMPTS => attempt += 1,
+            Err(error) if error.is_gone() => return Ok(false),
+            Err(error) => return Err(error),
+            Ok(()) => return Ok(true),
+        }
+    }
+}
+
+async fn try_undo(change: &Change, connections: &mut Connections) -> Result<(), HypervisorError> {
     let usable = connections
         .get(&change.uri)
         .filter(|g| !g.is_closed())
         .cloned();
     let guest = match usable {
         Some(guest) => guest,
-        None => match Guest::connect(&change.uri, patient()).await {
-            Ok(guest) => {
-                connections.insert(change.uri.clone(), guest.clone());
-                guest
-            }
-            Err(error) if process_is_gone(&error) => return Ok(false),
-            Err(error) => return Err(error),
-        },
+        None => {
+            // A broken connection must not hold the monitor against the new one.
+            connections.remove(&change.uri);
+            let guest = Guest::connect(&change.uri, patient()).await?;
+            connections.insert(change.uri.clone(), guest.clone());
+            guest
+        }
     };
     let (command, arguments) = match &change.undo {
         UndoAction::SetParameters { parameters } => ("migrate-set-parameters", json!(parameters)),
@@ -91,16 +107,14 @@ async fn undo_one(change: &Change, connections: &mut Connections) -> Result<bool
         .request_within(command, Some(arguments), Duration::from_secs(5))
         .await
     {
-        Ok(_) => Ok(true),
-        Err(error) if error.is_closed() => Ok(false),
         // Undone already, by a guard that died before it could say so.
         Err(HypervisorError::Refused { desc, .. })
             if matches!(change.undo, UndoAction::DeleteObject { .. })
                 && desc.contains("not found") =>
         {
-            Ok(true)
+            Ok(())
         }
-        Err(error) => Err(error),
+        answer => answer.map(drop),
     }
 }
 
@@ -110,14 +124,4 @@ fn patient() -> ConnectOptions {
         greeting_timeout: Duration::from_secs(4),
         ..ConnectOptions::default()
     }
-}
-
-pub(crate) fn process_is_gone(error: &HypervisorError) -> bool {
-    matches!(
-        error,
-        HypervisorError::SocketMissing { .. }
-            | HypervisorError::ConnectionRefused { .. }
-            | HypervisorError::RemoteSocket { .. }
-            | HypervisorError::Closed { .. }
-    )
 }

@@ -15,6 +15,7 @@ use vmferry_history::{History, HistoryError, Store as _, history_path};
 use vmferry_measure::{ObserveOptions, observe};
 use vmferry_migrate::event_log::{self, EventSink};
 use vmferry_migrate::guard::{self, GuardHandle};
+use vmferry_migrate::state_dir::GuestLock;
 use vmferry_migrate::takeover::{BASELINE_FILE, RECORD_FILE};
 use vmferry_migrate::undo::{self, Connections, UndoWhen};
 use vmferry_migrate::{Baseline, CheckedPlan, Ends, Journal, MoveDir, StateDir, finish};
@@ -44,6 +45,7 @@ pub struct MoveOptions {
 /// A move that was checked and forecast, and has changed nothing so far.
 #[derive(Debug)]
 pub struct PreparedMove {
+    _lock: GuestLock,
     checked: CheckedPlan,
     observation: Option<Observation>,
     link: Option<LinkSpeed>,
@@ -58,12 +60,15 @@ pub const ADVISABLE: f64 = 0.5;
 /// Checks both ends and forecasts the move.
 ///
 /// # Errors
-/// When an end cannot be reached, a check fails, or no forecast is possible.
+/// When another vmferry moves the guest, an end cannot be reached, a check
+/// fails, or no forecast is possible.
 pub async fn prepare(
     plan: Plan,
     options: &MoveOptions,
     sink: &EventSink,
 ) -> Result<PreparedMove, Error> {
+    // First of all: a monitor held by the other vmferry would only look busy.
+    let lock = StateDir::from_env()?.lock_guest(&plan.source.to_string())?;
     let ends = Ends::connect(&plan).await?;
     let checked = CheckedPlan::check(plan, ends).await.inspect_err(|error| {
         if let vmferry_migrate::MigrateError::Preflight(failure) = error {
@@ -72,6 +77,7 @@ pub async fn prepare(
     })?;
     tell_checks(checked.checks(), sink);
     let mut prepared = PreparedMove {
+        _lock: lock,
         checked,
         observation: None,
         link: None,
@@ -170,7 +176,6 @@ impl PreparedMove {
         sink: EventSink,
     ) -> Result<MigrateReport, Error> {
         let state = StateDir::from_env()?;
-        let _lock = state.lock_guest(&self.checked.plan().source.to_string())?;
         let move_id = Uuid::now_v7();
         let report = self.report(move_id, None, Place::Uncertain);
         let record = self.record(move_id);
@@ -213,6 +218,9 @@ impl PreparedMove {
             _ => Arc::clone(&site.sink),
         };
         let ended = running.supervise(cancel, sink).await;
+        for guest in [&ended.ends.source, &ended.ends.destination] {
+            connections.insert(guest.uri().clone(), guest.clone());
+        }
         let outcome = finish::outcome(&ended, &record.plan);
         let record = MoveRecord {
             outcome: Some(outcome.clone()),

@@ -166,8 +166,9 @@ async fn closed_at_once(
             HypervisorError::RemoteSocket {
                 path,
                 host: destination.host.clone(),
+                nobody: seen.as_ref().is_some_and(|seen| seen.nobody),
                 reason: match seen {
-                    Some(seen) => seen.to_owned(),
+                    Some(seen) => seen.words.to_owned(),
                     None => tunnel.complaint().await,
                 },
                 guest,

@@ -15,14 +15,22 @@ elif ! test -S "$1"; then echo other
 elif ! test -w "$1"; then echo denied
 else echo there; fi"#;
 
-/// Looks at `path` over there: what is wrong and what to do; `None` where that cannot be found out.
-/// Asks no password again: this is a favour, not a need.
+/// What a look at a path showed.
+pub(crate) struct Seen {
+    /// What is wrong and what to do.
+    pub(crate) words: &'static str,
+    /// Whether nobody can be listening there.
+    pub(crate) nobody: bool,
+}
+
+/// Looks at `path` over there; `None` where that cannot be found out. Asks no password again: this
+/// is a favour, not a need.
 pub(crate) async fn look_at(
     ssh: &SshCommand,
     destination: &SshDestination,
     path: &str,
     limit: Duration,
-) -> Option<&'static str> {
+) -> Option<Seen> {
     let ssh = ssh.clone().without_questions();
     let look = ["sh", "-c", LOOK, "sh", path];
     let output = timeout(limit, run_remote(&ssh, destination, &look))
@@ -31,16 +39,25 @@ pub(crate) async fn look_at(
         .ok()?;
     // A login shell's own greeting may come first.
     let text = String::from_utf8_lossy(&output.stdout);
-    match text.lines().next_back()?.trim() {
-        "missing" => Some(
+    let (words, nobody) = match text.lines().next_back()?.trim() {
+        "missing" => (
             "there is no such socket; is the guest running there, and is this the path of its -qmp option?",
+            true,
         ),
-        "other" => Some("it is no socket; give the path of the socket in the guest's -qmp option"),
-        "denied" => Some("permission denied; log in as the user who owns the socket, or as root"),
-        "there" => Some(
+        "other" => (
+            "it is no socket; give the path of the socket in the guest's -qmp option",
+            false,
+        ),
+        "denied" => (
+            "permission denied; log in as the user who owns the socket, or as root",
+            false,
+        ),
+        "there" => (
             "the socket is there, so either its QEMU has exited or that host's sshd forbids forwarding; \
              allow it with AllowStreamLocalForwarding in sshd_config",
+            true,
         ),
-        _ => None,
-    }
+        _ => return None,
+    };
+    Some(Seen { words, nobody })
 }
