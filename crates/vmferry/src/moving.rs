@@ -132,6 +132,16 @@ impl PreparedMove {
         self.forecast.as_ref()
     }
 
+    /// What the forecast is based on.
+    pub fn observation(&self) -> Option<&Observation> {
+        self.observation.as_ref()
+    }
+
+    /// The link as the forecast assumes it.
+    pub fn link(&self) -> Option<&LinkSpeed> {
+        self.link.as_ref()
+    }
+
     /// Whether the forecast advises against the move.
     pub fn is_advised_against(&self) -> bool {
         self.forecast

@@ -1,0 +1,151 @@
+//! The cells: which guest, over which link, under which limit.
+
+use serde::{Deserialize, Serialize};
+
+/// Whether a cell may be looked at while the model is tuned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Set {
+    /// May be looked at.
+    Tuning,
+    /// Looked at once, at the end.
+    Held,
+}
+
+/// One migration to be made.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Cell {
+    /// Unique; the name of its record.
+    pub(crate) name: String,
+    /// The pattern of the load, to group by.
+    pub(crate) pattern: String,
+    /// The load.
+    pub(crate) load: String,
+    /// Memory of the guest, MiB.
+    pub(crate) memory_mib: u64,
+    /// Rate of the link, Mbit/s; for a cell near the boundary the rate of the
+    /// boundary is searched and this is the rate to begin with.
+    pub(crate) rate_mbit: f64,
+    /// Downtime limit, ms.
+    pub(crate) limit_ms: f64,
+    /// Near the boundary of convergence: the link gets this share of the rate
+    /// at which the guest just converges by the forecast.
+    pub(crate) of_boundary: Option<f64>,
+    /// Whether it may be looked at.
+    pub(crate) set: Set,
+}
+
+impl Cell {
+    pub(crate) fn line(&self) -> String {
+        let rate = match self.of_boundary {
+            Some(share) => format!("{:.0} % of the boundary", share * 100.0),
+            None => format!("{} Mbit/s", self.rate_mbit),
+        };
+        format!(
+            "{}: {} MiB, {rate}, {} ms, {:?}: {}",
+            self.name, self.memory_mib, self.limit_ms, self.set, self.load
+        )
+    }
+}
+
+/// Loads by pattern, with the memory they fit in. Rates are bytes per second.
+const LOADS: &[(&str, &str, &[u64])] = &[
+    ("idle", "idle:fill=96M", &[256, 512, 1024]),
+    (
+        "sequential",
+        "sequential:set=32M,rate=10M+idle:fill=64M",
+        &[256, 512, 1024],
+    ),
+    ("uniform", "uniform:set=64M,rate=6M", &[256, 512, 1024]),
+    (
+        "hotcold",
+        "hotcold:set=12M,rate=16M,cold-set=96M,cold-rate=3M,write=word",
+        &[256, 512, 1024],
+    ),
+    ("zipf", "zipf:set=96M,rate=12M", &[256, 512, 1024]),
+    (
+        "phases",
+        "phases:2s@uniform:set=32M,rate=24M/3s@idle",
+        &[256, 512, 1024],
+    ),
+    (
+        "growing",
+        "growing:set=16M,limit=96M,grow=4M,rate=8M",
+        &[256, 512, 1024],
+    ),
+    (
+        "compute",
+        "compute:duty=60+idle:fill=96M",
+        &[256, 512, 1024],
+    ),
+    ("read", "read:set=96M,rate=100M", &[256, 512, 1024]),
+    (
+        "disk",
+        "disk:dev=vda,rate=8M+idle:fill=48M",
+        &[256, 512, 1024],
+    ),
+];
+
+/// Writers whose boundary is searched.
+const BOUNDARY: &[(&str, &str)] = &[
+    ("uniform", "uniform:set=48M,rate=40M"),
+    ("sequential", "sequential:set=40M,rate=30M"),
+    (
+        "hotcold",
+        "hotcold:set=24M,rate=40M,cold-set=64M,cold-rate=4M",
+    ),
+    ("zipf", "zipf:set=64M,rate=40M"),
+    (
+        "phases",
+        "phases:2s@uniform:set=48M,rate=40M/2s@uniform:set=16M,rate=10M",
+    ),
+    ("growing", "growing:set=24M,limit=64M,grow=2M,rate=36M"),
+];
+
+const RATES: [f64; 3] = [200.0, 400.0, 800.0];
+const LIMITS: [f64; 3] = [100.0, 300.0, 1000.0];
+const SHARES: [f64; 4] = [0.75, 0.9, 1.1, 1.25];
+
+/// Every third cell is held, across every rate, limit and share.
+const fn set(number: usize) -> Set {
+    if number % 3 == 2 {
+        Set::Held
+    } else {
+        Set::Tuning
+    }
+}
+
+/// Every cell, in the order in which they run.
+pub(crate) fn all() -> Vec<Cell> {
+    let mut cells = Vec::new();
+    // A Latin square: every load meets every rate, limit and size once.
+    for (row, (pattern, load, sizes)) in LOADS.iter().enumerate() {
+        for step in 0..3 {
+            cells.push(Cell {
+                name: format!("{pattern}-{step}"),
+                pattern: (*pattern).to_owned(),
+                load: (*load).to_owned(),
+                memory_mib: sizes[(row + step) % 3],
+                rate_mbit: RATES[(row + 2 * step) % 3],
+                limit_ms: LIMITS[step],
+                of_boundary: None,
+                set: set(row + step),
+            });
+        }
+    }
+    for (row, (pattern, load)) in BOUNDARY.iter().enumerate() {
+        for (step, share) in SHARES.iter().enumerate() {
+            cells.push(Cell {
+                name: format!("{pattern}-edge-{:.0}", share * 100.0),
+                pattern: (*pattern).to_owned(),
+                load: (*load).to_owned(),
+                memory_mib: 256,
+                rate_mbit: 400.0,
+                limit_ms: LIMITS[(row + step) % 3],
+                of_boundary: Some(*share),
+                set: set(row + step),
+            });
+        }
+    }
+    cells
+}

@@ -1,0 +1,156 @@
+//! `cargo xtask bench accuracy`: real migrations, each with a forecast frozen
+//! before it, and what other ways of forecasting would have said.
+//!
+//! ```text
+//! accuracy                     run every cell that has no record yet, then report
+//! accuracy --only NAME         run one cell, again
+//! accuracy --set tuning        run only the cells that may be looked at
+//! accuracy --report            only report, with the forecasts as they were frozen
+//! accuracy --replay            only report, with forecasts made anew from the recorded observations
+//! accuracy --list              name the cells
+//! ```
+//! Records go to `target/accuracy/NAME.json`, the report to `docs/accuracy/`.
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a program for people"
+)]
+
+mod cells;
+mod others;
+mod record;
+mod report;
+mod run;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use cells::{Cell, Set};
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    // The moves of this program are guarded by this program.
+    if let [command, state, move_id] = args.as_slice()
+        && command == "guard"
+    {
+        let Ok(move_id) = move_id.parse() else {
+            return ExitCode::from(2);
+        };
+        return match vmferry::guarding::guard(Path::new(state), move_id) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("error: {error}");
+                ExitCode::FAILURE
+            }
+        };
+    }
+    match work(&args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn work(args: &[String]) -> Result<(), Box<dyn std::error::Error>> {
+    let words: Vec<&str> = args.iter().map(String::as_str).collect();
+    let directory = root().join("target/accuracy");
+    let cells = cells::all();
+    let again = match words.as_slice() {
+        [] => return run_all(&cells, &directory, false),
+        ["--list"] => {
+            for cell in &cells {
+                println!("{}", cell.line());
+            }
+            return Ok(());
+        }
+        ["--only", name] => {
+            let chosen: Vec<Cell> = cells
+                .into_iter()
+                .filter(|cell| cell.name == *name)
+                .collect();
+            if chosen.is_empty() {
+                return Err(format!("there is no cell {name}; --list names them").into());
+            }
+            return run_all(&chosen, &directory, true);
+        }
+        ["--set", "tuning"] => {
+            let chosen: Vec<Cell> = cells
+                .into_iter()
+                .filter(|cell| cell.set == Set::Tuning)
+                .collect();
+            return run_all(&chosen, &directory, false);
+        }
+        ["--report"] => false,
+        ["--replay"] => true,
+        other => {
+            return Err(format!(
+                "unknown arguments {other:?}; see the head of examples/accuracy/main.rs"
+            )
+            .into());
+        }
+    };
+    write_report(&cells, &directory, again)
+}
+
+fn run_all(
+    cells: &[Cell],
+    directory: &Path,
+    again: bool,
+) -> Result<(), Box<dyn std::error::Error>> {
+    std::fs::create_dir_all(directory)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()?;
+    let todo: Vec<&Cell> = cells
+        .iter()
+        .filter(|cell| again || !record::path(directory, cell).exists())
+        .collect();
+    for (index, cell) in todo.iter().enumerate() {
+        println!("[{}/{}] {}", index + 1, todo.len(), cell.line());
+        match runtime.block_on(run::cell(cell)) {
+            Ok(record) => {
+                println!("        {}", record.line());
+                record.write(directory)?;
+            }
+            // One broken cell must not cost the others; it is missing from the report.
+            Err(error) => eprintln!("        failed: {error}"),
+        }
+    }
+    write_report(&cells::all(), directory, false)
+}
+
+fn write_report(
+    cells: &[Cell],
+    directory: &Path,
+    again: bool,
+) -> Result<(), Box<dyn std::error::Error>> {
+    let mut records = Vec::new();
+    for cell in cells {
+        let path = record::path(directory, cell);
+        if path.exists() {
+            let mut record = record::Record::read(&path)?;
+            if again {
+                record.forecast_again()?;
+            }
+            records.push(record);
+        }
+    }
+    let report = report::Report::of(&records);
+    let text = report.markdown();
+    println!("{text}");
+    if !again {
+        let docs = root().join("docs/accuracy");
+        std::fs::create_dir_all(&docs)?;
+        std::fs::write(docs.join("README.md"), &text)?;
+        std::fs::write(docs.join("accuracy.json"), report.json()?)?;
+    }
+    Ok(())
+}
+
+/// The workspace.
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
