@@ -57,10 +57,6 @@ impl Assumptions {
                 log_clear: LogClear::ChunkOnSend,
                 ..Rules::default()
             },
-            costs: HostCosts {
-                zero_scan_rate: ByteRate(4e9),
-                ..HostCosts::default()
-            },
             destination_start: (Duration::from_millis(5), Duration::from_millis(25)),
             ..Self::tcg()
         }

@@ -90,6 +90,7 @@ pub(crate) fn writer(hot: f64, rate: f64) -> Observation {
             exact: true,
         },
         page_history: Some(history),
+        slow_page_history: None,
         vcpu_use: Some(Ratio(1.0)),
         cost: ObservationCost {
             pages: Pages(SAMPLED),
