@@ -11,7 +11,7 @@
 //! | key | meaning |
 //! |---|---|
 //! | `t` | `CLOCK_MONOTONIC` of the guest, seconds |
-//! | `work` | work units since the begin, one number a part of the load: pages touched (memory), blocks of 1024 steps (compute), bytes (disk, network) |
+//! | `work` | work units since the begin, one number a part of the load: pages touched (memory), blocks of 1024 steps (compute), bytes (disk, network), what the program does ([`Program`](crate::spec::Program)) |
 //! | `bytes` | bytes since the begin, all parts: a page touched is 4096 |
 //! | `pause_ms` | longest pause since the last line, milliseconds |
 //! | `max_ms` | longest pause since the begin, milliseconds |
@@ -25,7 +25,7 @@
 //!
 //! A line is complete only with its `;`: a stream cut off in mid-line (the console moves with
 //! the guest) cannot pass for a shorter number. Trouble is told in words:
-//! `vmferry-load error: TEXT` (no load runs) and `vmferry-load warning: TEXT`.
+//! `vmferry-load error: TEXT` (no load runs, or a part of it ended) and `vmferry-load warning: TEXT`.
 
 use std::fmt;
 use std::time::Duration;
@@ -44,7 +44,7 @@ pub enum Message {
     Up(Up),
     /// Progress, every 100 ms.
     Progress(Progress),
-    /// No load runs, for this reason. The guest stays up, idle.
+    /// No load runs, or a part of it ended, for this reason. The guest stays up.
     Error(String),
     /// Something is missing, but the load runs.
     Warning(String),

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::sync::Arc;
 use std::time::Duration;
 
-use vmferry_load::report::Progress;
+use vmferry_load::report::{Message, Progress};
 
 use crate::clock::{self, MILLISECOND, Nanos, SECOND};
 use crate::pause::Pauses;
@@ -18,11 +18,13 @@ pub(crate) struct Reporter {
     pauses: Arc<Pauses>,
     last: Nanos,
     last_bytes: u64,
+    told: Vec<bool>,
 }
 
 impl Reporter {
     pub(crate) fn new(tallies: Vec<Arc<Tally>>, pauses: Arc<Pauses>, now: Nanos) -> Self {
         Self {
+            told: vec![false; tallies.len()],
             tallies,
             pauses,
             last: now,
@@ -40,11 +42,26 @@ impl Reporter {
             // Missed lines are not made up for.
             due = (due + PERIOD).max(clock::now());
             clock::sleep_until(due);
+            for failure in self.failures() {
+                out.write_all(format!("{failure}\n").as_bytes())?;
+            }
             let line = format!("{}\n", self.progress(clock::now()));
             out.write_all(line.as_bytes())?;
             out.flush()?;
         }
         Ok(())
+    }
+
+    /// Parts that have failed since the last call.
+    fn failures(&mut self) -> Vec<Message> {
+        let mut failures = Vec::new();
+        for (tally, told) in self.tallies.iter().zip(&mut self.told) {
+            if let Some(problem) = tally.failure().filter(|_| !*told) {
+                *told = true;
+                failures.push(Message::Error(problem.to_owned()));
+            }
+        }
+        failures
     }
 
     fn progress(&mut self, now: Nanos) -> Progress {
@@ -68,6 +85,18 @@ impl Reporter {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_failure_is_told_once() {
+        let tallies = [Arc::new(Tally::default()), Arc::new(Tally::default())];
+        let mut reporter = Reporter::new(tallies.to_vec(), Arc::default(), SECOND);
+        assert_eq!(reporter.failures(), []);
+        tallies[1].fail("program sort: ended".to_owned());
+        tallies[1].fail("later".to_owned());
+        let told = Message::Error("program sort: ended".to_owned());
+        assert_eq!(reporter.failures(), [told]);
+        assert_eq!(reporter.failures(), []);
+    }
 
     #[test]
     fn rates_are_by_the_clock_and_aims_add_up() {

@@ -1,5 +1,6 @@
 //! What a part of the load has done so far, read by the reporter while the part runs.
 
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 const UNLIMITED: u64 = u64::MAX;
@@ -10,6 +11,7 @@ pub(crate) struct Tally {
     work: AtomicU64,
     bytes: AtomicU64,
     aim: AtomicU64,
+    failure: OnceLock<String>,
 }
 
 impl Tally {
@@ -22,6 +24,15 @@ impl Tally {
     /// Says what rate is aimed at from now on; none is without a limit.
     pub(crate) fn set_aim(&self, aim: Option<u64>) {
         self.aim.store(aim.unwrap_or(UNLIMITED), Ordering::Relaxed);
+    }
+
+    /// Says that the part does nothing any more, and why. The first reason counts.
+    pub(crate) fn fail(&self, problem: String) {
+        self.failure.get_or_init(|| problem);
+    }
+
+    pub(crate) fn failure(&self) -> Option<&str> {
+        self.failure.get().map(String::as_str)
     }
 
     pub(crate) fn work(&self) -> u64 {

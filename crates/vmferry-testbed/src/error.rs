@@ -61,6 +61,14 @@ pub enum TestbedError {
         /// What is missing.
         problem: String,
     },
+    /// The programs that guests run as their load could not be had.
+    #[error(
+        "no programs for guests: {problem}; Debian 12 and its package archive are needed once, to fetch them"
+    )]
+    Programs {
+        /// What is missing.
+        problem: String,
+    },
     /// A name that cannot be a namespace's.
     #[error("`{name}` cannot name a {what}: use 1 to 32 of a-z, 0-9 and -, not at the ends")]
     InvalidName {

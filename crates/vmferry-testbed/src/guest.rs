@@ -3,6 +3,7 @@
 use std::fs;
 use std::net::Ipv4Addr;
 use std::os::unix::fs::DirBuilderExt;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use crate::console::ConsoleWatch;
 use crate::error::TestbedError;
 use crate::guest_spec::GuestSpec;
 use crate::host::Side;
+use crate::program_image::ProgramImage;
 use crate::qemu;
 use crate::state::{self, EndRecord, GuestRecord};
 use crate::testbed::{Shared, blocking};
@@ -39,7 +41,13 @@ pub(crate) async fn start(
     spec: GuestSpec,
 ) -> Result<TestGuest, TestbedError> {
     spec.check()?;
-    let guest = add(shared, spec)?;
+    let programs = if spec.runs_programs() {
+        let image = blocking(ProgramImage::prepare).await?;
+        Some(image.disk)
+    } else {
+        None
+    };
+    let guest = add(shared, spec, programs)?;
     let tap = guest.record().tap;
     let of = Arc::clone(shared);
     blocking(move || of.network.add_tap(&tap)).await?;
@@ -54,7 +62,11 @@ pub(crate) async fn start(
 }
 
 /// Gives a guest its number and all that follows from it.
-fn add(shared: &Arc<Shared>, spec: GuestSpec) -> Result<TestGuest, TestbedError> {
+fn add(
+    shared: &Arc<Shared>,
+    spec: GuestSpec,
+    programs: Option<PathBuf>,
+) -> Result<TestGuest, TestbedError> {
     let directory = shared.directory.join(&spec.name);
     let wrong = |problem: String| TestbedError::InvalidGuest {
         guest: spec.name.clone(),
@@ -94,6 +106,7 @@ fn add(shared: &Arc<Shared>, spec: GuestSpec) -> Result<TestGuest, TestbedError>
                 port: FIRST_PORT + u16::from(number),
             },
             disk,
+            programs: programs.clone(),
             source: EndRecord::in_directory(&directory.join(Side::Source.name())),
             destination: EndRecord::in_directory(&directory.join(Side::Destination.name())),
             spec: spec.clone(),

@@ -79,6 +79,14 @@ impl GuestSpec {
         }
     }
 
+    /// Whether its load runs real programs, for which it gets the disk of programs
+    /// ([`crate::ProgramImage`]).
+    #[must_use]
+    pub fn runs_programs(&self) -> bool {
+        let load = self.load.parse::<Spec>();
+        load.is_ok_and(|load| load.runs_programs())
+    }
+
     /// Says what cannot work before anything is started.
     pub(crate) fn check(&self) -> Result<(), TestbedError> {
         if !is_name(&self.name) {
@@ -145,6 +153,14 @@ mod tests {
                 ..good.clone()
             },
             GuestSpec {
+                load: "program:mysql".into(),
+                ..good.clone()
+            },
+            GuestSpec {
+                load: "program:redis,set=128M".into(),
+                ..good.clone()
+            },
+            GuestSpec {
                 load: "uniform:set=200M".into(),
                 ..good.clone()
             },
@@ -159,6 +175,8 @@ mod tests {
         guest web: 8192 MiB of memory; possible are 128 MiB to 4096 MiB
         guest web: 0 virtual CPUs; possible are 1 to 4
         guest web: the load `uniform:set=1T`: uniform: set="1T" is not valid; allowed: a size from 4K to 1024G such as 64M (K, M, G are 2^10, 2^20, 2^30)
+        guest web: the load `program:mysql`: program: NAME="mysql" is not valid; allowed: program:NAME with postgres, redis, xz, sort or python
+        guest web: the load `program:redis,set=128M` needs 392 MiB with the kernel, the guest has 256 MiB
         guest web: the load `uniform:set=200M` needs 272 MiB with the kernel, the guest has 256 MiB
         "#);
     }

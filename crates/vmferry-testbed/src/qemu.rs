@@ -12,6 +12,7 @@ use tokio::time::sleep;
 use vmferry_core::GuestUri;
 use vmferry_hypervisor::qmp::{ConnectOptions, Guest};
 use vmferry_load::report::Message;
+use vmferry_load::spec::PROGRAMS_SERIAL;
 
 use crate::accelerator::Accelerator;
 use crate::command::{detach, not_started};
@@ -28,6 +29,9 @@ const MONITOR_PATIENCE: Duration = Duration::from_secs(30);
 
 /// How long a guest may take to boot: 2 to 4 s are usual without KVM, more side by side.
 const BOOT_PATIENCE: Duration = Duration::from_secs(90);
+
+/// The same for a guest whose programs make their data first: PostgreSQL takes the longest.
+const PROGRAMS_PATIENCE: Duration = Duration::from_secs(300);
 
 const POLL: Duration = Duration::from_millis(10);
 
@@ -107,6 +111,18 @@ pub(crate) fn arguments(
             format!("file={},if=none,id=disk0,format=raw", escaped(disk)),
         );
         add("-device", "virtio-blk-pci,drive=disk0".to_owned());
+    }
+    if let Some(programs) = &guest.programs {
+        // After the guest's own disk, which stays vda; the guest finds this one by its serial number.
+        let file = escaped(programs);
+        add(
+            "-drive",
+            format!("file={file},if=none,id=programs,format=raw,readonly=on"),
+        );
+        add(
+            "-device",
+            format!("virtio-blk-pci,drive=programs,serial={PROGRAMS_SERIAL}"),
+        );
     }
     if side == Side::Destination {
         add("-incoming", "defer".to_owned());
@@ -207,7 +223,11 @@ pub(crate) async fn monitor(guest: &GuestRecord, side: Side) -> Result<Guest, Te
 pub(crate) async fn booted(guest: &GuestRecord) -> Result<(), TestbedError> {
     let waiting_for = "booting";
     let mut console = Console::at(&guest.source.console);
-    let deadline = Instant::now() + BOOT_PATIENCE;
+    let patience = match guest.programs {
+        Some(_) => PROGRAMS_PATIENCE,
+        None => BOOT_PATIENCE,
+    };
+    let deadline = Instant::now() + patience;
     loop {
         let messages = console.read_new().map_err(TestbedError::io(format!(
             "read {}",
@@ -227,7 +247,7 @@ pub(crate) async fn booted(guest: &GuestRecord) -> Result<(), TestbedError> {
         }
         check_alive(guest, Side::Source, waiting_for)?;
         if Instant::now() > deadline {
-            return Err(too_long(guest, Side::Source, waiting_for, BOOT_PATIENCE));
+            return Err(too_long(guest, Side::Source, waiting_for, patience));
         }
         sleep(POLL).await;
     }
@@ -286,6 +306,7 @@ mod tests {
             tap: "tap0".to_owned(),
             via: "tcp:10.77.0.2:4444".parse().expect("an address"),
             disk: Some(directory.join("disk.raw")),
+            programs: Some("/cache/programs".into()),
             source: EndRecord::in_directory(&directory.join("source")),
             destination: EndRecord::in_directory(&directory.join("destination")),
         };
@@ -314,6 +335,8 @@ mod tests {
         -device virtio-net-pci,netdev=net0,mac=52:54:00:4e:00:00,romfile=
         -drive file=/run/a,,b/disk.raw,if=none,id=disk0,format=raw
         -device virtio-blk-pci,drive=disk0
+        -drive file=/cache/programs,if=none,id=programs,format=raw,readonly=on
+        -device virtio-blk-pci,drive=programs,serial=vmferry-programs
         -display none
         -nodefaults
         -no-user-config

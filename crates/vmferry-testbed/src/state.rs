@@ -57,6 +57,9 @@ pub struct GuestRecord {
     pub via: StreamUri,
     /// The image of its disk, if it has one.
     pub disk: Option<PathBuf>,
+    /// The disk of programs, which is only read, if its load runs any.
+    #[serde(default)]
+    pub programs: Option<PathBuf>,
     /// Its QEMU at the source.
     pub source: EndRecord,
     /// Its QEMU at the destination.

@@ -5,6 +5,7 @@ mod console;
 mod modules;
 mod mount;
 mod net;
+pub(crate) mod programs;
 
 use std::fs;
 use std::io::{self, Write};

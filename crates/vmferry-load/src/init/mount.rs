@@ -1,33 +1,40 @@
-//! The kernel's file systems.
+//! The kernel's file systems, and the disk of programs.
 
-use std::ffi::CStr;
+use std::ffi::{CStr, CString};
+use std::path::Path;
 use std::{fs, io};
 
 /// Mounts `/proc`, `/sys` and `/dev`; returns what could not be mounted.
 pub(crate) fn mount_all() -> Vec<String> {
-    [
-        (c"proc", c"/proc"),
-        (c"sysfs", c"/sys"),
-        (c"devtmpfs", c"/dev"),
-    ]
-    .into_iter()
-    .filter_map(|(kind, place)| {
-        let error = mount(kind, place).err()?;
-        Some(format!("cannot mount {}: {error}", place.to_string_lossy()))
-    })
-    .collect()
+    [("proc", "/proc"), ("sysfs", "/sys"), ("devtmpfs", "/dev")]
+        .into_iter()
+        .filter_map(|(kind, place)| {
+            fs::create_dir_all(place)
+                .and_then(|()| mount(kind, c"none", Path::new(place), 0, c""))
+                .err()
+                .map(|error| format!("cannot mount {place}: {error}"))
+        })
+        .collect()
 }
 
-fn mount(kind: &CStr, place: &CStr) -> io::Result<()> {
-    fs::create_dir_all(place.to_string_lossy().as_ref())?;
-    // SAFETY: all strings end with a zero byte, and no data is passed.
+/// Mounts a file system at a directory that exists.
+pub(super) fn mount(
+    kind: &str,
+    source: &CStr,
+    place: &Path,
+    flags: libc::c_ulong,
+    options: &CStr,
+) -> io::Result<()> {
+    let kind = CString::new(kind)?;
+    let place = CString::new(place.as_os_str().as_encoded_bytes())?;
+    // SAFETY: all strings end with a zero byte and live until the call returns.
     let result = unsafe {
         libc::mount(
-            kind.as_ptr(),
+            source.as_ptr(),
             place.as_ptr(),
             kind.as_ptr(),
-            0,
-            std::ptr::null(),
+            flags,
+            options.as_ptr().cast(),
         )
     };
     if result == 0 {

@@ -7,6 +7,7 @@ mod idle;
 pub(crate) mod network;
 mod order;
 mod phases;
+mod program;
 mod stream;
 
 use vmferry_load::spec::{Pattern, Rate, Writing};
@@ -82,6 +83,9 @@ pub(crate) fn build(pattern: &Pattern, region: Region, seed: u64) -> Result<Box<
             block,
         } => Box::new(disk::Disk::open(device, *rate, *block)?),
         Pattern::Network(network) => network::build(*network)?,
+        Pattern::Program { program, set, duty } => {
+            Box::new(program::Program::start(*program, *set, *duty, seed)?)
+        }
         Pattern::Phases(phases) => {
             let phases = phases
                 .iter()

@@ -3,12 +3,14 @@
 mod error;
 mod keys;
 mod parse;
+mod program;
 mod value;
 
 use std::net::SocketAddrV4;
 use std::time::Duration;
 
 pub use error::SpecError;
+pub use program::Program;
 
 /// The grammar, as `vmferry-load --help` prints it.
 pub const GRAMMAR: &str = include_str!("grammar.txt");
@@ -16,8 +18,11 @@ pub const GRAMMAR: &str = include_str!("grammar.txt");
 /// Bytes of a page, the unit in which hypervisors track writes.
 pub const PAGE: u64 = 4096;
 
+/// Serial number of the disk of programs, by which guests find it.
+pub const PROGRAMS_SERIAL: &str = "vmferry-programs";
+
 /// Names of all patterns.
-pub const PATTERN_NAMES: [&str; 11] = [
+pub const PATTERN_NAMES: [&str; 12] = [
     "idle",
     "sequential",
     "uniform",
@@ -29,6 +34,7 @@ pub const PATTERN_NAMES: [&str; 11] = [
     "read",
     "disk",
     "network",
+    "program",
 ];
 
 /// A whole load: parts that run at once, each in its own thread. Read it with `str::parse`.
@@ -103,6 +109,15 @@ pub enum Pattern {
     },
     /// Sends or answers.
     Network(Network),
+    /// Runs a real program.
+    Program {
+        /// Which.
+        program: Program,
+        /// What it works on, bytes.
+        set: u64,
+        /// At most so many per cent of one CPU, 5 to 400; none: as much as it gets.
+        duty: Option<f64>,
+    },
 }
 
 /// How a memory pattern touches its set.
@@ -143,7 +158,7 @@ pub enum Grain {
 pub struct Phase {
     /// How long it lasts.
     pub time: Duration,
-    /// What is done; not `Phases`, `Growing` or `Network`.
+    /// What is done; not `Phases`, `Growing`, `Network` or `Program`.
     pub pattern: Pattern,
 }
 
@@ -183,22 +198,42 @@ pub enum Protocol {
 }
 
 impl Spec {
+    /// Whether a part runs a real program, for which a guest needs the image of programs.
+    #[must_use]
+    pub fn runs_programs(&self) -> bool {
+        let is_program = |part: &Part| matches!(part.pattern, Pattern::Program { .. });
+        self.parts.iter().any(is_program)
+    }
+
     /// Memory the load needs in the end, bytes: sets at their largest and fills, without the program itself.
     #[must_use]
     pub fn memory(&self) -> u64 {
         self.parts
             .iter()
-            .map(|part| part.fill + part.pattern.span())
+            .map(|part| part.fill + part.pattern.memory())
             .sum()
     }
 }
 
 impl Pattern {
-    /// Bytes of memory the pattern works on, at its largest.
+    /// Bytes of memory the pattern needs, at its largest, programs it starts included.
+    #[must_use]
+    pub fn memory(&self) -> u64 {
+        match self {
+            Self::Program { program, set, .. } => program.memory(*set),
+            pattern => pattern.span(),
+        }
+    }
+
+    /// Bytes of memory the pattern itself works on, at its largest.
     #[must_use]
     pub fn span(&self) -> u64 {
         match self {
-            Self::Idle | Self::Compute { .. } | Self::Disk { .. } | Self::Network(_) => 0,
+            Self::Idle
+            | Self::Compute { .. }
+            | Self::Disk { .. }
+            | Self::Network(_)
+            | Self::Program { .. } => 0,
             Self::Sequential(writing)
             | Self::Uniform(writing)
             | Self::Zipf { writing, .. }

@@ -5,11 +5,13 @@ use std::str::FromStr;
 use super::keys::Keys;
 use super::value::{self, RATE, SIZE, SIZE_OR_ZERO};
 use super::{
-    Grain, Network, PAGE, PATTERN_NAMES, Part, Pattern, Phase, Protocol, Rate, Role, Spec,
+    Grain, Network, PAGE, PATTERN_NAMES, Part, Pattern, Phase, Program, Protocol, Rate, Role, Spec,
     SpecError, Writing,
 };
 
 const GRAIN: &str = "page or word";
+const PROGRAM: &str = "program:NAME with postgres, redis, xz, sort or python";
+const PROGRAM_SET: &str = "a size from 1M to 4G such as 64M (K, M, G are 2^10, 2^20, 2^30)";
 const PEER: &str = "peer=IP:PORT such as 10.78.0.1:7";
 const PORT: &str = "a port from 1 to 65535, and only for role=sink or role=echo";
 
@@ -37,15 +39,52 @@ fn part(text: &str) -> Result<Part, SpecError> {
             seed: 1,
         });
     }
+    let (program, rest) = match name {
+        "program" => {
+            let (program, rest) = program(rest)?;
+            (Some(program), rest)
+        }
+        _ => (None, rest),
+    };
     let keys = keys(name, rest, &["fill", "seed"])?;
     Ok(Part {
-        pattern: pattern(name, &keys)?,
+        pattern: match program {
+            Some(program) => running(program, &keys)?,
+            None => pattern(name, &keys)?,
+        },
         fill: keys
             .get("fill", SIZE_OR_ZERO, value::pages_or_zero)?
             .unwrap_or(0),
         seed: keys
             .get("seed", "a whole number", |seed| seed.parse().ok())?
             .unwrap_or(1),
+    })
+}
+
+/// The name that stands before the keys of `program:NAME,KEY=VALUE`.
+fn program(rest: Option<&str>) -> Result<(Program, Option<&str>), SpecError> {
+    let (name, rest) = match rest.unwrap_or("").split_once(',') {
+        Some((name, rest)) => (name, Some(rest)),
+        None => (rest.unwrap_or(""), None),
+    };
+    let program = Program::named(name).ok_or_else(|| SpecError::BadValue {
+        pattern: "program".to_owned(),
+        key: "NAME".to_owned(),
+        value: name.to_owned(),
+        allowed: PROGRAM,
+    })?;
+    Ok((program, rest))
+}
+
+fn running(program: Program, keys: &Keys<'_>) -> Result<Pattern, SpecError> {
+    Ok(Pattern::Program {
+        program,
+        set: keys
+            .get("set", PROGRAM_SET, |text| {
+                value::pages(text).filter(|set| (1 << 20..=1 << 32).contains(set))
+            })?
+            .unwrap_or(program.usual_set()),
+        duty: number(keys, "duty", 5.0, 400.0, "a number from 5 to 400")?,
     })
 }
 
@@ -61,7 +100,7 @@ fn phase(text: &str) -> Result<Phase, SpecError> {
         allowed: value::TIME,
     })?;
     let (name, rest) = split(part);
-    if ["phases", "growing", "network"].contains(&name) {
+    if ["phases", "growing", "network", "program"].contains(&name) {
         return Err(SpecError::NotInPhases {
             pattern: name.to_owned(),
         });
@@ -93,6 +132,7 @@ fn own_keys(pattern: &str) -> &'static [&'static str] {
         "growing" => &["set", "limit", "grow", "rate", "write", "compress"],
         "compute" => &["duty"],
         "read" => &["set", "rate", "read", "compress"],
+        "program" => &["set", "duty"],
         "disk" => &["dev", "rate", "block"],
         "network" => &["role", "proto", "peer", "port", "size", "rate"],
         _ => &[],
@@ -360,6 +400,33 @@ mod tests {
     }
 
     #[test]
+    fn programs() {
+        assert_eq!(
+            one("program:redis,set=128M,duty=50"),
+            Pattern::Program {
+                program: Program::Redis,
+                set: 128 << 20,
+                duty: Some(50.0)
+            }
+        );
+        for program in Program::ALL {
+            let text = format!("program:{}", program.name());
+            let set = program.usual_set();
+            let usual = Pattern::Program {
+                program,
+                set,
+                duty: None,
+            };
+            assert_eq!(one(&text), usual);
+            let spec: Spec = format!("{text}+idle").parse().unwrap();
+            assert!(spec.runs_programs());
+            assert!(spec.memory() > set, "a set is not all");
+            assert_eq!(usual.span(), 0, "the memory is the program's own");
+        }
+        assert!(!"idle".parse::<Spec>().unwrap().runs_programs());
+    }
+
+    #[test]
     fn parts_and_phases() {
         let spec: Spec = "phases:8s@uniform:set=4M,at=4M/500ms@idle+compute:duty=30"
             .parse()
@@ -423,6 +490,12 @@ mod tests {
             ("unifrom", &["unifrom", "sequential, uniform"]),
             ("Uniform", &["unknown pattern"]),
             ("uniform:", &["uniform", "KEY=VALUE"]),
+            ("program", &["program", "postgres, redis"]),
+            ("program:mysql", &["mysql", "postgres, redis"]),
+            ("program:redis,", &["\"\" is not KEY=VALUE"]),
+            ("program:redis,duty=1", &["duty=", "5 to 400"]),
+            ("program:redis,set=4K", &["set=", "from 1M"]),
+            ("phases:1s@program:redis", &["program cannot be a phase"]),
             ("uniform:set", &["uniform", "\"set\"", "KEY=VALUE"]),
             ("uniform:set=64M,", &["\"\" is not KEY=VALUE"]),
             ("uniform:set=", &["set=\"\"", "64M"]),

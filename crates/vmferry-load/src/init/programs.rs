@@ -1,0 +1,127 @@
+//! The disk of real programs: found by its serial number, mounted read-only, with what programs
+//! expect around it in memory.
+
+use std::ffi::CString;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+use vmferry_load::spec::PROGRAMS_SERIAL;
+
+use super::mount::mount;
+use crate::clock::{self, MILLISECOND, Nanos, SECOND};
+
+/// Where the disk is mounted; programs see it as their root.
+const ROOT: &str = "/system";
+
+/// Where control groups are mounted, outside of the programs' root.
+const GROUPS: &str = "/sys/fs/cgroup";
+
+/// A virtio disk appears some time after its driver is loaded.
+const PATIENCE: Nanos = 5 * SECOND;
+
+/// Mounts the disk of programs, once, and returns the programs' root.
+///
+/// # Errors
+/// In words: outside of a guest, without the disk, or when something cannot be mounted.
+pub(crate) fn root() -> Result<&'static Path, String> {
+    static ROOT_OR_ERROR: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    ROOT_OR_ERROR
+        .get_or_init(prepare)
+        .as_deref()
+        .map_err(Clone::clone)
+}
+
+/// Makes a control group for a program, which holds it to `duty` per cent of one CPU, and returns
+/// its directory. Needs [`root`] before.
+///
+/// # Errors
+/// In words.
+pub(crate) fn group(name: &str, duty: Option<f64>) -> Result<PathBuf, String> {
+    let group = Path::new(GROUPS).join(name);
+    let told = |error| format!("cannot make the control group {}: {error}", group.display());
+    fs::create_dir(&group).map_err(told)?;
+    if let Some(duty) = duty {
+        fs::write(group.join("cpu.max"), quota(duty)).map_err(told)?;
+    }
+    Ok(group)
+}
+
+/// What `cpu.max` wants: microseconds of CPU time in each slot, and the slot.
+fn quota(duty: f64) -> String {
+    // The kernel takes no less than 1 ms, which is the least duty, 5 per cent.
+    const SLOT: f64 = 20_000.0;
+    format!("{:.0} {SLOT:.0}", duty / 100.0 * SLOT)
+}
+
+fn prepare() -> Result<PathBuf, String> {
+    if std::process::id() != 1 {
+        return Err("programs run only in a guest, where vmferry-load is the first process".into());
+    }
+    let device = device()?;
+    let root = Path::new(ROOT);
+    fs::create_dir_all(root).map_err(|error| format!("cannot make {ROOT}: {error}"))?;
+    let device = CString::new(device).map_err(|error| error.to_string())?;
+    // The directories below exist in the image.
+    for (kind, source, place, flags, options) in [
+        ("ext4", device.as_c_str(), "", libc::MS_RDONLY, c""),
+        ("proc", c"none", "proc", 0, c""),
+        ("devtmpfs", c"none", "dev", 0, c""),
+        ("tmpfs", c"none", "tmp", 0, c"mode=1777,size=90%"),
+        ("tmpfs", c"none", "run", 0, c"mode=755,size=10%"),
+    ] {
+        let place = root.join(place);
+        mount(kind, source, &place, flags, options).map_err(failed(&place))?;
+    }
+    let shared = root.join("dev/shm");
+    fs::create_dir_all(&shared)
+        .and_then(|()| mount("tmpfs", c"none", &shared, 0, c"mode=1777"))
+        .map_err(failed(&shared))?;
+    let groups = Path::new(GROUPS);
+    mount("cgroup2", c"none", groups, 0, c"").map_err(failed(groups))?;
+    fs::write(groups.join("cgroup.subtree_control"), "+cpu")
+        .map_err(|error| format!("cannot use the cpu controller: {error}"))?;
+    Ok(root.to_owned())
+}
+
+fn failed(place: &Path) -> impl FnOnce(std::io::Error) -> String {
+    move |error| format!("cannot mount {}: {error}", place.display())
+}
+
+/// The disk of programs, waiting until it appears.
+fn device() -> Result<String, String> {
+    let end = clock::now() + PATIENCE;
+    loop {
+        let disks = fs::read_dir("/sys/block").into_iter().flatten().flatten();
+        let found = disks.map(|disk| disk.path()).find(|disk| {
+            fs::read_to_string(disk.join("serial"))
+                .is_ok_and(|serial| serial.trim() == PROGRAMS_SERIAL)
+        });
+        if let Some(name) = found.as_deref().and_then(Path::file_name) {
+            return Ok(format!("/dev/{}", name.to_string_lossy()));
+        }
+        let now = clock::now();
+        if now >= end {
+            return Err(format!(
+                "no disk has the serial number {PROGRAMS_SERIAL}; start the guest with the image of programs"
+            ));
+        }
+        clock::sleep_until(now + 10 * MILLISECOND);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_duty_is_a_share_of_each_slot() {
+        assert_eq!(quota(5.0), "1000 20000");
+        assert_eq!(quota(150.0), "30000 20000");
+    }
+
+    #[test]
+    fn outside_of_a_guest_nothing_is_mounted() {
+        assert!(root().unwrap_err().contains("only in a guest"));
+    }
+}

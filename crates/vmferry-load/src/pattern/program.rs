@@ -1,0 +1,262 @@
+//! Runs a real program: a script of the image of programs, `/programs/NAME`, in a control group of
+//! its own, with the image as its root.
+//!
+//! The script runs for ever and says on its standard output, one a line:
+//!
+//! | line | meaning |
+//! |---|---|
+//! | `ready` | its data is made, the load begins |
+//! | `work N` | so many more units are done |
+//! | `total N` | so many units are done since `ready` was said |
+//! | `failed TEXT` | it cannot go on |
+//!
+//! Other lines, of programs it starts, are kept for the message when it ends: an end is a failure.
+
+use std::collections::VecDeque;
+use std::fs;
+use std::io::{self, BufRead, BufReader, PipeReader};
+use std::os::fd::AsRawFd;
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+
+use vmferry_load::spec::Program as Which;
+
+use super::Run;
+use crate::clock::{self, Nanos, SECOND};
+use crate::init::programs;
+use crate::tally::Tally;
+
+/// How many last words of a program are told when it fails.
+const LAST_WORDS: usize = 3;
+
+/// A program that runs.
+pub(crate) struct Program {
+    which: Which,
+    child: Child,
+    group: PathBuf,
+    output: Output<BufReader<PipeReader>>,
+}
+
+impl Program {
+    /// Starts a program and waits until it is ready. `seed` tells parts apart.
+    ///
+    /// # Errors
+    /// In words: no image, no such script, or the program's last words.
+    pub(crate) fn start(
+        which: Which,
+        set: u64,
+        duty: Option<f64>,
+        seed: u64,
+    ) -> Result<Self, String> {
+        let root = programs::root().map_err(told(which))?;
+        let group =
+            programs::group(&format!("{}-{seed:x}", which.name()), duty).map_err(told(which))?;
+        let (child, output) = spawn(which, set, root, &group)
+            .map_err(|error| told(which)(format!("cannot be started: {error}")))?;
+        let mut program = Self {
+            which,
+            child,
+            group,
+            output: Output::of(BufReader::new(output)),
+        };
+        loop {
+            match program.output.next() {
+                Some(Line::Ready) => return Ok(program),
+                Some(Line::Failed(problem)) => return Err(program.failure(Some(problem))),
+                Some(_) => {}
+                None => return Err(program.failure(None)),
+            }
+        }
+    }
+
+    /// Ends all that the program started, and says why it did not go on.
+    fn failure(&mut self, problem: Option<String>) -> String {
+        // Without this the script's other programs would go on, and keep it from being waited for.
+        let killed = fs::write(self.group.join("cgroup.kill"), "1");
+        let end = match (problem, killed, self.child.wait()) {
+            (Some(problem), _, _) => problem,
+            (None, Err(error), _) => format!("ended, and cannot be cleaned up: {error}"),
+            (None, Ok(()), Ok(status)) => format!("ended ({status})"),
+            (None, Ok(()), Err(error)) => format!("ended ({error})"),
+        };
+        told(self.which)(format!("{end}{}", self.output.last_words()))
+    }
+}
+
+fn told(which: Which) -> impl Fn(String) -> String {
+    move |problem| format!("program {}: {problem}", which.name())
+}
+
+fn spawn(
+    which: Which,
+    set: u64,
+    root: &std::path::Path,
+    group: &std::path::Path,
+) -> io::Result<(Child, PipeReader)> {
+    let (output, input) = io::pipe()?;
+    let members = fs::OpenOptions::new()
+        .write(true)
+        .open(group.join("cgroup.procs"))?;
+    let root = std::ffi::CString::new(root.as_os_str().as_encoded_bytes())?;
+    let mut command = Command::new("/bin/sh");
+    command
+        .arg(format!("/programs/{}", which.name()))
+        .env_clear()
+        .env("PATH", "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin")
+        .env("HOME", "/tmp")
+        .env("LC_ALL", "C")
+        .env("TZ", "UTC")
+        .env("VMFERRY_SET", set.to_string())
+        .stdin(Stdio::null())
+        .stdout(input.try_clone()?)
+        .stderr(input);
+    // SAFETY: between fork and exec only the system calls write, chroot and chdir are made, which
+    // are async-signal-safe; the closure owns the open file and the string.
+    unsafe {
+        command.pre_exec(move || {
+            let moved = libc::write(members.as_raw_fd(), c"0".as_ptr().cast(), 1);
+            if moved == 1 && libc::chroot(root.as_ptr()) == 0 && libc::chdir(c"/tmp".as_ptr()) == 0
+            {
+                Ok(())
+            } else {
+                Err(io::Error::last_os_error())
+            }
+        });
+    }
+    let child = command.spawn()?;
+    // The command holds our ends of the pipe that the child writes to: dropped here, so that the
+    // output ends when the programs do.
+    Ok((child, output))
+}
+
+impl Run for Program {
+    /// Runs for ever: a program is never a phase.
+    fn run(&mut self, _: Option<Nanos>, tally: &Tally) {
+        // Nothing is counted in bytes, so no rate is aimed at.
+        tally.set_aim(None);
+        let mut done = 0;
+        let problem = loop {
+            match self.output.next() {
+                Some(Line::Work(units)) => {
+                    tally.add(units, 0);
+                    done += units;
+                }
+                Some(Line::Total(units)) => {
+                    tally.add(units.saturating_sub(done), 0);
+                    done = done.max(units);
+                }
+                Some(Line::Ready) => {}
+                Some(Line::Failed(problem)) => break Some(problem),
+                None => break None,
+            }
+        };
+        tally.fail(self.failure(problem));
+        loop {
+            clock::sleep_until(clock::now() + 3600 * SECOND);
+        }
+    }
+}
+
+/// What a script says.
+#[derive(Debug, PartialEq, Eq)]
+enum Line {
+    Ready,
+    Work(u64),
+    Total(u64),
+    Failed(String),
+}
+
+impl Line {
+    fn read(text: &str) -> Option<Self> {
+        let (word, rest) = text.split_once(' ').unwrap_or((text, ""));
+        let number = || rest.trim().parse().ok();
+        match word {
+            "ready" if rest.is_empty() => Some(Self::Ready),
+            "work" => number().map(Self::Work),
+            "total" => number().map(Self::Total),
+            "failed" => Some(Self::Failed(rest.to_owned())),
+            _ => None,
+        }
+    }
+}
+
+/// Lines of a script, and the last of the others.
+struct Output<R> {
+    lines: R,
+    others: VecDeque<String>,
+}
+
+impl<R: BufRead> Output<R> {
+    fn of(lines: R) -> Self {
+        Self {
+            lines,
+            others: VecDeque::new(),
+        }
+    }
+
+    /// The next line that is for us; none when the output has ended.
+    fn next(&mut self) -> Option<Line> {
+        loop {
+            let mut line = Vec::new();
+            match self.lines.read_until(b'\n', &mut line) {
+                Ok(0) | Err(_) => return None,
+                Ok(_) => {}
+            }
+            let text = String::from_utf8_lossy(&line);
+            let text = text.trim();
+            match Line::read(text) {
+                Some(line) => return Some(line),
+                None if text.is_empty() => {}
+                None => {
+                    self.others.push_back(text.chars().take(160).collect());
+                    if self.others.len() > LAST_WORDS {
+                        self.others.pop_front();
+                    }
+                }
+            }
+        }
+    }
+
+    fn last_words(&self) -> String {
+        let words = self.others.iter().map(|line| format!("; {line}"));
+        words.collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_for_us_are_told_from_others() {
+        let text = b"starting\nready\nwork 12\nwork well\nprogress: 3\n\ntotal 40\nworkers 3\nfailed no \xff\n";
+        let mut output = Output::of(&text[..]);
+        let lines: Vec<Line> = std::iter::from_fn(|| output.next()).collect();
+        assert_eq!(
+            lines,
+            [
+                Line::Ready,
+                Line::Work(12),
+                Line::Total(40),
+                Line::Failed("no \u{fffd}".to_owned())
+            ]
+        );
+        assert_eq!(
+            output.last_words(),
+            "; work well; progress: 3; workers 3",
+            "only the last"
+        );
+    }
+
+    #[test]
+    fn outside_of_a_guest_no_program_runs() {
+        let error = Program::start(Which::Redis, 1 << 20, None, 1)
+            .err()
+            .unwrap();
+        assert!(
+            error.starts_with("program redis: ") && error.contains("only in a guest"),
+            "{error}"
+        );
+    }
+}
