@@ -100,52 +100,73 @@ impl CheckedPlan {
     ) -> Result<RunningMigration, MigrateError> {
         let Self { plan, ends, .. } = self;
         let streams = (ends.source.events(), ends.destination.events());
-        for (end, guest) in [
-            (End::Source, &ends.source),
-            (End::Destination, &ends.destination),
-        ] {
-            let mut changer = Changer {
-                end,
-                guest,
-                journal,
-            };
-            changer.enable("events").await?;
-            changer.set_parameters(parameters(&plan, end)).await?;
-            if let Some(dir) = &plan.tls_dir {
-                add_tls(&mut changer, dir, &plan).await?;
-            }
-        }
         let address = MigrationAddress::from(&plan.via);
-        let start = async {
-            ends.destination.migrate_incoming(&address).await?;
-            Ok(())
+        let prepared = make_ready(&plan, &ends, &address, journal).await;
+        let begun = match prepared {
+            Ok(()) => {
+                let baseline = baseline.begin();
+                keep(&baseline)?;
+                let began = Instant::now();
+                let answer = ends.source.migrate(&address).await;
+                answer
+                    .map(|()| (baseline, began))
+                    .map_err(MigrateError::at(End::Source))
+            }
+            Err(error) => Err(error),
         };
-        start.await.map_err(MigrateError::at(End::Destination))?;
-        let baseline = baseline.begin();
-        keep(&baseline)?;
-        let began = Instant::now();
-        if let Err(source) = ends.source.migrate(&address).await {
-            let check = place::find(
-                (&plan.source, Some(&ends.source)),
-                (&plan.destination, Some(&ends.destination)),
-                Duration::from_secs(5),
-            )
-            .await;
-            return Err(MigrateError::NotStarted {
-                guest: Box::new(plan.source),
-                place: check.place(),
-                source,
-            });
+        match begun {
+            Ok((baseline, began)) => Ok(RunningMigration::attach(
+                ends,
+                plan,
+                baseline,
+                began,
+                streams,
+                stall_timeout,
+            )),
+            Err(MigrateError::End { source, .. }) => {
+                let check = place::find(
+                    (&plan.source, Some(&ends.source)),
+                    (&plan.destination, Some(&ends.destination)),
+                    Duration::from_secs(5),
+                )
+                .await;
+                Err(MigrateError::NotStarted {
+                    guest: Box::new(plan.source),
+                    place: check.place(),
+                    source,
+                })
+            }
+            Err(other) => Err(other),
         }
-        Ok(RunningMigration::attach(
-            ends,
-            plan,
-            baseline,
-            began,
-            streams,
-            stall_timeout,
-        ))
     }
+}
+
+/// Everything that must be set before the command.
+async fn make_ready(
+    plan: &Plan,
+    ends: &Ends,
+    address: &MigrationAddress,
+    journal: &mut Journal,
+) -> Result<(), MigrateError> {
+    for (end, guest) in [
+        (End::Source, &ends.source),
+        (End::Destination, &ends.destination),
+    ] {
+        let mut changer = Changer {
+            end,
+            guest,
+            journal,
+        };
+        changer.enable("events").await?;
+        changer.set_parameters(parameters(plan, end)).await?;
+        if let Some(dir) = &plan.tls_dir {
+            add_tls(&mut changer, dir, plan).await?;
+        }
+    }
+    let listening = ends.destination.migrate_incoming(address).await;
+    listening
+        .map(drop)
+        .map_err(MigrateError::at(End::Destination))
 }
 
 fn parameters(plan: &Plan, end: End) -> Map<String, serde_json::Value> {

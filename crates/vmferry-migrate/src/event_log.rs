@@ -2,7 +2,7 @@
 //! of the move, `vmferry watch` reads it from there.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, BufRead, BufReader, Seek, SeekFrom, Write};
+use std::io::{self, BufRead, BufReader, Write};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -60,18 +60,17 @@ pub async fn follow(
     mut each: impl FnMut(MoveEvent),
     mut abandoned: impl FnMut() -> bool,
 ) -> io::Result<bool> {
-    let mut offset = 0;
+    // Kept open: its last lines can be read after it was removed.
+    let mut reader = match File::open(path) {
+        Ok(file) => BufReader::new(file),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(error) => return Err(error),
+    };
+    let mut line = Vec::new();
     loop {
-        let quiet_before = abandoned();
-        let mut reader = match File::open(path) {
-            Ok(file) => BufReader::new(file),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
-            Err(error) => return Err(error),
-        };
-        reader.seek(SeekFrom::Start(offset))?;
-        let mut line = Vec::new();
+        let quiet_before = !path.exists() || abandoned();
+        // A line that is not whole yet is kept until its rest comes.
         while reader.read_until(b'\n', &mut line)? > 0 && line.ends_with(b"\n") {
-            offset += line.len() as u64;
             if let Ok(event) = serde_json::from_slice::<MoveEvent>(&line) {
                 let ended = matches!(event, MoveEvent::Ended { .. });
                 each(event);
@@ -112,6 +111,34 @@ mod tests {
         assert!(!ended);
         assert_eq!(read, [event.clone(), event]);
         assert_eq!(*seen.lock().unwrap(), 2);
+    }
+
+    #[tokio::test]
+    async fn a_reader_sees_the_end_though_the_file_is_removed_at_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("events.jsonl");
+        let sink = tee(&path, Arc::new(|_| {}));
+        let warning = |text: &str| MoveEvent::Warning {
+            message: text.to_owned(),
+        };
+        sink(&warning("one"));
+        let mut read = Vec::new();
+        let mut looks = 0;
+        let ended = follow(
+            &path,
+            |event| read.push(event),
+            || {
+                looks += 1;
+                if looks == 2 {
+                    // Between two looks of the reader.
+                    sink(&warning("two"));
+                    std::fs::remove_file(&path).unwrap();
+                }
+                false
+            },
+        );
+        assert!(!ended.await.unwrap());
+        assert_eq!(read, [warning("one"), warning("two")]);
     }
 
     #[test]

@@ -61,6 +61,32 @@ pub fn outcome(ended: &Ended, plan: &Plan) -> Outcome {
     }
 }
 
+/// The outcome of a move of which nothing was measured: it did not start, or
+/// nobody saw its end.
+pub fn unmeasured(
+    status: OutcomeStatus,
+    place: Place,
+    error: String,
+    started_at: Timestamp,
+) -> Outcome {
+    Outcome {
+        status,
+        place,
+        error: Some(error),
+        started_at,
+        ended_at: Timestamp::now(),
+        total_time_ms: None,
+        downtime_ms: None,
+        downtime_clock: None,
+        qemu_downtime_ms: None,
+        transferred_bytes: None,
+        wire_bytes: None,
+        slowdown: None,
+        passes: None,
+        pass_list: Vec::new(),
+    }
+}
+
 /// Work lost by the guest: the CPU time it used from the command to its stop,
 /// against what it would have used until it resumed (`jin2011` eq. 6-7, with
 /// CPU time for instructions).

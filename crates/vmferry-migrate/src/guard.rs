@@ -12,6 +12,7 @@
 use std::fs::OpenOptions;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::process::{Child, ChildStdin, Command, Stdio};
+use std::time::Duration;
 
 use nix::sys::signal::{SigSet, Signal};
 
@@ -79,6 +80,18 @@ impl GuardHandle {
     }
 }
 
+/// Takes the lock of a move, which others hold for a moment when they look
+/// whether anybody does.
+fn take_lock(dir: &MoveDir) -> Result<Option<Lock>, MigrateError> {
+    for _ in 0..50 {
+        if let Some(lock) = dir.try_lock()? {
+            return Ok(Some(lock));
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    dir.try_lock()
+}
+
 /// The guard's own side.
 #[derive(Debug)]
 pub struct Watchman {
@@ -112,7 +125,7 @@ impl Watchman {
         detach().map_err(|errno| MigrateError::Guard {
             source: errno.into(),
         })?;
-        let lock = dir.try_lock()?.ok_or_else(|| MigrateError::Guard {
+        let lock = take_lock(dir)?.ok_or_else(|| MigrateError::Guard {
             source: io::Error::other("the move already has a guard"),
         })?;
         let mut stdout = io::stdout();

@@ -34,6 +34,7 @@ pub struct RunningMigration {
     source_events: EventStream,
     destination_events: EventStream,
     stall_timeout: Duration,
+    joined_late: bool,
 }
 
 /// How the following of a move ended.
@@ -92,6 +93,16 @@ impl RunningMigration {
             source_events: streams.0,
             destination_events: streams.1,
             stall_timeout,
+            joined_late: false,
+        }
+    }
+
+    /// The same, where events may have been missed before the streams began.
+    #[must_use]
+    pub fn joined_late(self) -> Self {
+        Self {
+            joined_late: true,
+            ..self
         }
     }
 
@@ -105,7 +116,10 @@ impl RunningMigration {
         let mut stamps = Stamps::default();
         let mut vcpu = None;
         let mut last = None;
-        let mut lost = Lost::default();
+        let mut lost = Lost {
+            resume_missed: self.joined_late,
+            ..Lost::default()
+        };
         let mut cancel_due = false;
         let mut cancel_open = true;
         let (mut source_back, mut destination_back) = (Return::default(), Return::default());
@@ -215,9 +229,13 @@ impl RunningMigration {
 
         if kind == Some(EndKind::Completed) {
             self.await_resume(&mut stamps, lost.resume_missed).await;
-            if let Ok(info) = self.ends.source.migration().await {
-                last = Some(info);
-            }
+        }
+        // The end was an event perhaps: the reason and the last numbers are
+        // known only now.
+        if kind.is_some()
+            && let Ok(info) = self.ends.source.migration().await
+        {
+            last = Some(info);
         }
         let place = place::find(
             (&self.plan.source, Some(&self.ends.source)),
@@ -270,6 +288,14 @@ impl RunningMigration {
             };
             // Asking both ends says what became of it.
             let _ = timeout(START_PATIENCE, running).await;
+            // What was announced before that answer is here already.
+            while let Ok(Some(event)) =
+                timeout(Duration::ZERO, self.destination_events.next()).await
+            {
+                if event.name == "RESUME" {
+                    stamps.resumed(&event);
+                }
+            }
             return;
         }
         let wait = async {

@@ -23,6 +23,9 @@ pub const RECORD_FILE: &str = "record.json";
 /// the migration command was not given.
 pub const BASELINE_FILE: &str = "baseline.json";
 
+/// Name of the file whose presence says that the operator wants the move cancelled.
+pub const CANCEL_FILE: &str = "cancel";
+
 /// How an orphaned move was brought to an end.
 #[derive(Debug)]
 pub struct TakenOver {
@@ -64,7 +67,18 @@ pub async fn take_over(
         );
     }
     if let Some(record) = record.as_mut().filter(|record| record.outcome.is_none()) {
-        let outcome = follow(record, baseline, &mut connections, stall_timeout, &sink).await;
+        let cancel = watch::Sender::new(false);
+        let asked = cancel.subscribe();
+        if dir.file(CANCEL_FILE).exists() {
+            // vmferry may have died before it could do it.
+            cancel.send_replace(true);
+        }
+        let how = Follow {
+            baseline,
+            stall_timeout,
+            cancel: asked,
+        };
+        let outcome = follow(record, how, &mut connections, &sink).await;
         sink(&MoveEvent::Ended {
             outcome: Box::new(outcome.clone()),
         });
@@ -91,18 +105,26 @@ fn absorb(all: &mut UndoReport, more: UndoReport) {
     all.failed.extend(more.failed);
 }
 
+/// How to follow an orphaned move.
+struct Follow {
+    baseline: Option<Baseline>,
+    stall_timeout: Duration,
+    cancel: watch::Receiver<bool>,
+}
+
 /// Follows the migration of an orphaned move, if it runs, to its end.
 async fn follow(
     record: &mut MoveRecord,
-    baseline: Option<Baseline>,
+    how: Follow,
     connections: &mut Connections,
-    stall_timeout: Duration,
     sink: &EventSink,
 ) -> Outcome {
     let plan = record.plan.clone();
     let source = connect(&plan.source, connections).await;
     let destination = connect(&plan.destination, connections).await;
-    let baseline = baseline.unwrap_or_else(|| Baseline::bare(record.started_at));
+    let baseline = how
+        .baseline
+        .unwrap_or_else(|| Baseline::bare(record.started_at));
     if let (Some(source), Some(destination)) = (&source, &destination) {
         let ends = Ends {
             source: source.clone(),
@@ -121,10 +143,10 @@ async fn follow(
                 baseline,
                 began,
                 streams,
-                stall_timeout,
-            );
-            let (_keep, never) = watch::channel(false);
-            let ended = running.supervise(never, sink.clone()).await;
+                how.stall_timeout,
+            )
+            .joined_late();
+            let ended = running.supervise(how.cancel, sink.clone()).await;
             connections.insert(plan.source.clone(), ended.ends.source.clone());
             connections.insert(plan.destination.clone(), ended.ends.destination.clone());
             record.raw_statistics = ended.raw();
@@ -138,34 +160,16 @@ async fn follow(
     )
     .await;
     let begun = baseline.command_given();
-    Outcome {
-        status: if begun {
-            OutcomeStatus::Unknown
-        } else {
-            OutcomeStatus::Cancelled
-        },
-        place: check.place(),
-        error: Some(format!(
-            "vmferry died {}, and nobody saw the end ({})",
-            if begun {
-                "in mid-move"
-            } else {
-                "before the migration began"
-            },
-            check.explain()
-        )),
-        started_at: record.started_at,
-        ended_at: jiff::Timestamp::now(),
-        total_time_ms: None,
-        downtime_ms: None,
-        downtime_clock: None,
-        qemu_downtime_ms: None,
-        transferred_bytes: None,
-        wire_bytes: None,
-        slowdown: None,
-        passes: None,
-        pass_list: Vec::new(),
-    }
+    let (status, when) = if begun {
+        (OutcomeStatus::Unknown, "in mid-move")
+    } else {
+        (OutcomeStatus::Cancelled, "before the migration began")
+    };
+    let error = format!(
+        "vmferry died {when}, and nobody saw the end ({})",
+        check.explain()
+    );
+    finish::unmeasured(status, check.place(), error, record.started_at)
 }
 
 async fn connect(uri: &GuestUri, connections: &mut Connections) -> Option<Guest> {

@@ -2,7 +2,8 @@
 //!
 //! The client's configuration made here starts a server for every connection: its `ProxyCommand`
 //! enters the host's namespace and runs `sshd -i` there. So nothing listens, a session is truly
-//! inside the host, and its server ends with its client, however that ends.
+//! inside the host, and its server ends with its client, however that ends. As on another machine,
+//! a Ctrl-C for the client's process group does not reach the server.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -97,7 +98,7 @@ fn client_config(shared: &Shared, directory: &Path) -> String {
     );
     for side in Side::BOTH {
         text.push_str(&format!(
-            "Host {side}\n    ProxyCommand nsenter --net={} {SSHD} -i -f \"{shown}/sshd_config\" -E \"{shown}/sshd-{side}.log\"\n",
+            "Host {side}\n    ProxyCommand setsid nsenter --net={} {SSHD} -i -f \"{shown}/sshd_config\" -E \"{shown}/sshd-{side}.log\"\n",
             shared.network.host(side).path().display()
         ));
     }

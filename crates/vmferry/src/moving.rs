@@ -16,9 +16,9 @@ use vmferry_measure::{ObserveOptions, observe};
 use vmferry_migrate::event_log::{self, EventSink};
 use vmferry_migrate::guard::{self, GuardHandle};
 use vmferry_migrate::state_dir::GuestLock;
-use vmferry_migrate::takeover::{BASELINE_FILE, RECORD_FILE};
+use vmferry_migrate::takeover::{BASELINE_FILE, CANCEL_FILE, RECORD_FILE};
 use vmferry_migrate::undo::{self, Connections, UndoWhen};
-use vmferry_migrate::{Baseline, CheckedPlan, Ends, Journal, MoveDir, StateDir, finish};
+use vmferry_migrate::{Baseline, CheckedPlan, Ends, Journal, MoveDir, StateDir, finish, place};
 
 use vmferry_model::Assumptions;
 
@@ -215,6 +215,23 @@ impl PreparedMove {
         let running = match started {
             Ok(running) => running,
             Err(error) => {
+                let place = place::find(
+                    (ends.source.uri(), Some(&ends.source)),
+                    (ends.destination.uri(), Some(&ends.destination)),
+                    Duration::from_secs(5),
+                )
+                .await
+                .place();
+                let outcome = finish::unmeasured(
+                    OutcomeStatus::Failed,
+                    place,
+                    error.to_string(),
+                    record.started_at,
+                );
+                let record = MoveRecord {
+                    outcome: Some(outcome),
+                    ..record
+                };
                 site.close(record, &mut connections).await;
                 return Err(error.into());
             }
@@ -227,7 +244,9 @@ impl PreparedMove {
             }
             _ => Arc::clone(&site.sink),
         };
+        let noting = tokio::spawn(note_cancel(cancel.clone(), site.dir.file(CANCEL_FILE)));
         let ended = running.supervise(cancel, sink).await;
+        noting.abort();
         for guest in [&ended.ends.source, &ended.ends.destination] {
             connections.insert(guest.uri().clone(), guest.clone());
         }
@@ -264,6 +283,15 @@ impl PreparedMove {
             outcome: None,
             raw_statistics: None,
         }
+    }
+}
+
+/// Leaves word for the guard that the operator wants the move cancelled.
+async fn note_cancel(mut cancel: watch::Receiver<bool>, path: PathBuf) {
+    if cancel.wait_for(|wanted| *wanted).await.is_ok()
+        && let Err(error) = std::fs::write(&path, b"")
+    {
+        tracing::warn!(%error, path = %path.display(), "the guard will not know of the cancel");
     }
 }
 

@@ -188,10 +188,12 @@ fn die_with_this_thread(command: &mut Command) {
         let ignore = SigAction::new(SigHandler::SigIgn, SaFlags::empty(), SigSet::empty());
         // SAFETY: ignoring a signal installs no handler that could run.
         unsafe { signal::sigaction(Signal::SIGINT, &ignore)? };
+        // A parent deaf to SIGTERM, as a guard is, must not make ssh deaf to its own end.
+        SigSet::empty().thread_set_mask()?;
         Ok(())
     };
     // SAFETY: the closure runs in the forked child and only makes system calls that are
-    // async-signal-safe (prctl, getppid, sigaction); on success it allocates nothing.
+    // async-signal-safe (prctl, getppid, sigaction, sigprocmask); on success it allocates nothing.
     unsafe {
         command.pre_exec(prepare);
     }
