@@ -27,9 +27,11 @@
 //! | *place* | where the guest runs after a move ([`Place`]) |
 //! | *remedy* | the least change that makes a move converge ([`Remedy`]) |
 
+pub mod analysis;
 pub mod dirty_curve;
 pub mod event;
 pub mod exit_code;
+pub mod fitted_curve;
 pub mod forecast;
 pub mod guest;
 pub mod guest_uri;
@@ -47,9 +49,11 @@ pub mod remedy;
 pub mod stream_uri;
 pub mod units;
 
+pub use analysis::{Analysis, Stationarity};
 pub use dirty_curve::{CurvePoint, DirtyCurve};
 pub use event::MoveEvent;
 pub use exit_code::ExitCode;
+pub use fitted_curve::{FittedCurve, FittedSet};
 pub use forecast::{Forecast, ModelInfo};
 pub use guest::{GuestInfo, HostInfo, RamBlock};
 pub use guest_uri::GuestUri;

@@ -29,6 +29,11 @@ pub struct Observation {
     /// Which sampled pages were dirtied when; `None` where pages could not
     /// be read.
     pub page_history: Option<PageHistory>,
+    /// The same window over more pages at a slower pace, where the budget
+    /// allows quick looks at few pages only. Its pages are drawn apart from
+    /// those of [`Self::page_history`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slow_page_history: Option<PageHistory>,
     /// Share of its virtual CPUs that the guest used, 0..1; `None` where the
     /// threads cannot be seen.
     pub vcpu_use: Option<Ratio>,

@@ -6,7 +6,7 @@ use vmferry_core::{Bytes, CurvePoint, DirtyCurve, Millis, PAGE_SIZE, PageHistory
 const POINTS_PER_DECADE: f64 = 9.0;
 
 /// Windows whose pages are counted one by one for the standard error; the mean uses all.
-const WINDOWS_FOR_ERROR: usize = 48;
+const WINDOWS_FOR_ERROR: usize = 400;
 
 /// U(t) for windows from one interval to the whole history, log-spaced, each the mean over every
 /// start; empty for a history without intervals.
@@ -35,6 +35,47 @@ pub fn dirty_curve(history: &PageHistory) -> DirtyCurve {
     }
     // Looks of uneven pace can make the mean length of few long windows fall short.
     points.dedup_by(|next, kept| next.window_ms.0 <= kept.window_ms.0);
+    DirtyCurve { points }
+}
+
+/// U(t) of pages looked at quickly and others, more of them, looked at slowly: windows from one
+/// slow interval on come from the latter, shorter ones from the former, scaled to meet them there
+/// (the quick pages tell the shape, the many pages the size). The standard errors of the scaled
+/// part add up those of both samples, which is more than they have in common.
+#[must_use]
+pub fn nested_dirty_curve(quick: &PageHistory, slow: Option<&PageHistory>) -> DirtyCurve {
+    let short = dirty_curve(quick);
+    let long = slow.map(dirty_curve).unwrap_or_default();
+    let Some(join) = long.points.first().copied() else {
+        return short;
+    };
+    let size = |bytes: Bytes| bytes.0 as f64;
+    let met = size(short.dirtied_in(join.window_ms.duration()));
+    let relative = |point: &CurvePoint| match size(point.dirtied_bytes) {
+        0.0 => 0.0,
+        dirtied => size(point.standard_error_bytes) / dirtied,
+    };
+    // Where the quick pages saw nothing, there is no shape to scale.
+    let scale = if met > 0.0 {
+        size(join.dirtied_bytes) / met
+    } else {
+        1.0
+    };
+    let mut points: Vec<CurvePoint> = short
+        .points
+        .iter()
+        .filter(|point| point.window_ms.0 < join.window_ms.0)
+        .map(|point| {
+            let dirtied = size(point.dirtied_bytes) * scale;
+            let error = dirtied * relative(point).hypot(relative(&join));
+            CurvePoint {
+                window_ms: point.window_ms,
+                dirtied_bytes: Bytes(dirtied.round() as u64).min(join.dirtied_bytes),
+                standard_error_bytes: Bytes(error.round() as u64),
+            }
+        })
+        .collect();
+    points.extend(long.points);
     DirtyCurve { points }
 }
 
@@ -295,6 +336,91 @@ mod tests {
                 before = before.max(total / starts as f64 * 4096.0);
                 prop_assert!((point.dirtied_bytes.0 as f64 - before).abs() <= 1.0);
             }
+        }
+    }
+
+    #[test]
+    fn two_paces_make_one_curve() {
+        // 16 quick pages stand for 10 each, of which 4 are dirty all the time; of 100 slow ones for
+        // 1.6 each, 30 are.
+        let quick = history(&[10.0; 16], &vec![vec![0, 4, 8, 12]; 40]);
+        let mut slow = PageHistory::new(
+            (0..100)
+                .map(|i| SampledPage {
+                    index: Pages(i),
+                    weight: 1.6,
+                    zero: false,
+                })
+                .collect(),
+        );
+        for look in 1..=4 {
+            slow.push(look * 250_000, 0..30);
+        }
+        let curve = nested_dirty_curve(&quick, Some(&slow));
+        assert_eq!(nested_dirty_curve(&quick, None), dirty_curve(&quick));
+        assert!(
+            curve
+                .points
+                .windows(2)
+                .all(|p| p[0].window_ms.0 < p[1].window_ms.0)
+        );
+        assert_eq!(curve.points[0].window_ms, Millis(25.0));
+        // Every point has the size that the many pages show.
+        assert!(
+            curve
+                .points
+                .iter()
+                .all(|p| p.dirtied_bytes == Bytes(48 * 4096))
+        );
+        let last = curve.points.len() - 1;
+        let error = |at: usize| curve.points[at].standard_error_bytes;
+        assert!(error(0) > error(last));
+        let idle = nested_dirty_curve(&history(&[10.0; 16], &vec![vec![]; 40]), Some(&slow));
+        assert_eq!(idle.points[0].dirtied_bytes, Bytes(0));
+    }
+
+    /// Many samples of the same guest: their scatter is what the standard error claims to be.
+    #[test]
+    fn the_standard_error_is_the_scatter_of_repeats() {
+        use rand::{Rng, SeedableRng, rngs::SmallRng};
+        // 16384 pages in 1024 strata; a hot quarter, written once in 0.3 s on average, and a cold
+        // half, once in 20 s, in pieces of 300 pages.
+        let chance = |page: usize| match page / 300 % 4 {
+            0 => 1.0 - (-0.025f64 / 0.3).exp(),
+            1 | 2 => 1.0 - (-0.025f64 / 20.0).exp(),
+            _ => 0.0,
+        };
+        let repeats: Vec<DirtyCurve> = (0..40)
+            .map(|seed| {
+                let mut random = SmallRng::seed_from_u64(seed);
+                let pages: Vec<usize> = (0..1024)
+                    .map(|stratum| stratum * 16 + random.random_range(0..16))
+                    .collect();
+                let rows: Vec<Vec<usize>> = (0..160)
+                    .map(|_| {
+                        (0..1024)
+                            .filter(|at| random.random_bool(chance(pages[*at])))
+                            .collect()
+                    })
+                    .collect();
+                dirty_curve(&history(&[16.0; 1024], &rows))
+            })
+            .collect();
+        for at in 0..repeats[0].points.len() {
+            let dirtied: Vec<f64> = repeats
+                .iter()
+                .map(|curve| curve.points[at].dirtied_bytes.0 as f64)
+                .collect();
+            let mean = dirtied.iter().sum::<f64>() / 40.0;
+            let scatter = (dirtied.iter().map(|d| (d - mean).powi(2)).sum::<f64>() / 39.0).sqrt();
+            let claimed = repeats
+                .iter()
+                .map(|curve| curve.points[at].standard_error_bytes.0 as f64)
+                .sum::<f64>()
+                / 40.0;
+            let window = repeats[0].points[at].window_ms;
+            let ratio = claimed / scatter;
+            assert!((0.9..2.2).contains(&ratio), "{window}: {ratio}");
         }
     }
 

@@ -33,7 +33,7 @@ mod route;
 mod vcpu;
 
 pub use content::Content;
-pub use dirty_curve::dirty_curve;
+pub use dirty_curve::{dirty_curve, nested_dirty_curve};
 pub use error::MeasureError;
 pub use interface::{WireCounter, stream_address};
 pub use link::{LinkOptions, measure_link};

@@ -11,7 +11,7 @@ use vmferry_hypervisor::qmp::Guest;
 use crate::MeasureError;
 use crate::background;
 use crate::calc_dirty_rate;
-use crate::dirty_curve::dirty_curve;
+use crate::dirty_curve::nested_dirty_curve;
 use crate::memory::GuestMemory;
 use crate::page_mix::{ZeroCount, count_zero_pages};
 use crate::pages::{PageOptions, PageWatch, Progress, watch};
@@ -89,6 +89,7 @@ pub async fn observe_with(
         dirty_curve: seen.dirty_curve,
         page_mix: seen.page_mix,
         page_history: seen.page_history,
+        slow_page_history: seen.slow_page_history,
         vcpu_use,
         cost: seen.cost,
         notes,
@@ -102,6 +103,7 @@ struct Seen {
     dirty_curve: vmferry_core::DirtyCurve,
     page_mix: PageMix,
     page_history: Option<vmferry_core::PageHistory>,
+    slow_page_history: Option<vmferry_core::PageHistory>,
     cost: ObservationCost,
     notes: Vec<String>,
 }
@@ -204,7 +206,7 @@ fn see_pages(
     Ok(Seen {
         method: ObservationMethod::PageHash,
         window: Duration::from_micros(seen.history.window_us()),
-        dirty_curve: dirty_curve(&seen.history),
+        dirty_curve: nested_dirty_curve(&seen.history, seen.slow_history.as_ref()),
         page_mix: page_mix(&zero, &seen),
         cost: ObservationCost {
             pages: Pages(seen.history.pages().len() as u64),
@@ -212,6 +214,7 @@ fn see_pages(
             cpu: Ratio(cpu),
         },
         page_history: Some(seen.history),
+        slow_page_history: seen.slow_history,
         notes,
     })
 }
@@ -250,6 +253,7 @@ async fn by_qmp(
             exact: false,
         },
         page_history: None,
+        slow_page_history: None,
         cost: ObservationCost {
             pages: measured.pages,
             looks: measured.windows * 2,

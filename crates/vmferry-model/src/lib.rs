@@ -6,10 +6,12 @@
 //!    └─> Sampler: many replays of vmferry-precopy, each with its own draw of what is not known
 //!          ├─> forecast()    before a move, with remedies where it does not converge
 //!          └─> reforecast()  at every pass of a move
+//! Observation ─> analyse(): working set, stationarity, period, the curve beyond the window
 //! Forecast, Outcome ─> Accuracy
 //! ```
 
 pub mod accuracy;
+pub mod analysis;
 pub mod assumptions;
 mod draws;
 mod error;
@@ -19,6 +21,7 @@ mod remedies;
 mod sampler;
 
 pub use accuracy::{Accuracy, QuantityAccuracy};
+pub use analysis::analyse;
 pub use assumptions::Assumptions;
 pub use error::ModelError;
 pub use forecast::{MODEL_VERSION, forecast};

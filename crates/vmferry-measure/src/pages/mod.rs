@@ -3,6 +3,10 @@
 //! What hashing cannot see: a page rewritten with the same content (still dirty for QEMU), and how
 //! often a page was written between two looks.
 //!
+//! **Two paces.** Where the budget is too small to look at all pages quickly, a few are looked at
+//! quickly and all of them slowly. The samples are drawn apart. Short windows of the dirty curve
+//! come from the first, long ones from the second.
+//!
 //! **Time stamps.** A look takes some milliseconds; all its pages carry the instant at which it
 //! started. Pages are read in the same order every time, so the interval between two reads of one
 //! page equals the interval between the looks up to the variation of a look's length. Only *when*
@@ -12,5 +16,6 @@
 mod look;
 mod sample;
 mod sampler;
+mod watched;
 
 pub use sampler::{PageOptions, PageWatch, Progress, watch};

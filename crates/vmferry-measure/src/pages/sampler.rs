@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use vmferry_core::{PageHistory, Ratio};
 
-use super::look::{Looker, ZERO};
 use super::sample::Sample;
+use super::watched::{FirstLooks, WatchedPages};
 use crate::MeasureError;
 use crate::content::Content;
 use crate::cpu_clock::thread_cpu_time;
@@ -22,8 +22,9 @@ pub struct PageOptions {
     /// Time from look to look; 25 ms by default, half of the 50 ms that one burst of QEMU's
     /// migration loop lasts.
     pub period: Duration,
-    /// Most of one core that watching may take, 0..1; 20 % by default. The pace is slowed, then
-    /// the sample thinned, to stay within it.
+    /// Most of one core that watching may take, 0..1; 20 % by default. To stay within it, the pace
+    /// is slowed up to four periods; then a small part of the pages is watched quickly and all of
+    /// them slowly; where the window is too short for that, the sample is thinned.
     pub budget: Ratio,
     /// Draws the pages: the same seed draws the same.
     pub seed: u64,
@@ -41,8 +42,14 @@ impl Default for PageOptions {
     }
 }
 
-/// The slowest pace, in periods, before the sample is thinned instead.
+/// The slowest pace, in periods, before the pages are watched at two paces instead.
 const SLOWEST: f64 = 4.0;
+
+/// The quick pace of two, in periods.
+const QUICK: u32 = 2;
+
+/// Fewest looks within the window at the slow pace.
+const SLOW_LOOKS: u32 = 16;
 
 /// The fewest pages that still give a curve (a standard error of 6 % of the guest at worst).
 const FEWEST_PAGES: usize = 64;
@@ -63,9 +70,11 @@ pub struct Progress {
 pub struct PageWatch {
     /// Which pages were dirtied when.
     pub history: PageHistory,
+    /// The same of more pages, drawn apart, at a slower pace; where the budget asked for it.
+    pub slow_history: Option<PageHistory>,
     /// What the non-zero sampled pages hold.
     pub content: Content,
-    /// Looks at each page.
+    /// Looks at each page of [`Self::history`].
     pub looks: u64,
     /// Processor time used.
     pub cpu_time: Duration,
@@ -87,82 +96,66 @@ pub fn watch(
 ) -> Result<PageWatch, MeasureError> {
     options.check()?;
     let cpu_start = thread_cpu_time();
-    let mut notes = Vec::new();
-
-    // The first look meets pages never read before, so only the second tells what a look costs.
-    let mut sample = Sample::draw(memory, options.pages, options.seed);
-    let mut looker = Looker::new(sample.len());
     let mut content = Content::default();
-    looker.look(memory, &sample.addresses, |_, page| content.add(page))?;
-    let (_, mut baseline, mut cost) = timed_look(&mut looker, memory, &sample)?;
+    let Pages {
+        mut quick,
+        mut slow,
+        mut notes,
+    } = choose(memory, options, &mut content, cpu_start)?;
 
-    let affordable = options.period.mul_f64(SLOWEST * options.budget.0);
-    if cost > affordable {
-        let share = affordable.as_secs_f64() / cost.as_secs_f64();
-        let pages = ((sample.len() as f64 * share) as usize).max(FEWEST_PAGES);
-        if pages < sample.len() {
-            notes.push(format!(
-                "watched {pages} pages instead of {}, to stay within {} of a core",
-                sample.len(),
-                options.budget
-            ));
-            sample = Sample::draw(memory, pages, options.seed);
-            looker = Looker::new(sample.len());
-            content = Content::default();
-            looker.look(memory, &sample.addresses, |_, page| content.add(page))?;
-            (_, baseline, cost) = timed_look(&mut looker, memory, &sample)?;
-        }
-    }
-    content.set_hashes(looker.hashes());
-
-    let addresses = sample.addresses.clone();
-    let hashes = looker.hashes();
-    let mut history = PageHistory::new(sample.clone().into_pages(|page| hashes[page] == ZERO));
+    let baseline = quick.baseline;
     let mut looks = 1;
-    let mut due = baseline;
-    let mut last_us = 0;
+    let mut cpu_before = thread_cpu_time();
     while baseline.elapsed() < options.window {
-        // Costs are smoothed, so that a single interrupted look does not leave a gap.
-        let pace = options.period.max(cost.div_f64(options.budget.0));
-        due += pace;
-        if let Some(wait) = due.checked_duration_since(Instant::now()) {
-            if memory.process().exits_within(wait) {
-                return Err(memory.process().exited());
-            }
-        } else {
-            // Late: the looks that were missed are not made up for.
-            due = Instant::now();
+        let next = match &mut slow {
+            Some(slow) if slow.due < quick.due => slow,
+            _ => &mut quick,
+        };
+        if let Some(wait) = next.due.checked_duration_since(Instant::now())
+            && memory.process().exits_within(wait)
+        {
+            return Err(memory.process().exited());
         }
         if cancel.load(Ordering::Relaxed) {
             return Err(MeasureError::Cancelled {
                 guest: memory.process().guest().to_owned(),
             });
         }
-        let cpu_before = thread_cpu_time();
-        let at = Instant::now();
-        let changed = looker.look(memory, &addresses, |_, _| ())?;
-        cost = cost.mul_f64(0.9) + (thread_cpu_time() - cpu_before).mul_f64(0.1);
-        last_us = micros(at - baseline).max(last_us + 1);
-        history.push(last_us, changed);
-        looks += 1;
-        progress(Progress {
-            elapsed: at - baseline,
-            window: options.window,
-            looks,
-        });
+        next.look(memory)?;
+        let cpu = thread_cpu_time();
+        next.looked(cpu - cpu_before);
+        cpu_before = cpu;
+        if quick.history.intervals() as u64 == looks {
+            looks += 1;
+            progress(Progress {
+                elapsed: Duration::from_micros(quick.history.window_us()),
+                window: options.window,
+                looks,
+            });
+        }
     }
 
-    let mean = Duration::from_micros(history.window_us()) / history.intervals().max(1) as u32;
-    if mean > options.period.mul_f64(1.2) {
+    let budget = options.budget;
+    if let Some(slow) = &slow {
         notes.push(format!(
-            "looked every {:.0} ms instead of every {:.0} ms, to stay within {} of a core",
-            mean.as_secs_f64() * 1e3,
+            "looked at {} pages every {:.0} ms and at {} pages every {:.1} s, to stay within {budget} of a core",
+            quick.history.pages().len(),
+            quick.mean_pace().as_secs_f64() * 1e3,
+            slow.history.pages().len(),
+            slow.mean_pace().as_secs_f64(),
+        ));
+    } else if quick.mean_pace() > options.period.mul_f64(1.2) {
+        notes.push(format!(
+            "looked every {:.0} ms instead of every {:.0} ms, to stay within {budget} of a core",
+            quick.mean_pace().as_secs_f64() * 1e3,
             options.period.as_secs_f64() * 1e3,
-            options.budget
         ));
     }
     Ok(PageWatch {
-        history,
+        history: quick.history,
+        slow_history: slow
+            .map(|slow| slow.history)
+            .filter(|history| history.intervals() > 0),
         content,
         looks,
         cpu_time: thread_cpu_time() - cpu_start,
@@ -170,18 +163,74 @@ pub fn watch(
     })
 }
 
-fn timed_look(
-    looker: &mut Looker,
-    memory: &GuestMemory,
-    sample: &Sample,
-) -> Result<(Vec<usize>, Instant, Duration), MeasureError> {
-    let (at, cpu) = (Instant::now(), thread_cpu_time());
-    let changed = looker.look(memory, &sample.addresses, |_, _| ())?;
-    Ok((changed, at, thread_cpu_time() - cpu))
+/// What is watched, and at which paces.
+struct Pages {
+    quick: WatchedPages,
+    slow: Option<WatchedPages>,
+    notes: Vec<String>,
 }
 
-fn micros(span: Duration) -> u64 {
-    u64::try_from(span.as_micros()).unwrap_or(u64::MAX)
+/// All pages at one pace where the budget allows it; else few quickly and many slowly, each for
+/// half of it; else fewer pages.
+fn choose(
+    memory: &GuestMemory,
+    options: &PageOptions,
+    content: &mut Content,
+    cpu_start: Duration,
+) -> Result<Pages, MeasureError> {
+    let take = |pages: usize, seed: u64, content: &mut Content| {
+        FirstLooks::take(memory, Sample::draw(memory, pages, seed), content)
+    };
+    // What the first looks cost is saved on the later ones.
+    let share = || {
+        let spent = (thread_cpu_time() - cpu_start).as_secs_f64() / options.window.as_secs_f64();
+        (options.budget.0 - spent).max(options.budget.0 / 2.0)
+    };
+    let all = take(options.pages, options.seed, content)?;
+    let per_page = all.cost.as_secs_f64() / all.pages() as f64;
+    let slowest = options.period.mul_f64(SLOWEST);
+    let affordable = |pace: Duration, share: f64| (pace.as_secs_f64() * share / per_page) as usize;
+    if all.pages() <= affordable(slowest, options.budget.0).max(FEWEST_PAGES) {
+        return Ok(Pages {
+            quick: all.watch(options.period, share()),
+            slow: None,
+            notes: Vec::new(),
+        });
+    }
+
+    let half = share() / 2.0;
+    let pace = options.period * QUICK;
+    let quick_pages = affordable(pace, half).max(FEWEST_PAGES);
+    let slow_pages = affordable(options.window / SLOW_LOOKS, half).min(all.pages());
+    // Another seed, so that the two samples err independently.
+    let other = options.seed ^ 1;
+    if slow_pages >= 2 * quick_pages {
+        let slow = if slow_pages < all.pages() {
+            take(slow_pages, options.seed, &mut Content::default())?
+        } else {
+            all
+        };
+        let quick = take(quick_pages, other, &mut Content::default())?;
+        return Ok(Pages {
+            slow: Some(slow.watch(pace, half)),
+            quick: quick.watch(pace, half),
+            notes: Vec::new(),
+        });
+    }
+
+    let pages = affordable(slowest, share()).max(FEWEST_PAGES);
+    let note = format!(
+        "watched {pages} pages instead of {}, to stay within {} of a core",
+        all.pages(),
+        options.budget
+    );
+    *content = Content::default();
+    let few = take(pages, options.seed, content)?;
+    Ok(Pages {
+        quick: few.watch(options.period, share()),
+        slow: None,
+        notes: vec![note],
+    })
 }
 
 impl PageOptions {

@@ -179,6 +179,43 @@ fn the_budget_is_kept_by_a_slower_pace_and_fewer_pages() {
     );
 }
 
+#[test]
+fn a_small_budget_looks_at_few_pages_quickly_and_at_many_slowly() {
+    let mut child = Memory::start(30_000);
+    let third: Vec<u64> = (0..10_000).collect();
+    child.write(9, &third);
+    let memory = GuestMemory::open(child.pid(), "child", &child.blocks()).unwrap();
+    let options = PageOptions {
+        window: Duration::from_secs(2),
+        pages: 20_000,
+        period: Duration::from_millis(5),
+        budget: Ratio(0.05),
+        seed: 1,
+    };
+    let seen = watch(&memory, &options, &GO_ON, |progress| {
+        if progress.looks == 3 {
+            child.write(10, &third);
+        }
+    })
+    .unwrap();
+    let (quick, slow) = (&seen.history, seen.slow_history.as_ref().unwrap());
+    assert_eq!(quick.represented_pages(), 29_999.0);
+    assert_eq!(slow.represented_pages(), 29_999.0);
+    assert!(slow.pages().len() >= 2 * quick.pages().len());
+    assert!(quick.intervals() > 2 * slow.intervals(), "{:?}", seen.notes);
+    assert_eq!(seen.looks as usize, quick.intervals() + 1);
+    assert!(
+        seen.notes
+            .iter()
+            .any(|note| note.contains(" s, to stay within 5.0 % of a core")),
+        "{:?}",
+        seen.notes
+    );
+    let whole = dirty_curve(slow).points.last().copied().unwrap();
+    let pages = whole.dirtied_bytes.0 as f64 / PAGE_SIZE.0 as f64;
+    assert!((pages / 10_000.0 - 1.0).abs() < 0.02, "{pages}");
+}
+
 const VICTIM: &str = "VMFERRY_TEST_VICTIM";
 
 /// The side of another user; does nothing in the test program itself.
