@@ -72,6 +72,15 @@ impl Endpoint {
             Ok(Ok(None)) if lines.unfinished().is_empty() => {
                 return Err(closed_at_once(guest, tunnel.as_ref(), options).await);
             }
+            // Its process ended between our connecting and its greeting.
+            Ok(Err(ReadError::Io(source)))
+                if source.kind() == io::ErrorKind::ConnectionReset && tunnel.is_none() =>
+            {
+                return Err(HypervisorError::Closed {
+                    guest: Arc::clone(guest),
+                    detail: format!(": {source}"),
+                });
+            }
             Ok(Err(ReadError::Io(source))) => {
                 return Err(HypervisorError::Connect {
                     guest: Arc::clone(guest),
