@@ -3,7 +3,7 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use vmferry_core::{Bytes, GuestInfo, HostInfo, Plan};
+use vmferry_core::{Bytes, GuestInfo, HostInfo, MigrationStatus, Plan};
 use vmferry_hypervisor::qmp::MigrationInfo;
 
 /// One pre-flight check.
@@ -138,7 +138,14 @@ fn destination_waits(destination: &EndFacts) -> Check {
         waits,
         "the destination waits for a migration",
         || {
-            if destination.run_state == "inmigrate" {
+            if destination.run_state == "inmigrate"
+                && destination.migration.status == MigrationStatus::Setup
+            {
+                // QEMU stays like this, and refuses to listen once more, when listening failed.
+                "the destination listens for a migration already, or tried to and failed (status setup); \
+                 unless a move to it is about to begin, start it again with -incoming defer"
+                    .to_owned()
+            } else if destination.run_state == "inmigrate" {
                 format!(
                     "the destination is already receiving a migration (status {})",
                     destination.migration.status

@@ -35,16 +35,19 @@ pub struct UndoReport {
 pub type Connections = HashMap<GuestUri, Guest>;
 
 /// Undoes what the journal holds, latest change first. What could not be
-/// undone stays in the journal.
+/// undone stays in the journal. A journal that cannot be written, on a full
+/// disk for example, keeps nothing from being undone.
 ///
 /// # Errors
-/// When the journal itself cannot be written.
+/// When the move is over, something could not be undone, and the journal
+/// cannot be written: it then holds more than is left to undo.
 pub async fn undo(
     journal: &mut Journal,
     connections: &mut Connections,
     when: UndoWhen,
 ) -> Result<UndoReport, MigrateError> {
     let mut report = UndoReport::default();
+    let mut unwritten = None;
     for change in journal.pending() {
         if when == UndoWhen::DuringMigration && !change.undo.possible_during_migration() {
             continue;
@@ -57,9 +60,17 @@ pub async fn undo(
                 continue;
             }
         }
-        journal.undone(change.seq)?;
+        if let Err(error) = journal.undone(change.seq) {
+            unwritten = Some(error);
+        }
     }
-    Ok(report)
+    match unwritten {
+        Some(error) if when == UndoWhen::AfterMigration && !report.failed.is_empty() => {
+            tracing::error!(failed = ?report.failed, "not everything could be put back");
+            Err(error)
+        }
+        _ => Ok(report),
+    }
 }
 
 /// A connection that breaks is made anew this often before the undoing counts
