@@ -22,9 +22,11 @@ pub(crate) struct Answer {
 impl Answer {
     pub(crate) fn open(global: &Global) -> Result<Self, Error> {
         let to: Box<dyn Write + Send> = match &global.output_file {
-            Some(path) => Box::new(File::create(path).map_err(|source| Error::Io {
-                what: path.display().to_string(),
-                source,
+            Some(path) => Box::new(File::create(path).map_err(|error| {
+                Error::Usage(format!(
+                    "the answer cannot be written to {}: {error}; give another --output-file",
+                    path.display()
+                ))
             })?),
             None => Box::new(io::stdout()),
         };

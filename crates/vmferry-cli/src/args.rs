@@ -34,6 +34,30 @@ fn after_help() -> String {
     )
 }
 
+/// The hypervisor counts in whole milliseconds, and takes up to 2000 s.
+fn parse_downtime(text: &str) -> Result<Duration, String> {
+    within(text, Duration::from_millis(1), Duration::from_secs(2000))
+}
+
+/// The stream is looked at a few times a second, and QEMU sends in bursts.
+fn parse_stall_timeout(text: &str) -> Result<Duration, String> {
+    within(text, Duration::from_secs(1), Duration::MAX)
+}
+
+fn within(text: &str, least: Duration, most: Duration) -> Result<Duration, String> {
+    let span = parse_span(text).map_err(|error| error.to_string())?;
+    if span < least {
+        Err(format!("`{text}` is too short: at least {least:?}"))
+    } else if span > most {
+        Err(format!(
+            "`{text}` is too long: at most {} s",
+            most.as_secs()
+        ))
+    } else {
+        Ok(span)
+    }
+}
+
 /// Options of every command.
 #[derive(Debug, Args)]
 pub(crate) struct Global {
@@ -173,7 +197,7 @@ pub(crate) struct Limits {
     #[arg(long, value_parser = parse_rate, value_name = "RATE")]
     pub(crate) bandwidth: Option<ByteRate>,
     /// Longest pause to plan for (sets the hypervisor's downtime limit)
-    #[arg(long, value_parser = parse_span, value_name = "TIME")]
+    #[arg(long, value_parser = parse_downtime, value_name = "TIME")]
     pub(crate) max_downtime: Option<Duration>,
     /// Most the migration may send (sets the hypervisor's max-bandwidth)
     #[arg(long, value_parser = parse_rate, value_name = "RATE")]
@@ -231,7 +255,7 @@ pub(crate) struct Migrate {
     #[arg(long, value_name = "DIR")]
     pub(crate) tls_dir: Option<PathBuf>,
     /// Give the move up when nothing could be sent for this long (30s by default)
-    #[arg(long, value_parser = parse_span, value_name = "TIME")]
+    #[arg(long, value_parser = parse_stall_timeout, value_name = "TIME")]
     pub(crate) stall_timeout: Option<Duration>,
     /// Do not ask
     #[arg(short, long)]

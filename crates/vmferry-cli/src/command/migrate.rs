@@ -22,6 +22,12 @@ pub(crate) async fn run(global: &Global, args: &Migrate) -> Result<ExitCode, Err
         limits: limits(&args.limits),
         tls_dir: tls_dir(args)?,
     };
+    if plan.source == plan.destination {
+        return Err(Error::Usage(format!(
+            "source and destination are the same, {}; start a second QEMU with -incoming defer and give its monitor to --to",
+            plan.source
+        )));
+    }
     let options = MoveOptions {
         bandwidth: args.limits.bandwidth,
         observe: observe_options(&args.observing),

@@ -11,9 +11,23 @@ use crate::args::{Cli, DocumentName, Global};
 
 pub(crate) fn completions(global: &Global, shell: Shell) -> Result<ExitCode, Error> {
     let mut text = Vec::new();
-    clap_complete::generate(shell, &mut Cli::command(), "vmferry", &mut text);
+    clap_complete::generate(shell, &mut visible(&Cli::command()), "vmferry", &mut text);
     Answer::open(global)?.raw(&text)?;
     Ok(ExitCode::Done)
+}
+
+/// The command line without what is hidden: some shells would offer it.
+fn visible(command: &clap::Command) -> clap::Command {
+    clap::Command::new("vmferry")
+        .version(vmferry::TOOL_VERSION)
+        .propagate_version(true)
+        .args(command.get_arguments().cloned())
+        .subcommands(
+            command
+                .get_subcommands()
+                .filter(|sub| !sub.is_hide_set())
+                .cloned(),
+        )
 }
 
 pub(crate) fn man(global: &Global) -> Result<ExitCode, Error> {
