@@ -65,13 +65,17 @@ impl Vmferry {
     }
 
     pub(crate) fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
-        self.environment.push((name.into(), value.as_ref().to_owned()));
+        self.environment
+            .push((name.into(), value.as_ref().to_owned()));
         self
     }
 
     /// Run through another program: `unshare`, `setpriv`, ...
-    pub(crate) fn through(mut self, wrapper: &[&str]) -> Self {
-        self.wrapper = wrapper.iter().map(OsString::from).collect();
+    pub(crate) fn through<W: AsRef<OsStr>>(mut self, wrapper: impl IntoIterator<Item = W>) -> Self {
+        self.wrapper = wrapper
+            .into_iter()
+            .map(|word| word.as_ref().to_owned())
+            .collect();
         self
     }
 
@@ -94,7 +98,12 @@ impl Vmferry {
             .expect("vmferry starts");
         let stdout = collect(child.stdout.take().expect("piped"));
         let stderr = collect(child.stderr.take().expect("piped"));
-        Running { child, began: Instant::now(), stdout, stderr }
+        Running {
+            child,
+            began: Instant::now(),
+            stdout,
+            stderr,
+        }
     }
 
     /// Runs it to its end.
@@ -106,7 +115,9 @@ impl Vmferry {
 fn collect(mut from: impl tokio::io::AsyncRead + Unpin + Send + 'static) -> JoinHandle<String> {
     tokio::spawn(async move {
         let mut bytes = Vec::new();
-        from.read_to_end(&mut bytes).await.expect("a pipe that can be read");
+        from.read_to_end(&mut bytes)
+            .await
+            .expect("a pipe that can be read");
         String::from_utf8(bytes).expect("text")
     })
 }
@@ -125,9 +136,16 @@ impl Running {
             // A guard that inherited a pipe would keep it open.
             let stdout = self.stdout.await.expect("stdout");
             let stderr = self.stderr.await.expect("stderr");
-            Finished { code: status.code(), stdout, stderr, took }
+            Finished {
+                code: status.code(),
+                stdout,
+                stderr,
+                took,
+            }
         });
-        ended.await.unwrap_or_else(|_| panic!("vmferry does not end within {LIMIT:?}"))
+        ended
+            .await
+            .unwrap_or_else(|_| panic!("vmferry does not end within {LIMIT:?}"))
     }
 }
 
@@ -135,7 +153,10 @@ impl Finished {
     /// It exited with this code, and its messages hold all these words.
     #[track_caller]
     pub(crate) fn expect(self, code: i32, words: &[&str]) -> Self {
-        let said = format!("exit {:?}\nstdout: {}\nstderr: {}", self.code, self.stdout, self.stderr);
+        let said = format!(
+            "exit {:?}\nstdout: {}\nstderr: {}",
+            self.code, self.stdout, self.stderr
+        );
         assert_eq!(self.code, Some(code), "{said}");
         for word in words {
             assert!(self.stderr.contains(word), "not said: {word}\n{said}");
@@ -147,14 +168,16 @@ impl Finished {
     /// The answer, a JSON document.
     #[track_caller]
     pub(crate) fn json<T: DeserializeOwned>(&self) -> T {
-        serde_json::from_str(&self.stdout)
-            .unwrap_or_else(|error| panic!("{error}\nstdout: {}\nstderr: {}", self.stdout, self.stderr))
+        serde_json::from_str(&self.stdout).unwrap_or_else(|error| {
+            panic!("{error}\nstdout: {}\nstderr: {}", self.stdout, self.stderr)
+        })
     }
 
     /// The answer, a JSON document a line.
     #[track_caller]
     pub(crate) fn lines(&self) -> Vec<Value> {
-        let parse = |line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+        let parse =
+            |line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
         self.stdout.lines().map(parse).collect()
     }
 }

@@ -13,10 +13,16 @@ pub(crate) fn directory() -> PathBuf {
 #[track_caller]
 pub(crate) fn is_valid(name: &str, document: &Value) {
     let path = directory().join(format!("{name}.json"));
-    let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let text = std::fs::read_to_string(&path)
+        .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     let schema: Value = serde_json::from_str(&text).expect("a schema is JSON");
     let validator = jsonschema::validator_for(&schema).expect("a schema");
-    let problems: Vec<_> =
-        validator.iter_errors(document).map(|error| format!("{}: {error}", error.instance_path())).collect();
-    assert!(problems.is_empty(), "no valid {name}: {problems:#?}\n{document:#}");
+    let problems: Vec<_> = validator
+        .iter_errors(document)
+        .map(|error| format!("{}: {error}", error.instance_path()))
+        .collect();
+    assert!(
+        problems.is_empty(),
+        "no valid {name}: {problems:#?}\n{document:#}"
+    );
 }

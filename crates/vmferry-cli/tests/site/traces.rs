@@ -8,7 +8,9 @@ use std::path::Path;
 /// ssh. QEMUs of the testbed are started without it.
 pub(super) fn processes_with(dir: &Path) -> Vec<String> {
     let needle = dir.as_os_str().as_bytes();
-    let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
+    let Ok(entries) = fs::read_dir("/proc") else {
+        return Vec::new();
+    };
     entries
         .flatten()
         .filter(|entry| entry.file_name().as_bytes().iter().all(u8::is_ascii_digit))

@@ -1,0 +1,404 @@
+//! What needs no hypervisor: wrong arguments, absurd quantities, missing
+//! files, and everything made from the one definition of the command line.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// Runs `vmferry` with a history and a state directory of its own.
+struct Place(TempDir);
+
+/// How a run ended.
+struct Ended {
+    code: Option<i32>,
+    stdout: String,
+    stderr: String,
+}
+
+impl Place {
+    fn new() -> Self {
+        Self(tempfile::tempdir().expect("a directory"))
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_vmferry"));
+        command
+            .args(arguments)
+            .env("VMFERRY_DB", self.0.path().join("history.db"))
+            .env("VMFERRY_STATE", self.0.path().join("state"))
+            .env("NO_COLOR", "1")
+            .env("COLUMNS", "100")
+            .current_dir(self.0.path())
+            .stdin(Stdio::null());
+        command
+    }
+
+    fn run(&self, arguments: &[&str]) -> Ended {
+        Ended::from(self.command(arguments).output().expect("vmferry starts"))
+    }
+
+    fn files(&self) -> usize {
+        std::fs::read_dir(self.0.path())
+            .expect("a directory")
+            .count()
+    }
+}
+
+impl From<Output> for Ended {
+    fn from(output: Output) -> Self {
+        let text = |bytes| String::from_utf8(bytes).expect("text");
+        Self {
+            code: output.status.code(),
+            stdout: text(output.stdout),
+            stderr: text(output.stderr),
+        }
+    }
+}
+
+impl Ended {
+    #[track_caller]
+    fn expect(self, code: i32, words: &[&str]) -> Self {
+        let said = format!(
+            "exit {:?}\nstdout: {}\nstderr: {}",
+            self.code, self.stdout, self.stderr
+        );
+        assert_eq!(self.code, Some(code), "{said}");
+        for word in words {
+            assert!(self.stderr.contains(word), "not said: {word}\n{said}");
+        }
+        self
+    }
+}
+
+const ENDS: &[&str] = &[
+    "migrate",
+    "qmp:/a",
+    "--to",
+    "qmp:/b",
+    "--via",
+    "tcp:10.0.0.2:4444",
+    "--yes",
+];
+
+#[test]
+fn wrong_arguments_are_explained() {
+    let place = Place::new();
+    for (arguments, words) in [
+        (&[][..], &["Usage: vmferry"][..]),
+        (&["teleport"], &["unrecognized subcommand 'teleport'"]),
+        (&["measure"], &["<GUEST>"]),
+        (&["measure", "/run/a.qmp"], &["/run/a.qmp", "qmp:"]),
+        (&["measure", "xen:7"], &["xen:7", "qmp:"]),
+        (
+            &["measure", "qmp+ssh://host"],
+            &["qmp+ssh://host", "path on that host is missing"],
+        ),
+        (
+            &["measure", "qmp:/a", "--pages", "1"],
+            &["--pages", "64..=1048576"],
+        ),
+        (&["measure", "qmp:/a", "--budget", "0"], &["--budget"]),
+        (&["measure", "qmp:/a", "--budget", "200%"], &["--budget"]),
+        (
+            &["measure", "qmp:/a", "--method", "guess"],
+            &["guess", "auto, pages, qmp"],
+        ),
+        (&["predict", "qmp:/a", "--to", "qmp:/b"], &["--via"]),
+        (&["migrate", "qmp:/a"], &["--to", "--via"]),
+        (
+            &["migrate", "qmp:/a", "--to", "qmp:/b", "--via", "10.0.0.2"],
+            &["must start with tcp:"],
+        ),
+        (
+            &[
+                "migrate",
+                "qmp:/a",
+                "--to",
+                "qmp:/b",
+                "--via",
+                "tcp:10.0.0.2",
+            ],
+            &["tcp:HOST:PORT"],
+        ),
+        (
+            &[
+                "migrate",
+                "qmp:/a",
+                "--to",
+                "qmp:/b",
+                "--via",
+                "tcp:a:70000",
+            ],
+            &["port must be 1..65535"],
+        ),
+        (
+            &["migrate", "qmp:/a", "--to", "qmp:/b", "--via", "tcp::::1"],
+            &["brackets"],
+        ),
+        (&["history", "show"], &["<ID>"]),
+        (
+            &["schema", "dream"],
+            &["dream", "measure, predict, migrate"],
+        ),
+        (&["completions", "cmd.exe"], &["cmd.exe", "bash"]),
+        (&["testbed", "up", "--vcpus", "0"], &["--vcpus"]),
+    ] {
+        let ended = place.run(arguments).expect(2, words);
+        assert_eq!(
+            ended.stdout, "",
+            "{arguments:?}: standard output is for answers"
+        );
+    }
+    assert_eq!(place.files(), 0);
+}
+
+#[test]
+fn absurd_quantities_are_refused_before_anything_is_asked() {
+    let place = Place::new();
+    let migrate = |more: &[&str]| place.run(&[ENDS, more].concat());
+    for option in ["--bandwidth", "--max-bandwidth"] {
+        for (value, why) in [
+            ("0", "it is zero"),
+            ("0Mbit/s", "it is zero"),
+            ("-1Gbit/s", "it is negative"),
+            ("9999Tbit/s", "above 100 Tbit/s"),
+            ("1bit/s", "below 1 kbit/s"),
+            ("12parsec", "`parsec` is unknown"),
+            ("fast", "does not start with a number"),
+            ("nan", "does not start with a number"),
+            ("", "does not start with a number"),
+        ] {
+            migrate(&[&format!("{option}={value}")]).expect(2, &[option, why, "400Mbit/s"]);
+        }
+    }
+    for option in [
+        "--max-downtime",
+        "--deadline",
+        "--window",
+        "--stall-timeout",
+    ] {
+        for (value, why) in [
+            ("0", "it is zero"),
+            ("-3s", "it is negative"),
+            ("31d", "above 30 days"),
+            ("1e9", "`e9` is unknown"),
+            ("soon", "does not start with a number"),
+        ] {
+            migrate(&[&format!("{option}={value}")]).expect(2, &[option, why, "300ms"]);
+        }
+    }
+    migrate(&["--max-downtime", "999us"]).expect(2, &["--max-downtime", "at least 1ms"]);
+    migrate(&["--max-downtime", "2001s"]).expect(2, &["--max-downtime", "at most 2000 s"]);
+    migrate(&["--stall-timeout", "500ms"]).expect(2, &["--stall-timeout", "at least 1s"]);
+    migrate(&["--no-forecast", "--dry-run"]).expect(2, &["--no-forecast", "--dry-run"]);
+    place
+        .run(&["testbed", "up", "--memory", "0"])
+        .expect(2, &["--memory", "it is zero"]);
+    assert_eq!(place.files(), 0);
+}
+
+#[test]
+fn nothing_recorded_is_no_riddle() {
+    let place = Place::new();
+    for arguments in [
+        &["history", "list"][..],
+        &["history", "show", "1"],
+        &["history", "export"],
+    ] {
+        place.run(arguments).expect(
+            1,
+            &[
+                "no history yet at",
+                "history.db",
+                "vmferry migrate",
+                "VMFERRY_DB",
+            ],
+        );
+    }
+    let directory = place
+        .command(&["history", "list"])
+        .env("VMFERRY_DB", place.0.path())
+        .output();
+    Ended::from(directory.expect("vmferry starts")).expect(1, &["is a directory", "VMFERRY_DB"]);
+    assert_eq!(place.files(), 0, "reading makes no history");
+
+    let ended = place.run(&["recover", "-o", "json"]).expect(0, &[]);
+    let report: Value = serde_json::from_str(&ended.stdout).expect("JSON");
+    assert_eq!(report["moves"], serde_json::json!([]));
+    is_valid("recover", &report);
+    let words = place.run(&["recover"]).expect(0, &[]).stdout;
+    assert!(!words.trim().is_empty(), "people are told too");
+}
+
+#[test]
+fn a_damaged_leftover_of_a_move_is_told() {
+    let place = Place::new();
+    let id = "01a1fd75-b4eb-711f-ad22-b207a570d940";
+    let dir = place.0.path().join("state/moves").join(id);
+    std::fs::create_dir_all(&dir).expect("a directory");
+    std::fs::write(
+        dir.join("journal.jsonl"),
+        "{\"entry\":\"opened\",\"version\":99}\n",
+    )
+    .expect("a journal");
+    place
+        .run(&["recover"])
+        .expect(20, &[id, "written by a newer vmferry"]);
+    assert!(dir.exists(), "what cannot be read is kept");
+}
+
+#[test]
+fn answers_that_cannot_be_written_are_told() {
+    let place = Place::new();
+    for (path, why) in [
+        ("/nowhere/answer", "No such file"),
+        ("/tmp", "Is a directory"),
+    ] {
+        for command in ["man", "recover"] {
+            place
+                .run(&[command, "--output-file", path])
+                .expect(2, &[path, why, "--output-file"]);
+        }
+    }
+    place
+        .run(&["man", "--output-file", "/dev/full"])
+        .expect(1, &["/dev/full", "No space left"]);
+    let file = place.0.path().join("vmferry.1");
+    let ended = place
+        .run(&["man", "--output-file", &file.display().to_string()])
+        .expect(0, &[]);
+    assert_eq!(ended.stdout, "");
+    assert!(
+        std::fs::read_to_string(file)
+            .expect("the page")
+            .starts_with(".ie")
+    );
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_is_no_fault() {
+    let place = Place::new();
+    let mut child = place
+        .command(&["man"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("vmferry starts");
+    drop(child.stdout.take());
+    let ended = Ended::from(child.wait_with_output().expect("its end")).expect(0, &[]);
+    assert_eq!(ended.stderr, "");
+}
+
+#[test]
+fn completions_and_manual_know_every_command() {
+    let place = Place::new();
+    let commands = [
+        "measure",
+        "predict",
+        "migrate",
+        "watch",
+        "history",
+        "testbed",
+        "recover",
+        "completions",
+    ];
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let text = place.run(&["completions", shell]).expect(0, &[]).stdout;
+        for command in commands {
+            assert!(
+                text.contains(command),
+                "{shell} does not complete {command}"
+            );
+        }
+        assert!(
+            text.contains("stall-timeout") && !text.contains("Guard a move"),
+            "{shell}"
+        );
+    }
+    let manual = place.run(&["man"]).expect(0, &[]).stdout;
+    for command in commands {
+        assert!(
+            manual.contains(&format!("vmferry-{command}")),
+            "no {command} in the manual"
+        );
+    }
+    assert!(manual.contains("Exit codes"));
+    let bash = place.run(&["completions", "bash"]).stdout;
+    let file = place.0.path().join("completions.bash");
+    std::fs::write(&file, bash).expect("a file");
+    let status = Command::new("bash")
+        .arg("-n")
+        .arg(&file)
+        .status()
+        .expect("bash");
+    assert!(status.success(), "bash does not read its completions");
+}
+
+#[test]
+fn help() {
+    let place = Place::new();
+    let mut text = String::new();
+    for arguments in [
+        &["--help"][..],
+        &["measure", "--help"],
+        &["predict", "--help"],
+        &["migrate", "--help"],
+        &["watch", "--help"],
+        &["history", "--help"],
+        &["testbed", "up", "--help"],
+    ] {
+        let ended = place.run(arguments).expect(0, &[]);
+        text.push_str(&format!(
+            "$ vmferry {}\n{}\n",
+            arguments.join(" "),
+            ended.stdout
+        ));
+    }
+    insta::assert_snapshot!(text);
+}
+
+#[test]
+fn schemas_are_those_checked_in() {
+    let place = Place::new();
+    let update = std::env::var_os("UPDATE_SCHEMAS").is_some();
+    let names = [
+        "measure", "predict", "migrate", "event", "record", "recover",
+    ];
+    for name in names {
+        let schema = place.run(&["schema", name]).expect(0, &[]).stdout;
+        let path = schemas().join(format!("{name}.json"));
+        if update {
+            std::fs::write(&path, &schema).expect("a schema");
+        }
+        let kept = std::fs::read_to_string(&path).unwrap_or_default();
+        assert_eq!(
+            kept,
+            schema,
+            "{} differs from `vmferry schema {name}`. If the change is meant, write it with\n\
+             UPDATE_SCHEMAS=1 cargo test -p vmferry-cli --test bad_input",
+            path.display()
+        );
+        let schema: Value = serde_json::from_str(&schema).expect("JSON");
+        jsonschema::draft202012::meta::validate(&schema).expect("a schema by its own meta-schema");
+    }
+    assert_eq!(
+        std::fs::read_dir(schemas()).expect("schemas").count(),
+        names.len()
+    );
+}
+
+fn schemas() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../schemas")
+}
+
+fn is_valid(name: &str, document: &Value) {
+    let text = std::fs::read_to_string(schemas().join(format!("{name}.json"))).expect("a schema");
+    let schema = serde_json::from_str(&text).expect("JSON");
+    let problem = jsonschema::validator_for(&schema)
+        .expect("a schema")
+        .validate(document)
+        .err();
+    assert!(problem.is_none(), "{problem:?}");
+}
