@@ -32,19 +32,24 @@ pub(crate) fn root() -> Result<&'static Path, String> {
         .map_err(Clone::clone)
 }
 
-/// Makes a control group for a program, which holds it to `duty` per cent of one CPU, and returns
-/// its directory. Needs [`root`] before.
+/// Makes a control group for a program and returns its directory. Needs [`root`] before.
 ///
 /// # Errors
 /// In words.
-pub(crate) fn group(name: &str, duty: Option<f64>) -> Result<PathBuf, String> {
+pub(crate) fn group(name: &str) -> Result<PathBuf, String> {
     let group = Path::new(GROUPS).join(name);
-    let told = |error| format!("cannot make the control group {}: {error}", group.display());
-    fs::create_dir(&group).map_err(told)?;
-    if let Some(duty) = duty {
-        fs::write(group.join("cpu.max"), quota(duty)).map_err(told)?;
-    }
+    fs::create_dir(&group)
+        .map_err(|error| format!("cannot make the control group {}: {error}", group.display()))?;
     Ok(group)
+}
+
+/// Holds a group to so many per cent of one CPU.
+///
+/// # Errors
+/// In words.
+pub(crate) fn limit(group: &Path, duty: f64) -> Result<(), String> {
+    fs::write(group.join("cpu.max"), quota(duty))
+        .map_err(|error| format!("cannot limit its CPU time: {error}"))
 }
 
 /// What `cpu.max` wants: microseconds of CPU time in each slot, and the slot.

@@ -50,8 +50,7 @@ impl Program {
         seed: u64,
     ) -> Result<Self, String> {
         let root = programs::root().map_err(told(which))?;
-        let group =
-            programs::group(&format!("{}-{seed:x}", which.name()), duty).map_err(told(which))?;
+        let group = programs::group(&format!("{}-{seed:x}", which.name())).map_err(told(which))?;
         let (child, output) = spawn(which, set, root, &group)
             .map_err(|error| told(which)(format!("cannot be started: {error}")))?;
         let mut program = Self {
@@ -62,12 +61,17 @@ impl Program {
         };
         loop {
             match program.output.next() {
-                Some(Line::Ready) => return Ok(program),
+                Some(Line::Ready) => break,
                 Some(Line::Failed(problem)) => return Err(program.failure(Some(problem))),
                 Some(_) => {}
                 None => return Err(program.failure(None)),
             }
         }
+        // Not before: making the data would take so much longer.
+        if let Some(Err(problem)) = duty.map(|duty| programs::limit(&program.group, duty)) {
+            return Err(program.failure(Some(problem)));
+        }
+        Ok(program)
     }
 
     /// Ends all that the program started, and says why it did not go on.
