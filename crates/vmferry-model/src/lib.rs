@@ -8,6 +8,7 @@
 //!          └─> reforecast()  at every pass of a move
 //! Observation ─> analyse(): working set, stationarity, period, the curve beyond the window
 //! Forecast, Outcome ─> Accuracy
+//! MoveRecords of a route ─> Experience ─> Assumptions::with()
 //! ```
 
 pub mod accuracy;
@@ -15,6 +16,7 @@ pub mod analysis;
 pub mod assumptions;
 mod draws;
 mod error;
+pub mod experience;
 mod forecast;
 mod reforecast;
 mod remedies;
@@ -22,8 +24,9 @@ mod sampler;
 
 pub use accuracy::{Accuracy, QuantityAccuracy};
 pub use analysis::analyse;
-pub use assumptions::Assumptions;
+pub use assumptions::{Assumptions, Factor, SocketFill};
 pub use error::ModelError;
+pub use experience::{Estimate, Experience};
 pub use forecast::{MODEL_VERSION, forecast};
 pub use reforecast::{Progress, Reforecast, reforecast};
 pub use remedies::SUFFICIENT_PROBABILITY;

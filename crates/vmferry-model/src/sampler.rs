@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use vmferry_core::plan::MoveLimits;
-use vmferry_core::{ByteRate, Bytes, DirtyCurve, LinkSpeed, Observation, PageMix, Ratio};
+use vmferry_core::{ByteRate, DirtyCurve, LinkSpeed, Observation, PageMix, Ratio};
 use vmferry_precopy::dirt::{CurveDirt, RecordedDirt, Recording, Unit, UnitDirt};
 use vmferry_precopy::qemu::{self, Rules, Start};
 use vmferry_precopy::{HostCosts, Replay};
@@ -52,6 +52,8 @@ pub(crate) struct Sampler<'a> {
     mix: &'a PageMix,
     link: &'a LinkSpeed,
     assumptions: &'a Assumptions,
+    /// Least and greatest share of the guest's speed a running migration takes.
+    overhead: (f64, f64),
     seed: u64,
     pub(crate) deadline: Duration,
     pub(crate) planned: Scenario,
@@ -118,6 +120,7 @@ impl<'a> Sampler<'a> {
             mix: &observation.page_mix,
             link,
             assumptions,
+            overhead: assumptions.overhead_at(observation.vcpu_use, observation.guest.vcpus),
             seed,
             deadline: limits.deadline_ms.duration(),
             planned: Scenario {
@@ -146,16 +149,17 @@ impl<'a> Sampler<'a> {
     pub(crate) fn sample(&self, number: u32, scenario: &Scenario, begin: &impl Begin) -> Sample {
         let mut draws = Draws::of_sample(self.seed, number);
         let noise = 1.0 + self.link.relative_sd.0.max(0.0) * draws.normal();
-        let rate = scenario.stream_rate * noise.max(0.1);
+        let known = self.assumptions.link_rate.drawn(draws.normal());
+        let rate = scenario.stream_rate * noise.max(0.1) * known;
         let (least, most) = self.assumptions.destination_start;
         let start = draws.between(least.as_secs_f64(), most.as_secs_f64());
-        let (low, high) = self.assumptions.overhead;
-        let overhead = draws.between(low.0, high.0);
-        let (little, much) = self.assumptions.socket_buffer;
-        let buffer = draws.between(little.0 as f64, much.0 as f64);
+        let (low, high) = self.overhead;
+        let overhead = draws.between(low, high);
+        let fill = self.assumptions.socket_fill;
+        let speed = scenario.speed * self.assumptions.dirt.drawn(draws.normal());
         let costs = HostCosts {
             destination_start: Duration::from_secs_f64(start),
-            socket_buffer: Bytes(buffer as u64),
+            socket_buffer: fill.drawn(rate, draws.normal()),
             ..self.assumptions.costs
         };
         let zero = self.zero_share(&mut draws);
@@ -168,7 +172,7 @@ impl<'a> Sampler<'a> {
                 let place = (f64::from(number) + draws.uniform()) / f64::from(self.count());
                 let offset = place.fract() * recording.window();
                 let units = self.weighed(recording, flags, zero, &mut draws);
-                let dirt: RecordedDirt<'_> = recording.replayed(offset, scenario.speed, units);
+                let dirt: RecordedDirt<'_> = recording.replayed(offset, speed, units);
                 self.replay(&dirt, scenario, &costs, rate, begin)
             }
             Source::Curve(curve) => {
@@ -178,7 +182,7 @@ impl<'a> Sampler<'a> {
                     point.dirtied_bytes = point.dirtied_bytes * Ratio(factor);
                 }
                 let zero = Ratio(zero);
-                let dirt = CurveDirt::new(&curve, self.mix.total_pages, zero, scenario.speed);
+                let dirt = CurveDirt::new(&curve, self.mix.total_pages, zero, speed);
                 self.replay(&dirt, scenario, &costs, rate, begin)
             }
         };
