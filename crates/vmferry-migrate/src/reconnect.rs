@@ -6,7 +6,7 @@ use std::future::{Future, pending};
 use std::pin::Pin;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 use vmferry_core::GuestUri;
 use vmferry_hypervisor::HypervisorError;
 use vmferry_hypervisor::qmp::{ConnectOptions, Guest};
@@ -53,6 +53,15 @@ impl Return {
                 back
             }
             None => pending().await,
+        }
+    }
+
+    /// Brings an attempt that is under way to its end, within `patience`: left
+    /// alone it would hold the monitor against everybody else.
+    pub(crate) async fn finish(self, patience: Duration) -> Option<Guest> {
+        match timeout(patience, self.0?).await {
+            Ok(Back::Connected(guest)) => Some(guest),
+            _ => None,
         }
     }
 }
@@ -133,6 +142,36 @@ mod tests {
         drop(UnixListener::bind(&path).unwrap());
         back.begin(&GuestUri::local(&path));
         assert!(matches!(back.ended().await, Back::Gone));
+    }
+
+    #[tokio::test]
+    async fn an_attempt_under_way_is_finished_or_given_up() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("qmp.sock");
+        let listener = UnixListener::bind(&path).unwrap();
+        let uri = GuestUri::local(&path);
+        assert!(Return::default().finish(PATIENCE).await.is_none());
+
+        let mut back = Return::default();
+        back.begin(&uri);
+        let server = tokio::spawn(async move {
+            let (stream, _) = listener.accept().await.unwrap();
+            greet(stream).await;
+            listener
+        });
+        assert!(back.finish(PATIENCE).await.is_some());
+        let listener = server.await.unwrap();
+
+        let mut back = Return::default();
+        back.begin(&uri);
+        assert!(back.finish(Duration::from_millis(20)).await.is_none());
+        // Connected meanwhile, and hung up again.
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut rest = Vec::new();
+        tokio::io::AsyncReadExt::read_to_end(&mut stream, &mut rest)
+            .await
+            .unwrap();
+        assert!(rest.is_empty());
     }
 
     #[tokio::test]

@@ -3,24 +3,30 @@
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use tokio::sync::{mpsc, watch};
-use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
-use vmferry_control::{EndKind, GuestEvent, Input, MigrationSample, Output, Side, Supervisor};
-use vmferry_core::{Bytes, GuestUri, Millis, MoveEvent, PassRecord, Plan};
+use tokio::sync::watch;
+use tokio::time::{interval, sleep, timeout};
+use vmferry_control::{
+    EndKind, GuestEvent, Input, MigrationSample, Output, Side, Supervisor, Warning,
+};
+use vmferry_core::{
+    Bytes, GuestUri, Millis, MigrationStatus, MoveEvent, PassRecord, Place, Plan,
+};
 use vmferry_hypervisor::qmp::{EventStream, Guest, MigrationInfo, QmpEvent};
 
 use crate::ends::Ends;
 use crate::event_log::EventSink;
+use crate::fence::{self, Fence};
 use crate::meters::{Baseline, VcpuReading};
 use crate::place::{self, EndState, PlaceCheck};
+use crate::poller::{POLL, Poller};
 use crate::reconnect::{Back, Return};
 use crate::stall::StallWatch;
 use crate::stamps::Stamps;
 
-/// How often the source is asked how far it is; events come in between.
-const POLL: Duration = Duration::from_millis(200);
 /// A destination that has everything needs this long at most to start.
 const START_PATIENCE: Duration = Duration::from_secs(30);
+/// How often silence is noticed and a cancel that is due is tried again.
+const TICK: Duration = Duration::from_secs(1);
 /// Patience for both ends to agree on where the guest is.
 const PLACE_PATIENCE: Duration = Duration::from_secs(10);
 
@@ -35,6 +41,8 @@ pub struct RunningMigration {
     destination_events: EventStream,
     stall_timeout: Duration,
     joined_late: bool,
+    /// Whether the destination was told not to start the guest.
+    fenced: bool,
 }
 
 /// How the following of a move ended.
@@ -44,6 +52,8 @@ pub struct Ended {
     pub kind: Option<EndKind>,
     /// Why it failed, where it did.
     pub error: Option<String>,
+    /// Whether it was given up because the stream stood still.
+    pub stalled: bool,
     /// Where the guest is.
     pub place: PlaceCheck,
     /// When the guest stopped and resumed.
@@ -73,6 +83,7 @@ enum Seen {
     DestinationEvent(Option<QmpEvent>),
     Back(Side, Back),
     Cancel,
+    Tick,
 }
 
 impl RunningMigration {
@@ -94,6 +105,7 @@ impl RunningMigration {
             destination_events: streams.1,
             stall_timeout,
             joined_late: false,
+            fenced: false,
         }
     }
 
@@ -122,6 +134,8 @@ impl RunningMigration {
         };
         let mut cancel_due = false;
         let mut cancel_open = true;
+        let mut by_operator = false;
+        let mut ticks = interval(TICK);
         let (mut source_back, mut destination_back) = (Return::default(), Return::default());
         let (mut poller, mut polls) = Poller::start(self.ends.source.clone());
 
@@ -136,6 +150,7 @@ impl RunningMigration {
                     cancel_open = changed.is_ok();
                     if *cancel.borrow() { Seen::Cancel } else { continue }
                 }
+                _ = ticks.tick() => Seen::Tick,
             };
             let now = self.began.elapsed();
             let input = match seen {
@@ -186,9 +201,6 @@ impl RunningMigration {
                     (poller, polls) = Poller::start(self.ends.source.clone());
                     lost.source = false;
                     sink(&connected_again(&self.plan.source));
-                    if std::mem::take(&mut cancel_due) {
-                        self.cancel(&sink).await;
-                    }
                     continue;
                 }
                 Seen::Back(Side::Destination, Back::Connected(guest)) => {
@@ -204,7 +216,20 @@ impl RunningMigration {
                 }
                 // The source reports the failure that this means, if it means one.
                 Seen::Back(Side::Destination, _) => Input::ConnectionLost(Side::Destination),
-                Seen::Cancel => Input::OperatorCancel,
+                Seen::Cancel => {
+                    by_operator = !stall.expired();
+                    Input::OperatorCancel
+                }
+                Seen::Tick => {
+                    if let Some(message) = stall.silence(now).filter(|_| !lost.source) {
+                        sink(&MoveEvent::Warning { message });
+                    }
+                    // A cancel that could not be given is given again.
+                    if cancel_due && !lost.source {
+                        cancel_due = !self.cancel(supervisor.status(), &sink).await;
+                    }
+                    continue;
+                }
             };
             let mut outputs = supervisor.input(now, input);
             if stall.expired() && !supervisor.cancel_asked() {
@@ -215,8 +240,9 @@ impl RunningMigration {
                     Output::Tell(event) => sink(&event),
                     Output::Warn(warning) => sink(&warning.into()),
                     Output::Cancel if lost.source => cancel_due = true,
-                    // Broke at this very moment: asked again once it is back.
-                    Output::Cancel => cancel_due = !self.cancel(&sink).await,
+                    Output::Cancel => {
+                        cancel_due = !self.cancel(supervisor.status(), &sink).await;
+                    }
                     // A destination that exits makes the source fail, which
                     // it reports itself; a source that is gone reports nothing.
                     Output::AskBothEnds if lost.reason.is_some() => break 'follow None,
@@ -226,8 +252,17 @@ impl RunningMigration {
             }
         };
         drop(poller);
+        drop(source_back);
+        if let Some(guest) = destination_back.finish(START_PATIENCE).await {
+            self.destination_events = guest.events();
+            self.ends.destination = guest;
+            sink(&connected_again(&self.plan.destination));
+        }
 
         if kind == Some(EndKind::Completed) {
+            if self.fenced {
+                self.unfence(&sink).await;
+            }
             self.await_resume(&mut stamps, lost.resume_missed).await;
         }
         // The end was an event perhaps: the reason and the last numbers are
@@ -237,16 +272,16 @@ impl RunningMigration {
         {
             last = Some(info);
         }
-        let place = place::find(
-            (&self.plan.source, Some(&self.ends.source)),
-            (&self.plan.destination, Some(&self.ends.destination)),
-            PLACE_PATIENCE,
-        )
-        .await;
-        let error = self.explain(kind, last.as_ref(), &stall, &lost, &place);
+        let mut place = self.find_place().await;
+        if kind == Some(EndKind::Completed) && place.is_stranded_at_source() {
+            place = self.rescue(place, &sink).await;
+        }
+        let stalled = stall.expired() && !by_operator;
+        let error = self.explain(kind, last.as_ref(), stalled, &lost, &place);
         Ended {
             kind,
             error,
+            stalled,
             place,
             stamps,
             vcpu,
@@ -257,16 +292,73 @@ impl RunningMigration {
         }
     }
 
-    /// Cancels the migration; false when the connection broke meanwhile.
-    async fn cancel(&self, sink: &EventSink) -> bool {
+    /// Cancels the migration, unless the guest has arrived already. False
+    /// when it has to be tried again.
+    async fn cancel(&mut self, status: &MigrationStatus, sink: &EventSink) -> bool {
+        let warn = |message: String| sink(&MoveEvent::Warning { message });
+        match fence::put_up(&self.ends.destination).await {
+            Fence::Up => self.fenced = true,
+            Fence::Nobody => {}
+            Fence::TooLate => {
+                sink(&Warning::CancelTooLate.into());
+                return true;
+            }
+            Fence::Unreachable(error) if *status == MigrationStatus::Device => {
+                warn(format!(
+                    "not cancelled: the guest is being handed over, and whether the destination has it cannot be asked ({error})"
+                ));
+                return false;
+            }
+            Fence::Unreachable(error) => {
+                warn(format!("the destination cannot be asked ({error}); cancelling all the same"));
+            }
+        }
         match self.ends.source.migrate_cancel().await {
             Ok(()) => true,
-            Err(error) if error.is_closed() => false,
+            Err(error) => {
+                if !error.is_closed() {
+                    warn(format!("cancelling failed, and is tried again: {error}"));
+                }
+                false
+            }
+        }
+    }
+
+    /// The guest moved after all: the destination may start it.
+    async fn unfence(&self, sink: &EventSink) {
+        if let Err(error) = fence::take_down(&self.ends.destination).await {
+            sink(&MoveEvent::Warning {
+                message: format!(
+                    "the guest has moved, but could not be resumed at the destination: {error}; resume it there (QMP `cont`)"
+                ),
+            });
+        }
+    }
+
+    async fn find_place(&self) -> PlaceCheck {
+        place::find(
+            (&self.plan.source, Some(&self.ends.source)),
+            (&self.plan.destination, Some(&self.ends.destination)),
+            PLACE_PATIENCE,
+        )
+        .await
+    }
+
+    /// The source has sent everything and the destination has died of it: the
+    /// guest stands still at the source, and nobody else can run it.
+    async fn rescue(&self, before: PlaceCheck, sink: &EventSink) -> PlaceCheck {
+        match self.ends.source.cont().await {
+            Ok(()) => {
+                sink(&MoveEvent::Warning {
+                    message: "the destination exited with the guest; it was resumed at the source".into(),
+                });
+                self.find_place().await
+            }
             Err(error) => {
                 sink(&MoveEvent::Warning {
-                    message: format!("cancelling failed: {error}"),
+                    message: format!("the guest could not be resumed at the source: {error}"),
                 });
-                true
+                before
             }
         }
     }
@@ -315,24 +407,33 @@ impl RunningMigration {
         &self,
         kind: Option<EndKind>,
         info: Option<&MigrationInfo>,
-        stall: &StallWatch,
+        stalled: bool,
         lost: &Lost,
         place: &PlaceCheck,
     ) -> Option<String> {
         let said = info.and_then(|info| info.error_desc.clone());
         let reason = match kind {
-            Some(EndKind::Completed) => return None,
-            _ if stall.expired() => stall.explain(&self.plan.via),
-            Some(EndKind::Failed) => {
-                said.unwrap_or_else(|| "the hypervisor gave no reason".to_owned())
+            Some(EndKind::Completed) if place.place() == Place::RunningAtDestination => return None,
+            Some(EndKind::Completed) => {
+                "the source handed the guest over, but the destination does not run it; \
+                 its log says why"
+                    .to_owned()
             }
+            _ if stalled => format!(
+                "given up: nothing was sent over {} for {} s; check the link between the hosts, then migrate again",
+                self.plan.via,
+                self.stall_timeout.as_secs()
+            ),
+            Some(EndKind::Failed) => said
+                .unwrap_or_else(|| "the hypervisor gave no reason; see its logs at both ends".to_owned()),
             Some(EndKind::Cancelled) => "cancelled".to_owned(),
             None => lost
                 .reason
                 .clone()
                 .unwrap_or_else(|| format!("{} was lost", self.plan.source)),
         };
-        Some(format!("{reason} ({})", place.explain()))
+        let advice = place.advice().map_or_else(String::new, |advice| format!("; {advice}"));
+        Some(format!("{reason} ({}){advice}", place.explain()))
     }
 }
 
@@ -398,54 +499,5 @@ pub(crate) fn sample(info: &MigrationInfo) -> MigrationSample {
         sync_count: info.ram.dirty_sync_count,
         dirty_pages_per_s: info.ram.dirty_pages_per_s,
         expected_downtime: info.expected_downtime_ms.map(|ms| Millis(ms as f64)),
-    }
-}
-
-/// Asks the source in a task of its own: an answer that QEMU delays must not
-/// delay the events.
-pub(crate) struct Poller {
-    task: tokio::task::JoinHandle<()>,
-    wake: mpsc::Sender<()>,
-}
-
-impl Poller {
-    pub(crate) fn start(guest: Guest) -> (Self, mpsc::Receiver<Option<MigrationInfo>>) {
-        let (wake, mut woken) = mpsc::channel(1);
-        let (sender, receiver) = mpsc::channel(4);
-        let task = tokio::spawn(async move {
-            let mut ticks = interval(POLL);
-            ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-            loop {
-                tokio::select! {
-                    _ = ticks.tick() => {}
-                    Some(()) = woken.recv() => {}
-                }
-                let answer = match guest.migration().await {
-                    Ok(info) => Some(info),
-                    Err(error) if error.is_closed() => None,
-                    Err(error) => {
-                        tracing::warn!(%error, "query-migrate");
-                        continue;
-                    }
-                };
-                let closed = answer.is_none();
-                if sender.send(answer).await.is_err() || closed {
-                    return;
-                }
-            }
-        });
-        (Self { task, wake }, receiver)
-    }
-
-    /// Asks at once.
-    fn now(&self) {
-        // Full means that an answer is on its way already.
-        let _ = self.wake.try_send(());
-    }
-}
-
-impl Drop for Poller {
-    fn drop(&mut self) {
-        self.task.abort();
     }
 }
