@@ -18,6 +18,9 @@ use vmferry_testbed::{GuestSpec, ProgramImage, TestGuest, Testbed};
 /// How long a program is watched before and after its move.
 const WATCHED: Duration = Duration::from_secs(5);
 
+/// Longer than from one report to the next.
+const MARGIN: Duration = Duration::from_secs(1);
+
 /// A move that takes longer does not converge.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -62,12 +65,16 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
 async fn look(guest: &TestGuest, load: &str) -> Result<(), Box<dyn Error>> {
     let watch = guest.console_watch();
+    // Reports have come before the span begins, and come until after its end.
+    sleep(MARGIN).await;
     let begin = Instant::now();
     sleep(WATCHED).await;
     let moved = Instant::now();
     let status = migrate(guest).await?;
     let after = Instant::now();
     sleep(WATCHED).await;
+    let end = Instant::now();
+    sleep(MARGIN).await;
     let rate = |from: Instant, to: Instant| {
         let work = watch.work_between(from, to)?.first().copied()?;
         Some(work / (to - from).as_secs_f64())
@@ -78,7 +85,7 @@ async fn look(guest: &TestGuest, load: &str) -> Result<(), Box<dyn Error>> {
         (after - moved).as_secs_f64(),
         shown(rate(begin, moved)),
         shown(rate(moved, after)),
-        shown(rate(after, Instant::now())),
+        shown(rate(after, end)),
     );
     Ok(())
 }

@@ -17,8 +17,9 @@ use std::fs;
 use std::io::{self, BufRead, BufReader, PipeReader};
 use std::os::fd::AsRawFd;
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread::{self, JoinHandle};
 
 use vmferry_load::spec::Program as Which;
 
@@ -33,8 +34,9 @@ const LAST_WORDS: usize = 3;
 /// A program that runs.
 pub(crate) struct Program {
     which: Which,
-    child: Child,
     group: PathBuf,
+    /// Waits for the script's end, and then ends what it started.
+    end: Option<JoinHandle<io::Result<ExitStatus>>>,
     output: Output<BufReader<PipeReader>>,
 }
 
@@ -53,10 +55,12 @@ impl Program {
         let group = programs::group(&format!("{}-{seed:x}", which.name())).map_err(told(which))?;
         let (child, output) = spawn(which, set, root, &group)
             .map_err(|error| told(which)(format!("cannot be started: {error}")))?;
+        let (watched, ended_group) = (child, group.clone());
+        let end = thread::spawn(move || wait(watched, &ended_group));
         let mut program = Self {
             which,
-            child,
             group,
+            end: Some(end),
             output: Output::of(BufReader::new(output)),
         };
         loop {
@@ -76,28 +80,36 @@ impl Program {
 
     /// Ends all that the program started, and says why it did not go on.
     fn failure(&mut self, problem: Option<String>) -> String {
-        // Without this the script's other programs would go on, and keep it from being waited for.
-        let killed = fs::write(self.group.join("cgroup.kill"), "1");
-        let end = match (problem, killed, self.child.wait()) {
-            (Some(problem), _, _) => problem,
+        let killed = kill(&self.group);
+        let ended = self.end.take().map(JoinHandle::join);
+        let end = match (problem, killed, ended) {
+            (Some(problem), ..) => problem,
             (None, Err(error), _) => format!("ended, and cannot be cleaned up: {error}"),
-            (None, Ok(()), Ok(status)) => format!("ended ({status})"),
-            (None, Ok(()), Err(error)) => format!("ended ({error})"),
+            (None, Ok(()), Some(Ok(Ok(status)))) => format!("ended ({status})"),
+            (None, Ok(()), _) => "ended".to_owned(),
         };
         told(self.which)(format!("{end}{}", self.output.last_words()))
     }
+}
+
+/// Waits for the end of a script, and then ends what it has started: as long as any of that runs,
+/// the script's output does not end.
+fn wait(mut script: Child, group: &Path) -> io::Result<ExitStatus> {
+    let status = script.wait();
+    kill(group)?;
+    status
+}
+
+/// Ends all programs of a control group.
+fn kill(group: &Path) -> io::Result<()> {
+    fs::write(group.join("cgroup.kill"), "1")
 }
 
 fn told(which: Which) -> impl Fn(String) -> String {
     move |problem| format!("program {}: {problem}", which.name())
 }
 
-fn spawn(
-    which: Which,
-    set: u64,
-    root: &std::path::Path,
-    group: &std::path::Path,
-) -> io::Result<(Child, PipeReader)> {
+fn spawn(which: Which, set: u64, root: &Path, group: &Path) -> io::Result<(Child, PipeReader)> {
     let (output, input) = io::pipe()?;
     let members = fs::OpenOptions::new()
         .write(true)
