@@ -5,13 +5,14 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Map, json};
 use vmferry_core::Plan;
+use vmferry_hypervisor::HypervisorError;
 use vmferry_hypervisor::qmp::MigrationAddress;
 
 use crate::change::Changer;
 use crate::ends::Ends;
 use crate::error::{End, MigrateError, PreflightFailure};
 use crate::facts;
-use crate::journal::Journal;
+use crate::journal::{Journal, UndoAction};
 use crate::meters::Baseline;
 use crate::place;
 use crate::preflight::{self, Check, EndFacts};
@@ -99,30 +100,39 @@ impl CheckedPlan {
         keep: impl FnOnce(&Baseline) -> Result<(), MigrateError>,
     ) -> Result<RunningMigration, MigrateError> {
         let Self { plan, ends, .. } = self;
+        // Minutes may have passed since the checks: somebody was asked.
+        let now = Self::check(plan.clone(), ends.clone()).await?;
+        drop(now);
         let streams = (ends.source.events(), ends.destination.events());
         let address = MigrationAddress::from(&plan.via);
-        let prepared = make_ready(&plan, &ends, &address, journal).await;
-        let begun = match prepared {
+        // Before the destination listens: a disk that is full now leaves no listener.
+        let baseline = baseline.begin();
+        keep(&baseline)?;
+        let begun = match make_ready(&plan, &ends, &address, journal).await {
             Ok(()) => {
                 let baseline = baseline.begin();
-                keep(&baseline)?;
                 let began = Instant::now();
-                let answer = ends.source.migrate(&address).await;
-                answer
-                    .map(|()| (baseline, began))
-                    .map_err(MigrateError::at(End::Source))
+                match ends.source.migrate(&address).await {
+                    Ok(()) => Ok((baseline, began, false)),
+                    // Whether QEMU has begun is not known: it is followed, and tells.
+                    Err(HypervisorError::Timeout { .. } | HypervisorError::Closed { .. }) => {
+                        Ok((baseline, began, true))
+                    }
+                    Err(refused) => Err(MigrateError::at(End::Source)(refused)),
+                }
             }
             Err(error) => Err(error),
         };
         match begun {
-            Ok((baseline, began)) => Ok(RunningMigration::attach(
-                ends,
-                plan,
-                baseline,
-                began,
-                streams,
-                stall_timeout,
-            )),
+            Ok((baseline, began, unsure)) => {
+                let running =
+                    RunningMigration::attach(ends, plan, baseline, began, streams, stall_timeout);
+                Ok(if unsure {
+                    running.joined_late()
+                } else {
+                    running
+                })
+            }
             Err(MigrateError::End { source, .. }) => {
                 let check = place::find(
                     (&plan.source, Some(&ends.source)),
@@ -158,11 +168,22 @@ async fn make_ready(
             journal,
         };
         changer.enable("events").await?;
+        // With it the source learns whether the destination has loaded the
+        // guest, and keeps it otherwise.
+        changer.enable("return-path").await?;
         changer.set_parameters(parameters(plan, end)).await?;
         if let Some(dir) = &plan.tls_dir {
             add_tls(&mut changer, dir, plan).await?;
         }
     }
+    // A cancel may forbid the destination to start the guest: whoever takes
+    // over must know to let it go.
+    journal.about_to_change(
+        &plan.destination,
+        UndoAction::SettleFence {
+            source: plan.source.clone(),
+        },
+    )?;
     let listening = ends.destination.migrate_incoming(address).await;
     listening
         .map(drop)

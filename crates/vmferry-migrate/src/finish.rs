@@ -17,16 +17,13 @@ pub fn outcome(ended: &Ended, plan: &Plan) -> Outcome {
         info.and_then(|i| pick(&i.ram))
     };
     let completed = ended.kind == Some(EndKind::Completed);
-    let stalled = ended
-        .error
-        .as_ref()
-        .is_some_and(|e| e.starts_with("given up"));
     let status = match ended.kind {
-        Some(EndKind::Completed) => OutcomeStatus::Completed,
-        Some(EndKind::Cancelled) if !stalled => OutcomeStatus::Cancelled,
+        Some(EndKind::Cancelled) if !ended.stalled => OutcomeStatus::Cancelled,
         Some(EndKind::Cancelled | EndKind::Failed) => OutcomeStatus::Failed,
-        None if ended.place.place() == Place::RunningAtDestination => OutcomeStatus::Completed,
-        None => OutcomeStatus::Failed,
+        Some(EndKind::Completed) | None if ended.place.place() == Place::RunningAtDestination => {
+            OutcomeStatus::Completed
+        }
+        Some(EndKind::Completed) | None => OutcomeStatus::Failed,
     };
     let one_machine = matches!(
         (&plan.source, &plan.destination),

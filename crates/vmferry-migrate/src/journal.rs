@@ -30,6 +30,12 @@ pub enum UndoAction {
         /// Whether it was on.
         enabled: bool,
     },
+    /// Lets the destination start the guest, where it was kept from that for a
+    /// cancel and the source has handed the guest over all the same.
+    SettleFence {
+        /// The source, which knows whether it has.
+        source: GuestUri,
+    },
     /// `object-del` of an object we added; waits for the end of the move.
     DeleteObject {
         /// Its id.

@@ -57,6 +57,40 @@ impl PlaceCheck {
         }
     }
 
+    /// Whether the guest stands still at the source and its destination has
+    /// certainly exited: only the source can run it.
+    pub fn is_stranded_at_source(&self) -> bool {
+        matches!(
+            (&self.source, &self.destination),
+            (EndState::Stopped(_), EndState::Gone)
+        )
+    }
+
+    /// What to do, where somebody has to do something.
+    pub fn advice(&self) -> Option<&'static str> {
+        match (&self.source, &self.destination) {
+            (EndState::Running, EndState::Running) => Some(
+                "it runs at BOTH ends: stop one of them at once (QMP `stop`), before both write to the same disk",
+            ),
+            (EndState::Stopped(_), EndState::Stopped(_)) => Some(
+                "it runs nowhere: resume it at one end only (QMP `cont`), at the destination if the source says postmigrate",
+            ),
+            (EndState::Stopped(_), EndState::Gone) => {
+                Some("it runs nowhere: resume it at the source (QMP `cont`)")
+            }
+            (EndState::Gone, EndState::Stopped(_)) => {
+                Some("it runs nowhere: the source has exited; start it again")
+            }
+            (EndState::Gone, EndState::Gone) => {
+                Some("it runs nowhere: both ends have exited; start it again")
+            }
+            (EndState::Unknown(_), _) | (_, EndState::Unknown(_)) => Some(
+                "ask the end that could not be asked (QMP `query-status`) before anything is started or resumed",
+            ),
+            _ => None,
+        }
+    }
+
     /// Both answers in words.
     pub fn explain(&self) -> String {
         format!("source: {}; destination: {}", self.source, self.destination)

@@ -8,10 +8,8 @@ use tokio::time::{interval, sleep, timeout};
 use vmferry_control::{
     EndKind, GuestEvent, Input, MigrationSample, Output, Side, Supervisor, Warning,
 };
-use vmferry_core::{
-    Bytes, GuestUri, Millis, MigrationStatus, MoveEvent, PassRecord, Place, Plan,
-};
-use vmferry_hypervisor::qmp::{EventStream, Guest, MigrationInfo, QmpEvent};
+use vmferry_core::{Bytes, GuestUri, MigrationStatus, Millis, MoveEvent, PassRecord, Place, Plan};
+use vmferry_hypervisor::qmp::{EventStream, MigrationInfo, QmpEvent};
 
 use crate::ends::Ends;
 use crate::event_log::EventSink;
@@ -260,7 +258,7 @@ impl RunningMigration {
         }
 
         if kind == Some(EndKind::Completed) {
-            if self.fenced {
+            if self.fenced || self.joined_late {
                 self.unfence(&sink).await;
             }
             self.await_resume(&mut stamps, lost.resume_missed).await;
@@ -310,7 +308,9 @@ impl RunningMigration {
                 return false;
             }
             Fence::Unreachable(error) => {
-                warn(format!("the destination cannot be asked ({error}); cancelling all the same"));
+                warn(format!(
+                    "the destination cannot be asked ({error}); cancelling all the same"
+                ));
             }
         }
         match self.ends.source.migrate_cancel().await {
@@ -326,7 +326,7 @@ impl RunningMigration {
 
     /// The guest moved after all: the destination may start it.
     async fn unfence(&self, sink: &EventSink) {
-        if let Err(error) = fence::take_down(&self.ends.destination).await {
+        if let Err(error) = fence::settle(&self.ends.source, &self.ends.destination).await {
             sink(&MoveEvent::Warning {
                 message: format!(
                     "the guest has moved, but could not be resumed at the destination: {error}; resume it there (QMP `cont`)"
@@ -350,7 +350,8 @@ impl RunningMigration {
         match self.ends.source.cont().await {
             Ok(()) => {
                 sink(&MoveEvent::Warning {
-                    message: "the destination exited with the guest; it was resumed at the source".into(),
+                    message: "the destination exited with the guest; it was resumed at the source"
+                        .into(),
                 });
                 self.find_place().await
             }
@@ -413,7 +414,9 @@ impl RunningMigration {
     ) -> Option<String> {
         let said = info.and_then(|info| info.error_desc.clone());
         let reason = match kind {
-            Some(EndKind::Completed) if place.place() == Place::RunningAtDestination => return None,
+            Some(EndKind::Completed) if place.place() == Place::RunningAtDestination => {
+                return None;
+            }
             Some(EndKind::Completed) => {
                 "the source handed the guest over, but the destination does not run it; \
                  its log says why"
@@ -424,15 +427,18 @@ impl RunningMigration {
                 self.plan.via,
                 self.stall_timeout.as_secs()
             ),
-            Some(EndKind::Failed) => said
-                .unwrap_or_else(|| "the hypervisor gave no reason; see its logs at both ends".to_owned()),
+            Some(EndKind::Failed) => said.unwrap_or_else(|| {
+                "the hypervisor gave no reason; see its logs at both ends".to_owned()
+            }),
             Some(EndKind::Cancelled) => "cancelled".to_owned(),
             None => lost
                 .reason
                 .clone()
                 .unwrap_or_else(|| format!("{} was lost", self.plan.source)),
         };
-        let advice = place.advice().map_or_else(String::new, |advice| format!("; {advice}"));
+        let advice = place
+            .advice()
+            .map_or_else(String::new, |advice| format!("; {advice}"));
         Some(format!("{reason} ({}){advice}", place.explain()))
     }
 }

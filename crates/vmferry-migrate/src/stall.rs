@@ -3,7 +3,6 @@
 
 use std::time::Duration;
 
-use vmferry_core::StreamUri;
 use vmferry_hypervisor::qmp::MigrationInfo;
 
 /// Watches the counter of sent bytes.
@@ -14,6 +13,8 @@ pub(crate) struct StallWatch {
     since: Duration,
     warned: bool,
     expired: bool,
+    answered: Duration,
+    silent: bool,
 }
 
 /// Bytes are counted in bursts; this long without any is worth a word.
@@ -27,11 +28,15 @@ impl StallWatch {
             since: Duration::ZERO,
             warned: false,
             expired: false,
+            answered: Duration::ZERO,
+            silent: false,
         }
     }
 
     /// Looks at one answer; a warning when the stream begins to stall.
     pub(crate) fn look(&mut self, now: Duration, info: &MigrationInfo) -> Option<String> {
+        self.answered = now;
+        self.silent = false;
         let sent = info.ram.transferred_bytes;
         if sent != self.sent || !info.status.is_under_way() {
             self.sent = sent;
@@ -57,11 +62,16 @@ impl StallWatch {
         self.expired
     }
 
-    pub(crate) fn explain(&self, via: &StreamUri) -> String {
-        format!(
-            "given up: nothing was sent over {via} for {} s; check the link between the hosts, then migrate again",
-            self.limit.as_secs()
-        )
+    /// A warning when the source has answered nothing for a while.
+    pub(crate) fn silence(&mut self, now: Duration) -> Option<String> {
+        let still = now.saturating_sub(self.answered);
+        if still < WARN_AFTER || std::mem::replace(&mut self.silent, true) {
+            return None;
+        }
+        Some(format!(
+            "the source has answered nothing for {} s: its QEMU hangs or its host is overloaded; the move cannot be followed until it answers",
+            still.as_secs()
+        ))
     }
 }
 

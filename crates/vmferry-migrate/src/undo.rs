@@ -9,6 +9,7 @@ use vmferry_hypervisor::HypervisorError;
 use vmferry_hypervisor::qmp::{ConnectOptions, Guest};
 
 use crate::error::MigrateError;
+use crate::fence;
 use crate::journal::{Change, Journal, UndoAction};
 
 /// When to undo.
@@ -107,6 +108,20 @@ async fn try_undo(change: &Change, connections: &mut Connections) -> Result<(), 
         }
     };
     let (command, arguments) = match &change.undo {
+        UndoAction::SettleFence { source } => {
+            let known = connections.get(source).filter(|g| !g.is_closed()).cloned();
+            let source = match known {
+                Some(source) => Ok(source),
+                None => Guest::connect(source, patient()).await,
+            };
+            return match source {
+                Ok(source) => fence::settle(&source, &guest).await.map(drop),
+                // A source that is gone runs nothing and tells nothing: what
+                // the destination does is not ours to decide.
+                Err(error) if error.is_gone() => Ok(()),
+                Err(error) => Err(error),
+            };
+        }
         UndoAction::SetParameters { parameters } => ("migrate-set-parameters", json!(parameters)),
         UndoAction::SetCapability { name, enabled } => (
             "migrate-set-capabilities",

@@ -7,7 +7,8 @@ use vmferry_core::{MigrationStatus, MoveEvent};
 use vmferry_hypervisor::qmp::{Guest, MigrationInfo};
 
 use crate::error::{End, MigrateError};
-use crate::running::{Poller, sample};
+use crate::poller::Poller;
+use crate::running::sample;
 
 /// How a watched migration ended.
 #[derive(Debug)]
