@@ -15,6 +15,10 @@
 //! name a line, below `/modules`), and serves echo on port 7, TCP and UDP. With a bad load it says
 //! so on the console and stays up, idle.
 //!
+//! For `program:NAME` it mounts the disk with the serial number [`spec::PROGRAMS_SERIAL`], runs
+//! `/programs/NAME` of that disk with the disk as root (`/tmp`, `/run` and `/dev/shm` lie in memory),
+//! and says `up` once the program has made its data.
+//!
 //! # Pacing
 //! A limited writer works in batches of at most 1 ms worth (at least one page) and sleeps until the
 //! next is due. After a pause it makes up for at most 20 ms: the rest of the missed work is never

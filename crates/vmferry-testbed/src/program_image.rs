@@ -41,7 +41,7 @@ const MOUNT_POINTS: [&str; 5] = ["dev", "proc", "sys", "tmp", "run"];
 const USERS: &str = "root:x:0:0:root:/tmp:/bin/sh\npostgres:x:100:100:postgres:/tmp:/bin/sh\n";
 const GROUPS: &str = "root:x:0:\npostgres:x:100:\n";
 
-/// The most that is fetched: 46 MB are usual, a mistaken list would be more.
+/// The most that is fetched: 47 MB are usual, a mistaken list would be more.
 const MOST_FETCHED: Bytes = Bytes::from_mib(80);
 
 /// Changes when what is done with the packages does.
@@ -89,7 +89,7 @@ impl ProgramManifest {
 }
 
 impl ProgramImage {
-    /// The disk, made where it is not cached yet: that takes some ten seconds and fetches 46 MB
+    /// The disk, made where it is not cached yet: that takes some ten seconds and fetches 47 MB
     /// from Debian, never more than 80. A cached one is used without asking Debian for newer
     /// packages, so that runs stay comparable until the cache is emptied.
     ///

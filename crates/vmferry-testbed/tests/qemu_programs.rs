@@ -1,6 +1,6 @@
 //! A guest that runs a real program boots, works, and goes on at the destination of a move.
 //!
-//! The first run on a machine makes the disk of programs, for which 46 MB are fetched from Debian;
+//! The first run on a machine makes the disk of programs, for which 47 MB are fetched from Debian;
 //! later ones find it in the cache. `examples/programs.rs` tries all programs.
 
 use std::time::{Duration, Instant};
