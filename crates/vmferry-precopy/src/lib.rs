@@ -10,10 +10,12 @@
 //! A *source of dirt* says which memory is written between two instants; a
 //! *rule set* says what a hypervisor does about it. [`qemu`] follows QEMU's
 //! own loop page by page; [`textbook`] is the formula of the papers ("send
-//! everything, then look"), kept for comparison.
+//! everything, then look"), kept for comparison; [`postcopy`] is QEMU's way
+//! out where pre-copy does not converge.
 
 pub mod dirt;
 pub mod host_costs;
+pub mod postcopy;
 pub mod qemu;
 pub mod replay;
 mod stream;
