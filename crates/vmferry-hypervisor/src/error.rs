@@ -164,7 +164,8 @@ pub enum HypervisorError {
         host: String,
         /// What a look at the path showed and what to do, or ssh's words.
         reason: String,
-        /// Whether the look showed that nobody listens there: no socket, or one that is left over.
+        /// Whether the look showed for certain that nobody listens there: no socket, or one that is
+        /// left over.
         nobody: bool,
     },
 }
@@ -196,7 +197,8 @@ impl HypervisorError {
     }
 
     /// Whether the machine was reached, and nobody listens at the monitor's path: its hypervisor
-    /// has exited. False where the machine could not be asked.
+    /// has exited. False where that is not certain: the machine could not be asked, or the monitor
+    /// only takes no more connections.
     #[must_use]
     pub fn is_gone(&self) -> bool {
         match self {

@@ -8,18 +8,14 @@ use vmferry_core::guest_uri::SshDestination;
 use super::command::SshCommand;
 use super::remote::run_remote;
 
-/// Prints one word for the first thing that is wrong with the path.
-const LOOK: &str = r#"
-if ! test -e "$1"; then echo missing
-elif ! test -S "$1"; then echo other
-elif ! test -w "$1"; then echo denied
-else echo there; fi"#;
+/// Prints one word on a path.
+const LOOK: &str = include_str!("look.sh");
 
 /// What a look at a path showed.
 pub(crate) struct Seen {
     /// What is wrong and what to do.
     pub(crate) words: &'static str,
-    /// Whether nobody can be listening there.
+    /// Whether it is certain that nobody listens there.
     pub(crate) nobody: bool,
 }
 
@@ -31,6 +27,10 @@ pub(crate) async fn look_at(
     path: &str,
     limit: Duration,
 ) -> Option<Seen> {
+    // The kernel's list has one socket a line.
+    if path.contains('\n') {
+        return None;
+    }
     let ssh = ssh.clone().without_questions();
     let look = ["sh", "-c", LOOK, "sh", path];
     let output = timeout(limit, run_remote(&ssh, destination, &look))
@@ -52,10 +52,24 @@ pub(crate) async fn look_at(
             "permission denied; log in as the user who owns the socket, or as root",
             false,
         ),
-        "there" => (
-            "the socket is there, so either its QEMU has exited or that host's sshd forbids forwarding; \
-             allow it with AllowStreamLocalForwarding in sshd_config",
+        "dangling" => (
+            "it is a symbolic link that leads nowhere; give the path of the socket in the guest's -qmp option",
+            false,
+        ),
+        "nobody" => (
+            "the socket is there but nobody listens: its QEMU has exited, so start the guest again",
             true,
+        ),
+        // QEMU queues two connections, and sshd tells a full queue as any other failure.
+        "listening" => (
+            "its QEMU listens, so either too many other clients wait for this monitor: close them; or that \
+             host's sshd forbids forwarding: allow it with AllowStreamLocalForwarding in sshd_config",
+            false,
+        ),
+        "unsure" => (
+            "the socket is there, so either its QEMU has exited, or too many other clients wait for this \
+             monitor, or that host's sshd forbids forwarding (AllowStreamLocalForwarding in sshd_config)",
+            false,
         ),
         _ => return None,
     };

@@ -57,6 +57,27 @@ impl Qemu {
         Self::start(&["-machine", "q35", "-m", "64", "-S"])
     }
 
+    /// In a network namespace of its own; its only monitor is at a path given from `directory`.
+    pub(crate) fn in_own_network(directory: TempDir, name: &str) -> Self {
+        let child = Command::new("setpriv")
+            .args(["--pdeathsig", "KILL", "unshare", "--net"])
+            .args(["qemu-system-x86_64", "-machine", "none", "-S"])
+            .args(["-display", "none", "-nodefaults", "-qmp"])
+            .arg(format!("unix:{name},server=on,wait=off"))
+            .current_dir(directory.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("cannot start setpriv of util-linux");
+        let deadline = Instant::now() + PATIENCE;
+        let table = format!("/proc/{}/net/unix", child.id());
+        while !std::fs::read_to_string(&table).is_ok_and(|table| table.contains(name)) {
+            assert!(Instant::now() < deadline, "QEMU made no socket {name}");
+            std::thread::sleep(POLL);
+        }
+        Self { child, directory }
+    }
+
     pub(crate) fn socket(&self) -> PathBuf {
         self.directory.path().join("a.qmp")
     }

@@ -116,6 +116,80 @@ async fn a_server_that_forbids_forwarding_is_said() {
 }
 
 #[tokio::test]
+async fn a_monitor_with_a_full_queue_has_not_exited() {
+    let (sshd, mut qemu) = (Sshd::start(""), Qemu::paused());
+    let holder = qemu.connect().await;
+    // QEMU serves one client and lets the kernel queue two more.
+    let mut waiting = Vec::new();
+    for _ in 0..2 {
+        waiting.push(
+            tokio::net::UnixStream::connect(qemu.socket())
+                .await
+                .unwrap(),
+        );
+    }
+    let refusal = async || {
+        let uri = far("vm-host", &qemu.socket());
+        Guest::connect(&uri, options(&sshd)).await.unwrap_err()
+    };
+    let error = refusal().await;
+    assert!(
+        matches!(error, HypervisorError::RemoteSocket { .. }),
+        "{error}"
+    );
+    assert!(
+        error.to_string().contains("too many other clients"),
+        "{error}"
+    );
+    assert!(!error.is_gone(), "{error}");
+    drop((holder, waiting));
+    // QEMU takes the next client once it has noticed.
+    let served = async {
+        let uri = far("vm-host", &qemu.socket());
+        while let Err(error) = Guest::connect(&uri, options(&sshd)).await {
+            assert!(!error.is_gone(), "{error}");
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), served)
+        .await
+        .unwrap();
+    qemu.kill();
+    let uri = far("vm-host", &qemu.socket());
+    let error = Guest::connect(&uri, options(&sshd)).await.unwrap_err();
+    assert!(error.to_string().contains("has exited"), "{error}");
+    assert!(error.is_gone(), "{error}");
+}
+
+#[tokio::test]
+async fn listeners_of_other_namespaces_and_names_are_seen() {
+    let sshd = Sshd::start("AllowStreamLocalForwarding no");
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("of a guest.qmp");
+    let link = directory.path().join("link.qmp");
+    std::os::unix::fs::symlink(&path, &link).unwrap();
+    let gone = async |path: &std::path::Path| {
+        let error = Guest::connect(&far("vm-host", path), options(&sshd))
+            .await
+            .unwrap_err();
+        assert!(
+            matches!(error, HypervisorError::RemoteSocket { .. }),
+            "{error}"
+        );
+        error.is_gone()
+    };
+    assert!(!gone(&link).await, "where it leads cannot be told");
+    // A QEMU in a network namespace of its own, started with a relative path.
+    let mut qemu = Qemu::in_own_network(directory, "of a guest.qmp");
+    assert!(!gone(&path).await);
+    assert!(!gone(&link).await);
+    qemu.kill();
+    assert!(path.exists());
+    assert!(gone(&path).await);
+    assert!(gone(&link).await);
+    assert!(gone(&qemu.directory().join("none/none.qmp")).await);
+}
+
+#[tokio::test]
 async fn a_login_that_hangs_is_given_up() {
     // A listener that never says a word.
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
