@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::error::HistoryError;
 
 /// Where the history is: `VMFERRY_DB`, else `$XDG_DATA_HOME/vmferry/history.db`,
-/// else `~/.local/share/vmferry/history.db`. Nothing is created.
+/// else `~/.local/share/vmferry/history.db`; always absolute. Nothing is created.
 ///
 /// # Errors
 /// [`HistoryError::NoPath`] where neither of the variables nor `HOME` is set.
@@ -18,7 +18,9 @@ pub fn history_path() -> Result<PathBuf, HistoryError> {
 fn from_environment(variable: impl Fn(&str) -> Option<OsString>) -> Result<PathBuf, HistoryError> {
     let set = |name| variable(name).filter(|value| !value.is_empty());
     if let Some(path) = set("VMFERRY_DB") {
-        return Ok(path.into());
+        let path = PathBuf::from(path);
+        // A guard asks for it from another directory.
+        return Ok(std::path::absolute(&path).unwrap_or(path));
     }
     // The XDG specification has relative paths ignored.
     set("XDG_DATA_HOME")
@@ -57,9 +59,11 @@ mod tests {
             Some("/home/a/.local/share/vmferry/history.db"),
         );
         expect(
-            &[home, ("XDG_DATA_HOME", "/data"), ("VMFERRY_DB", "x.db")],
-            Some("x.db"),
+            &[home, ("XDG_DATA_HOME", "/data"), ("VMFERRY_DB", "/x.db")],
+            Some("/x.db"),
         );
+        let here = env::current_dir().unwrap().join("x.db");
+        expect(&[("VMFERRY_DB", "x.db")], here.to_str());
         expect(&[("VMFERRY_DB", "")], None);
     }
 }

@@ -202,17 +202,24 @@ impl Store for History {
 
     async fn route_rate(&self, route: &Route) -> Result<Option<LinkSpeed>, HistoryError> {
         let mut connection = self.connection.lock().await;
-        // A move below its own `max-bandwidth` says nothing about the link.
+        // What a `max-bandwidth` held says nothing about the link.
         let found = sqlx::query(
             "SELECT wire_bytes, total_time_ms FROM moves
-             WHERE route = $1 AND status = $2 AND max_bandwidth_bytes_per_s IS NULL
+             WHERE route = $1 AND status = $2
                AND wire_bytes IS NOT NULL AND total_time_ms >= $3
+               AND CASE WHEN max_bandwidth_bytes_per_s IS NULL
+                   THEN wire_bytes * $5 / total_time_ms NOT BETWEEN $6 AND $7
+                   ELSE wire_bytes * $5 / total_time_ms < max_bandwidth_bytes_per_s * $8 END
              ORDER BY started_at_ms DESC, id DESC LIMIT $4",
         )
         .bind(route.to_string())
         .bind(rows::status_word(OutcomeStatus::Completed))
         .bind(rate::SHORTEST_MS)
         .bind(rate::LATEST_MOVES)
+        .bind(LinkSpeed::TCP_OVER_ETHERNET.0 * 1e3)
+        .bind(rate::DEFAULT_CAP.0 * rate::HELD_SHARE)
+        .bind(rate::DEFAULT_CAP.0 / rate::HELD_SHARE)
+        .bind(rate::HELD_SHARE)
         .fetch_all(&mut *connection)
         .await
         .map_err(|e| self.fault(e))?;

@@ -140,7 +140,8 @@ pub trait Store: Send + Sync {
         limit: u32,
     ) -> impl Future<Output = Result<Vec<MoveRecord>, HistoryError>> + Send;
 
-    /// Rate of a route as learned from its latest moves; `None` without any.
+    /// Rate of a route as learned from its latest moves that no `max-bandwidth`
+    /// held; `None` without any.
     fn route_rate(
         &self,
         route: &Route,

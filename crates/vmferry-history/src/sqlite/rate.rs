@@ -10,6 +10,16 @@ pub(super) const LATEST_MOVES: i64 = 20;
 /// repeats of one move differ.
 pub(super) const SHORTEST_MS: f64 = 2000.0;
 
+/// QEMU's own `max-bandwidth`, in force where the plan sets none. Records do not
+/// tell whether the hypervisor was set otherwise: a stream that is clearly
+/// faster shows it, one that is about as fast teaches nothing.
+pub(super) const DEFAULT_CAP: ByteRate = ByteRate(134_217_728.0);
+
+/// A stream at this share of its `max-bandwidth` or above was held by it, not by
+/// the link: over the whole move, set-up and switchover lower the rate by a few
+/// percent. 1 Gbit/s stays below, at 89 % of QEMU's own.
+pub(super) const HELD_SHARE: f64 = 0.9;
+
 /// Repeats of one migration differ by 1-2 % in time, so no fewer moves can
 /// promise less.
 const LEAST_RELATIVE_SD: f64 = 0.01;

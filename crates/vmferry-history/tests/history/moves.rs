@@ -186,6 +186,43 @@ async fn a_record_that_could_not_be_read_again_is_refused() {
 }
 
 #[tokio::test]
+async fn moves_held_by_a_limit_teach_no_rate() {
+    let (_dir, path) = place();
+    let history = History::open(&path).await.unwrap();
+    let mut next = 0;
+    // The rate learned from three moves at this rate (MB/s on the wire) below this limit.
+    let mut learned = async |wire_rate: u64, limit: Option<f64>| {
+        let mut route = None;
+        let via = format!("10.1.{next}.2");
+        for _ in 0..3 {
+            next += 1;
+            let mut written = record(next, "web");
+            written.plan.via.host.clone_from(&via);
+            written.plan.limits.max_bandwidth = limit.map(ByteRate);
+            history.open_move(&written).await.unwrap();
+            let end = outcome(OutcomeStatus::Completed, wire_rate * 10);
+            history
+                .close_move(written.move_id, &end, None)
+                .await
+                .unwrap();
+            route = Some(Route::of(&written));
+        }
+        let link = history.route_rate(&route.unwrap()).await.unwrap();
+        link.map(|link| (link.wire_rate.0 / 1e6).round())
+    };
+    // QEMU's own 128 MiB/s of stream are 140 MB/s on the wire.
+    assert_eq!(learned(140, None).await, None);
+    assert_eq!(learned(130, None).await, None);
+    // 1 Gbit/s, and a link whose hypervisor was plainly set otherwise.
+    assert_eq!(learned(125, None).await, Some(125.0));
+    assert_eq!(learned(1250, None).await, Some(1250.0));
+    // A limit of the plan counts as far as it was reached.
+    assert_eq!(learned(140, Some(1e9)).await, Some(140.0));
+    assert_eq!(learned(50, Some(50e6)).await, None);
+    assert_eq!(learned(60, Some(50e6)).await, None);
+}
+
+#[tokio::test]
 async fn a_route_teaches_its_rate() {
     let (_dir, path) = place();
     let history = History::open(&path).await.unwrap();
