@@ -6,7 +6,7 @@
 pub enum ExitCode {
     /// Done.
     Done = 0,
-    /// A fault of vmferry itself.
+    /// A fault of vmferry itself, or the history cannot be used.
     Internal = 1,
     /// The command line or an input file is wrong.
     Usage = 2,
@@ -32,7 +32,10 @@ impl ExitCode {
     /// Every code with its meaning, in numeric order: for help texts.
     pub const ALL: [(Self, &'static str); 11] = [
         (Self::Done, "done"),
-        (Self::Internal, "internal error"),
+        (
+            Self::Internal,
+            "internal error, or the history cannot be used",
+        ),
         (
             Self::Usage,
             "usage: the command line or an input file is wrong",

@@ -82,6 +82,11 @@ impl Error {
                 | MigrateError::State { .. }
                 | MigrateError::NoStateDir => ExitCode::FailedSafe,
             },
+            Self::History(
+                HistoryError::NoSuchMove { .. }
+                | HistoryError::Ambiguous { .. }
+                | HistoryError::NoIdentifier { .. },
+            ) => ExitCode::Usage,
             Self::History(_) | Self::Testbed(_) | Self::Io { .. } | Self::Internal(_) => {
                 ExitCode::Internal
             }
