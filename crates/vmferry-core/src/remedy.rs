@@ -41,4 +41,13 @@ pub enum RemedyKind {
         /// Least share of the guest's speed to take away, 0..1.
         slowdown: Ratio,
     },
+    /// Post-copy after the first pass (QEMU's `postcopy-ram`): the guest moves
+    /// first and its memory follows. If the link breaks then, the guest is
+    /// lost.
+    PostCopy {
+        /// Median share of the time between RESUME and the end that the guest
+        /// waits for pages it writes to, 0..1. Waits for pages it only reads
+        /// come on top.
+        stall: Ratio,
+    },
 }

@@ -68,12 +68,15 @@ pub struct Assumptions {
     /// QEMU's settings as read from it. Where the operator's [`MoveLimits`]
     /// set a limit, that holds instead.
     pub rules: Rules,
-    /// Costs of the hosts; [`HostCosts::destination_start`] and
+    /// Costs of the hosts; [`HostCosts::device_save`],
+    /// [`HostCosts::destination_start`] and
     /// [`HostCosts::socket_buffer`] are drawn from what stands below.
     pub costs: HostCosts,
     /// Shortest and longest time from the last byte's arrival to RESUME at
     /// the destination.
     pub destination_start: (Duration, Duration),
+    /// Least and greatest time the source takes to save the devices' state.
+    pub device_save: (Duration, Duration),
     /// What the sockets hold at the switchover.
     pub socket_fill: SocketFill,
     /// The link's rate over what is assumed of it, beside the link's own noise.
@@ -115,6 +118,7 @@ impl Assumptions {
             rules: Rules::default(),
             costs: HostCosts::default(),
             destination_start: (Duration::ZERO, Duration::from_millis(6)),
+            device_save: (Duration::ZERO, Duration::from_millis(10)),
             socket_fill: SocketFill {
                 least: Bytes(850_000),
                 queue: Duration::from_millis(22),
@@ -187,10 +191,9 @@ impl Assumptions {
         if experience.destination_start_ms.n > 0 {
             learned.destination_start = experience.destination_start_ms.range_ms();
         }
-        let pause = &experience.source_pause_ms;
-        if pause.n > 0 {
-            // Less than no time cannot be taken: the data explain it all then.
-            learned.costs.device_save = Duration::from_secs_f64(pause.median.max(0.0) / 1e3);
+        if experience.source_pause_ms.n > 0 {
+            // No pause takes less than no time: the data explain it all then.
+            learned.device_save = experience.source_pause_ms.range_ms();
         }
         learned
     }

@@ -57,6 +57,11 @@ pub fn forecast(
     let transferred = |s: &Sample| s.replay.transferred.0 as f64;
 
     let mut notes = notes(observation, &sampler, &samples);
+    notes.push(match assumptions.learned_from {
+        0 => "Nothing learned yet from earlier moves over this route.".to_owned(),
+        1 => "Learned from one earlier move over this route.".to_owned(),
+        n => format!("Learned from {n} earlier moves over this route."),
+    });
     let remedies = if probability < SUFFICIENT_PROBABILITY {
         let (found, note) = remedies(&sampler, link);
         notes.extend(note);

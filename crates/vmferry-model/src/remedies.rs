@@ -1,6 +1,7 @@
 //! The least change that makes a move converge.
 
 use vmferry_core::{ByteRate, Interval, LinkSpeed, Millis, Ratio, Remedy, RemedyKind};
+use vmferry_precopy::postcopy::PostCopy;
 
 use crate::forecast::{downtime_ms, total_ms};
 use crate::sampler::{AtCommand, Sample, Sampler, Scenario};
@@ -20,8 +21,8 @@ const DOWNTIME_STEP_MS: f64 = 10.0;
 const STEPS_ABOVE: u32 = 12;
 
 /// Finds the least bandwidth, downtime limit and slowdown that make the
-/// planned move converge, each verified by replays; and a note where the
-/// bandwidth is not only the link's.
+/// planned move converge, and post-copy, each verified by replays; and a note
+/// where the bandwidth is not only the link's.
 pub(crate) fn remedies(sampler: &Sampler<'_>, link: &LinkSpeed) -> (Vec<Remedy>, Option<String>) {
     let planned = sampler.planned;
     let efficiency = link.efficiency.0;
@@ -94,7 +95,30 @@ pub(crate) fn remedies(sampler: &Sampler<'_>, link: &LinkSpeed) -> (Vec<Remedy>,
         }),
         _ => None,
     };
-    (found.into_iter().flatten().collect(), note)
+    let last = sampler.may_post_copy().then(|| post_copy(sampler));
+    let found = found.into_iter().chain([last.flatten()]);
+    (found.flatten().collect(), note)
+}
+
+/// Post-copy after the first pass; `None` where not even that ends in time.
+fn post_copy(sampler: &Sampler<'_>) -> Option<Remedy> {
+    let moves: Vec<PostCopy> = (0..sampler.count())
+        .map(|number| sampler.by_post_copy(number, &sampler.planned))
+        .filter(|m| m.total_time <= sampler.deadline)
+        .collect();
+    let probability = moves.len() as f64 / f64::from(sampler.count());
+    let median = |of: fn(&PostCopy) -> f64| {
+        let values: Vec<f64> = moves.iter().map(of).collect();
+        Interval::of_samples(&values).map(|i| i.p50)
+    };
+    (probability >= SUFFICIENT_PROBABILITY).then_some(Remedy {
+        kind: RemedyKind::PostCopy {
+            stall: Ratio(median(|m| m.stall.0)?),
+        },
+        converges_probability: probability,
+        total_time_ms: median(|m| Millis::from(m.total_time).0).map(Millis),
+        downtime_ms: median(|m| Millis::from(m.downtime).0).map(Millis),
+    })
 }
 
 /// The least step from 1 to `most` whose scenario converges often enough.

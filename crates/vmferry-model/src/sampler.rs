@@ -5,6 +5,7 @@ use std::time::Duration;
 use vmferry_core::plan::MoveLimits;
 use vmferry_core::{ByteRate, DirtyCurve, LinkSpeed, Observation, PageMix, Ratio};
 use vmferry_precopy::dirt::{CurveDirt, RecordedDirt, Recording, Unit, UnitDirt};
+use vmferry_precopy::postcopy::{self, PostCopy};
 use vmferry_precopy::qemu::{self, Rules, Start};
 use vmferry_precopy::{HostCosts, Replay};
 
@@ -74,6 +75,33 @@ impl Begin for AtCommand {
     }
 }
 
+/// A rule set that a draw is replayed by.
+trait Play {
+    type Played;
+    fn play<D: UnitDirt>(&self, dirt: &D, costs: &HostCosts, rate: ByteRate) -> Self::Played;
+}
+
+struct PreCopy<'a, B> {
+    rules: &'a Rules,
+    begin: &'a B,
+    deadline: Duration,
+}
+
+impl<B: Begin> Play for PreCopy<'_, B> {
+    type Played = Replay;
+    fn play<D: UnitDirt>(&self, dirt: &D, costs: &HostCosts, rate: ByteRate) -> Replay {
+        let start = self.begin.begin(dirt, costs, rate.0);
+        qemu::replay(dirt, self.rules, costs, rate, &start, self.deadline)
+    }
+}
+
+impl Play for postcopy::Rules {
+    type Played = PostCopy;
+    fn play<D: UnitDirt>(&self, dirt: &D, costs: &HostCosts, rate: ByteRate) -> PostCopy {
+        postcopy::replay(dirt, self, costs, rate)
+    }
+}
+
 impl<'a> Sampler<'a> {
     pub(crate) fn new(
         observation: &'a Observation,
@@ -136,6 +164,11 @@ impl<'a> Sampler<'a> {
         self.assumptions.samples.max(1)
     }
 
+    /// Whether post-copy may be proposed.
+    pub(crate) fn may_post_copy(&self) -> bool {
+        self.assumptions.post_copy
+    }
+
     /// The recording, where pages were seen.
     pub(crate) fn recording(&self) -> Option<&Recording<'a>> {
         match &self.source {
@@ -147,23 +180,48 @@ impl<'a> Sampler<'a> {
     /// Replay `number` of a scenario. Every scenario sees the same draws, so
     /// that two differ by what was changed and not by luck.
     pub(crate) fn sample(&self, number: u32, scenario: &Scenario, begin: &impl Begin) -> Sample {
+        let rules = &scenario.rules;
+        let deadline = self.deadline;
+        let play = PreCopy {
+            rules,
+            begin,
+            deadline,
+        };
+        let (replay, overhead) = self.played(number, scenario, &play);
+        Sample { replay, overhead }
+    }
+
+    /// Replay `number` of a scenario by post-copy.
+    pub(crate) fn by_post_copy(&self, number: u32, scenario: &Scenario) -> PostCopy {
+        let rules = postcopy::Rules {
+            max_bandwidth: scenario.rules.max_bandwidth,
+            ..postcopy::Rules::default()
+        };
+        self.played(number, scenario, &rules).0
+    }
+
+    /// What comes of draw `number`, with the overhead drawn.
+    fn played<P: Play>(&self, number: u32, scenario: &Scenario, play: &P) -> (P::Played, f64) {
         let mut draws = Draws::of_sample(self.seed, number);
         let noise = 1.0 + self.link.relative_sd.0.max(0.0) * draws.normal();
         let known = self.assumptions.link_rate.drawn(draws.normal());
         let rate = scenario.stream_rate * noise.max(0.1) * known;
         let (least, most) = self.assumptions.destination_start;
         let start = draws.between(least.as_secs_f64(), most.as_secs_f64());
+        let (least, most) = self.assumptions.device_save;
+        let save = draws.between(least.as_secs_f64(), most.as_secs_f64());
         let (low, high) = self.overhead;
         let overhead = draws.between(low, high);
         let fill = self.assumptions.socket_fill;
         let speed = scenario.speed * self.assumptions.dirt.drawn(draws.normal());
         let costs = HostCosts {
+            device_save: Duration::from_secs_f64(save),
             destination_start: Duration::from_secs_f64(start),
             socket_buffer: fill.drawn(rate, draws.normal()),
             ..self.assumptions.costs
         };
         let zero = self.zero_share(&mut draws);
-        let replay = match &self.source {
+        let played = match &self.source {
             Source::Pages {
                 recording,
                 zero: flags,
@@ -173,7 +231,7 @@ impl<'a> Sampler<'a> {
                 let offset = place.fract() * recording.window();
                 let units = self.weighed(recording, flags, zero, &mut draws);
                 let dirt: RecordedDirt<'_> = recording.replayed(offset, speed, units);
-                self.replay(&dirt, scenario, &costs, rate, begin)
+                play.play(&dirt, &costs, ByteRate(rate))
             }
             Source::Curve(curve) => {
                 let factor = (CURVE_SD * draws.normal()).exp();
@@ -183,23 +241,10 @@ impl<'a> Sampler<'a> {
                 }
                 let zero = Ratio(zero);
                 let dirt = CurveDirt::new(&curve, self.mix.total_pages, zero, speed);
-                self.replay(&dirt, scenario, &costs, rate, begin)
+                play.play(&dirt, &costs, ByteRate(rate))
             }
         };
-        Sample { replay, overhead }
-    }
-
-    fn replay<D: UnitDirt>(
-        &self,
-        dirt: &D,
-        scenario: &Scenario,
-        costs: &HostCosts,
-        rate: f64,
-        begin: &impl Begin,
-    ) -> Replay {
-        let start = begin.begin(dirt, costs, rate);
-        let rate = ByteRate(rate);
-        qemu::replay(dirt, &scenario.rules, costs, rate, &start, self.deadline)
+        (played, overhead)
     }
 
     /// Draws the share of zero pages.

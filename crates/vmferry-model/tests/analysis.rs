@@ -5,7 +5,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
-use vmferry_core::{Bytes, PageHistory, Pages, SampledPage, Stationarity};
+use vmferry_core::{Analysis, Bytes, PageHistory, Pages, SampledPage, Stationarity};
 use vmferry_model::analysis::half_seconds::dirtied_per_half_second;
 use vmferry_model::analysis::period::period;
 use vmferry_model::analysis::stationarity::stationarity;
@@ -221,7 +221,8 @@ fn even_writers_are_stationary_and_growing_ones_drift() {
 
 #[test]
 fn more_pages_at_a_slower_pace_sharpen_the_size() {
-    let fast = watch(20.0, 1, random_set(0.25, 64.0, 1.0));
+    // Of which the few pages show 60 MiB.
+    let fast = watch(20.0, 1, random_set(0.25, 60.0, 1.0));
     // Every page of the guest, once a second.
     let mut slow = PageHistory::new(
         (0..131_072)
@@ -243,6 +244,17 @@ fn more_pages_at_a_slower_pace_sharpen_the_size() {
     let alone = working_set(&fast, None).unwrap();
     assert_eq!(alone.reached, seen.reached);
     assert!(alone.standard_error > Bytes(0));
+
+    // What few pages saw over time is scaled to the size that many show.
+    let mut observation = guest::writer(0.0, 0.0);
+    observation.page_history = Some(fast);
+    let alone = vmferry_model::analyse(&observation);
+    observation.slow_page_history = Some(slow);
+    let both = vmferry_model::analyse(&observation);
+    let end = |analysis: &Analysis| analysis.peek_curve.last().map(|p| p.dirtied_bytes);
+    assert_eq!(end(&both), Some(Bytes::from_mib(64)));
+    assert_ne!(end(&alone), Some(Bytes::from_mib(64)));
+    assert_ne!(both.dirtied_per_half_second, alone.dirtied_per_half_second);
 }
 
 #[test]

@@ -83,13 +83,21 @@ fn a_writer_beyond_the_link_gets_remedies_that_hold() {
         found.converges_probability
     );
     assert_eq!(found.total_time_ms, None);
-    assert_eq!(found.remedies.len(), 3, "{:?}", found.remedies);
+    assert_eq!(found.remedies.len(), 4, "{:?}", found.remedies);
     let few = Assumptions {
         samples: 40,
         ..unlimited()
     };
     for remedy in &found.remedies {
         assert!(remedy.converges_probability >= SUFFICIENT_PROBABILITY);
+        if let RemedyKind::PostCopy { stall } = remedy.kind {
+            // One pass, what was written within it, and a pause without memory.
+            assert!((0.0..=1.0).contains(&stall.0), "{remedy:?}");
+            let (total, downtime) = (remedy.total_time_ms.unwrap(), remedy.downtime_ms.unwrap());
+            assert!((6_000.0..12_000.0).contains(&total.0), "{remedy:?}");
+            assert!((20.0..150.0).contains(&downtime.0), "{remedy:?}");
+            continue;
+        }
         // Another seed must agree, and a good deal less must not do.
         let run = |share: f64| {
             let (mut link, mut limits) = (link(400.0), limits);
@@ -105,6 +113,7 @@ fn a_writer_beyond_the_link_gets_remedies_that_hold() {
                 RemedyKind::Slowdown { slowdown } => {
                     observation = writer(120e6, 150e6 * (1.0 - share * slowdown.0));
                 }
+                RemedyKind::PostCopy { .. } => unreachable!("told apart before"),
             }
             let again = forecast(&observation, &link, &limits, &few, 4).unwrap();
             again.converges_probability
@@ -280,4 +289,40 @@ fn a_slow_stream_is_noticed_on_the_way() {
     assert!(run(&now) > 0.9);
     now.measured_rate = Some(ByteRate(12e6));
     assert!(run(&now) < 0.5);
+}
+
+#[test]
+fn post_copy_is_proposed_only_where_it_may_be() {
+    let observation = writer(120e6, 150e6);
+    let limits = MoveLimits::default();
+    let forbidden = Assumptions {
+        post_copy: false,
+        samples: 20,
+        ..unlimited()
+    };
+    let found = forecast(&observation, &link(400.0), &limits, &forbidden, 3).unwrap();
+    let post_copy = |r: &vmferry_core::Remedy| matches!(r.kind, RemedyKind::PostCopy { .. });
+    assert!(!found.remedies.iter().any(post_copy));
+    // Nor where one pass takes longer than there is.
+    let short = MoveLimits {
+        deadline_ms: Millis(2000.0),
+        ..limits
+    };
+    let found = forecast(&observation, &link(400.0), &short, &unlimited(), 3).unwrap();
+    assert!(!found.remedies.iter().any(post_copy));
+}
+
+#[test]
+fn only_a_busy_guest_loses_more_than_the_pause() {
+    let mut observation = writer(0.0, 0.0);
+    let limits = MoveLimits::default();
+    let mut lost = |used: Option<f64>| {
+        observation.vcpu_use = used.map(Ratio);
+        let found = forecast(&observation, &link(400.0), &limits, &unlimited(), 1).unwrap();
+        found.slowdown.unwrap().map(|s| s.0)
+    };
+    let (slack, busy, unknown) = (lost(Some(0.2)), lost(Some(1.0)), lost(None));
+    assert!(slack.p95 < 0.05 && slack.p50 > 0.0, "{slack:?}");
+    assert!(busy.p50 > slack.p50 + 0.03, "{slack:?} {busy:?}");
+    assert_eq!(busy, unknown);
 }

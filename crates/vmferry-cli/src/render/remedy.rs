@@ -10,9 +10,16 @@ pub(crate) fn line(remedy: &Remedy) -> String {
         RemedyKind::Bandwidth { bandwidth } => format!("a link of {bandwidth}"),
         RemedyKind::MaxDowntime { limit } => format!("--max-downtime {:.0}ms", limit.0),
         RemedyKind::Slowdown { slowdown } => format!("the guest slowed down by {slowdown}"),
+        RemedyKind::PostCopy { .. } => "post-copy".to_owned(),
+    };
+    let more = match remedy.kind {
+        RemedyKind::PostCopy { stall } => format!(
+            "; the guest then waits for pages {stall} of the time or more; vmferry does not start it itself yet: use QEMU's postcopy-ram"
+        ),
+        _ => String::new(),
     };
     format!(
-        "{change}: total {}, downtime {}, converges {:.0} %",
+        "{change}: total {}, downtime {}, converges {:.0} %{more}",
         or_dash(remedy.total_time_ms),
         or_dash(remedy.downtime_ms),
         remedy.converges_probability * 100.0
