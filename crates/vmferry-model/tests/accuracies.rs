@@ -34,7 +34,7 @@ fn a_completed_move_is_compared_quantity_by_quantity() {
     let accuracy = Accuracy::of(&found, &outcome(OutcomeStatus::Completed, 10));
     let time = accuracy.total_time.unwrap();
     assert_eq!(time.measured, 10_000.0);
-    assert_eq!(time.relative_error, time.forecast / 10_000.0 - 1.0);
+    assert_eq!(time.relative_error, (time.forecast - 10_000.0) / 10_000.0);
     assert!(!time.covered);
     assert!(accuracy.transferred.unwrap().relative_error.abs() < 0.05);
     assert!(accuracy.passes.unwrap().covered);

@@ -39,6 +39,10 @@ pub struct Rules {
     pub switchover_bandwidth: Option<ByteRate>,
     /// When the dirty log is cleared.
     pub log_clear: LogClear,
+    /// Capability `return-path`: the source's clocks stop when the destination
+    /// has loaded the guest, not when the last byte is in its socket. vmferry
+    /// turns it on, so that a failing destination costs no guest.
+    pub return_path: bool,
 }
 
 impl Default for Rules {
@@ -49,6 +53,7 @@ impl Default for Rules {
             max_bandwidth: Some(ByteRate::from_mib_per_s(128.0)),
             switchover_bandwidth: None,
             log_clear: LogClear::AtSync,
+            return_path: true,
         }
     }
 }

@@ -320,9 +320,14 @@ impl<'a, D: UnitDirt> Run<'a, D> {
         self.now += self.stream.send(1.0, devices);
         self.pass_sent = self.stream.sent;
         let destination = self.stream.drain_time() + self.costs.destination_start.as_secs_f64();
+        let resumed = self.now + destination;
+        if self.rules.return_path {
+            // The source waits until the destination says that it has the guest.
+            self.now = resumed;
+        }
         Switchover {
             start: duration(began),
-            downtime: duration(self.now - stopped + destination),
+            downtime: duration(resumed - stopped),
             qemu_downtime: duration(self.now - began),
             sent: bytes(self.stream.sent - sent_before),
         }
