@@ -18,7 +18,9 @@ pub fn outcome(ended: &Ended, plan: &Plan) -> Outcome {
     };
     let completed = ended.kind == Some(EndKind::Completed);
     let status = match ended.kind {
+        // Cancelled at the switchover, QEMU calls it failed.
         Some(EndKind::Cancelled) if !ended.stalled => OutcomeStatus::Cancelled,
+        Some(EndKind::Failed) if ended.cancelled => OutcomeStatus::Cancelled,
         Some(EndKind::Cancelled | EndKind::Failed) => OutcomeStatus::Failed,
         Some(EndKind::Completed) | None if ended.place.place() == Place::RunningAtDestination => {
             OutcomeStatus::Completed
@@ -66,22 +68,7 @@ pub fn unmeasured(
     error: String,
     started_at: Timestamp,
 ) -> Outcome {
-    Outcome {
-        status,
-        place,
-        error: Some(error),
-        started_at,
-        ended_at: Timestamp::now(),
-        total_time_ms: None,
-        downtime_ms: None,
-        downtime_clock: None,
-        qemu_downtime_ms: None,
-        transferred_bytes: None,
-        wire_bytes: None,
-        slowdown: None,
-        passes: None,
-        pass_list: Vec::new(),
-    }
+    Outcome::unseen(status, place, error, started_at, Timestamp::now())
 }
 
 /// Work lost by the guest: the CPU time it used from the command to its stop,

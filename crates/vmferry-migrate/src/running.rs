@@ -52,6 +52,8 @@ pub struct Ended {
     pub error: Option<String>,
     /// Whether it was given up because the stream stood still.
     pub stalled: bool,
+    /// Whether the operator asked for the end.
+    pub cancelled: bool,
     /// Where the guest is.
     pub place: PlaceCheck,
     /// When the guest stopped and resumed.
@@ -280,6 +282,7 @@ impl RunningMigration {
             kind,
             error,
             stalled,
+            cancelled: by_operator,
             place,
             stamps,
             vcpu,
