@@ -6,7 +6,7 @@ use vmferry_core::{Bytes, Plan};
 use vmferry_hypervisor::qmp::Guest;
 
 use crate::error::{End, MigrateError};
-use crate::preflight::EndFacts;
+use crate::preflight::{Devices, EndFacts, LocalAddresses, resolve};
 
 /// Asks one end everything that the pre-flight checks need.
 pub(crate) async fn gather(guest: &Guest, end: End, plan: &Plan) -> Result<EndFacts, MigrateError> {
@@ -15,6 +15,11 @@ pub(crate) async fn gather(guest: &Guest, end: End, plan: &Plan) -> Result<EndFa
     let migration = guest.migration().await.map_err(fail())?;
     let info = guest.info().await.map_err(fail())?;
     let pid = guest.pid();
+    let devices = Devices::of(guest).await.map_err(fail())?;
+    let via_addresses = match end {
+        End::Source => Vec::new(),
+        End::Destination => resolve(&plan.via.host, plan.via.port).await,
+    };
     let local_destination = pid.filter(|_| end == End::Destination);
     Ok(EndFacts {
         guest: info,
@@ -23,6 +28,9 @@ pub(crate) async fn gather(guest: &Guest, end: End, plan: &Plan) -> Result<EndFa
         migration,
         pid,
         port_taken: local_destination.and_then(|pid| port_taken(pid, plan.via.port)),
+        via_addresses,
+        local_addresses: local_destination.and_then(LocalAddresses::of),
+        devices,
         available_memory: local_destination.and_then(|_| available_memory()),
     })
 }

@@ -5,7 +5,7 @@ use vmferry_core::plan::MoveLimits;
 use vmferry_core::{Bytes, GuestInfo, HostInfo, Plan, RamBlock};
 use vmferry_hypervisor::qmp::MigrationInfo;
 
-use super::{EndFacts, check};
+use super::{Devices, EndFacts, LocalAddresses, check};
 
 fn end(run_state: &str, pid: u32) -> EndFacts {
     EndFacts {
@@ -33,6 +33,9 @@ fn end(run_state: &str, pid: u32) -> EndFacts {
         migration: MigrationInfo::from_value(json!({})),
         pid: Some(pid),
         port_taken: Some(false),
+        via_addresses: vec!["127.0.0.1".parse().unwrap()],
+        local_addresses: LocalAddresses::of(std::process::id()),
+        devices: Some(Devices::default()),
         available_memory: Some(Bytes::from_mib(4096)),
     }
 }
@@ -85,9 +88,83 @@ fn each_fault_fails_one_check_and_says_what_to_do() {
         failed(|_, _, d| d.host.hypervisor = "xen".into()),
         failed(|_, _, d| d.available_memory = Some(Bytes::from_mib(100))),
         failed(|_, _, d| d.port_taken = Some(true)),
+        failed(|_, s, _| {
+            let types = &mut s.devices.as_mut().unwrap().types;
+            types.insert("virtio-rng-pci".into(), 1);
+        }),
         failed(|p, _, _| p.tls_dir = Some("/nonexistent".into())),
     ]
     .concat()
     .join("\n");
     insta::assert_snapshot!(report);
+}
+
+#[test]
+fn the_stream_must_go_to_an_address_of_the_destination() {
+    let via = |host: &str, resolved: &[&str]| {
+        let found = failed(|p, _, d| {
+            p.via.host = host.into();
+            d.via_addresses = resolved.iter().map(|a| a.parse().unwrap()).collect();
+        });
+        found.join("\n")
+    };
+    assert_eq!(via("localhost", &["::5", "127.0.0.1"]), "");
+    for (host, resolved, words) in [
+        (
+            "192.0.2.77",
+            &["192.0.2.77"][..],
+            "no address of the destination, which has",
+        ),
+        ("0.0.0.0", &["0.0.0.0"], "none that the source can send to"),
+        ("::", &["::"], "none that the source can send to"),
+        ("nowhere.invalid", &[], "cannot be resolved"),
+    ] {
+        let found = via(host, resolved);
+        assert!(
+            found.starts_with(&format!("stream address: {host} ")),
+            "{found}"
+        );
+        assert!(found.contains(words), "{found}");
+    }
+    let far = failed(|p, _, d| {
+        p.via.host = "192.0.2.77".into();
+        d.via_addresses = vec!["192.0.2.77".parse().unwrap()];
+        d.local_addresses = None;
+    });
+    assert_eq!(
+        far,
+        Vec::<String>::new(),
+        "another machine's cannot be seen"
+    );
+}
+
+#[test]
+fn memory_blocks_are_compared_one_by_one() {
+    let block = |name: &str, bytes| RamBlock {
+        name: name.into(),
+        used_bytes: Bytes(bytes),
+        offset_bytes: Bytes(0),
+        host_address: None,
+    };
+    let report = |here: RamBlock, there: RamBlock| {
+        failed(|_, s, d| {
+            // A table that differs is no fault, and hides none that comes after it.
+            for (end, own, table) in [(s, here, 1), (d, there, 2)] {
+                let table = block("/rom@etc/acpi/tables", table << 16);
+                end.guest.ram_blocks.extend([table, own]);
+            }
+        })
+        .join("\n")
+    };
+    assert_eq!(report(block("vga.vram", 1), block("vga.vram", 1)), "");
+    let found = report(block("02.0/virtio-net-pci.rom", 1), block("vga.vram", 1));
+    assert!(
+        found.contains("`02.0/virtio-net-pci.rom` is missing"),
+        "{found}"
+    );
+    let found = report(block("pc.rom", 1), block("pc.rom", 2));
+    assert!(
+        found.contains("`pc.rom` is 1 B at the source, 2 B at"),
+        "{found}"
+    );
 }
