@@ -84,6 +84,20 @@ const LOADS: &[(&str, &str, &[u64])] = &[
         "disk:dev=vda,rate=8M+idle:fill=48M",
         &[256, 512, 1024],
     ),
+    (
+        "network",
+        "network:role=send,proto=udp,peer=10.78.0.1:7,rate=4M+idle:fill=48M",
+        &[256, 512, 1024],
+    ),
+];
+
+/// Real programs from Debian packages, with the memory they need.
+const PROGRAMS: &[(&str, &[u64])] = &[
+    ("postgres", &[512, 1024, 512]),
+    ("redis", &[512, 1024, 512]),
+    ("xz", &[512, 512, 1024]),
+    ("sort", &[1024, 512, 512]),
+    ("python", &[512, 1024, 512]),
 ];
 
 /// Writers whose boundary is searched.
@@ -126,6 +140,20 @@ pub(crate) fn all() -> Vec<Cell> {
                 pattern: (*pattern).to_owned(),
                 load: (*load).to_owned(),
                 memory_mib: sizes[(row + step) % 3],
+                rate_mbit: RATES[(row + 2 * step) % 3],
+                limit_ms: LIMITS[step],
+                of_boundary: None,
+                set: set(row + step),
+            });
+        }
+    }
+    for (row, (program, sizes)) in PROGRAMS.iter().enumerate() {
+        for step in 0..3 {
+            cells.push(Cell {
+                name: format!("{program}-{step}"),
+                pattern: "program".to_owned(),
+                load: format!("program:{program}"),
+                memory_mib: sizes[step],
                 rate_mbit: RATES[(row + 2 * step) % 3],
                 limit_ms: LIMITS[step],
                 of_boundary: None,
