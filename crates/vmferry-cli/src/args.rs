@@ -167,9 +167,10 @@ pub(crate) struct Observing {
     /// How long to observe the guest
     #[arg(long, value_parser = parse_span, value_name = "TIME", default_value = "10s")]
     pub(crate) window: Duration,
-    /// Most of one core that observing may take
-    #[arg(long, value_parser = parse_ratio, value_name = "SHARE", default_value = "20%")]
-    pub(crate) budget: Ratio,
+    /// Most of one core that observing may take [default: 20% for a window up
+    /// to 15s, 1% for a longer one]
+    #[arg(long, value_parser = parse_ratio, value_name = "SHARE")]
+    pub(crate) budget: Option<Ratio>,
     /// Pages to sample
     #[arg(long, value_name = "N", default_value_t = 4096, value_parser = clap::value_parser!(u32).range(64..=1_048_576))]
     pub(crate) pages: u32,
@@ -217,6 +218,10 @@ pub(crate) struct Measure {
     pub(crate) guest: GuestUri,
     #[command(flatten)]
     pub(crate) observing: Observing,
+    /// Draw what was seen into this file: the dirty curve, memory dirtied over
+    /// time, the working set
+    #[arg(long, value_name = "FILE")]
+    pub(crate) svg: Option<PathBuf>,
 }
 
 /// Arguments of `predict`.

@@ -13,7 +13,7 @@ mod watch;
 use vmferry::Error;
 use vmferry::core::plan::MoveLimits;
 use vmferry::core::{ExitCode, GuestUri};
-use vmferry::measure::{Method, ObserveOptions, PageOptions};
+use vmferry::measure::{Method, ObserveOptions, PageOptions, default_budget};
 
 use crate::args::{self, Cli, Command, Limits, Observing};
 
@@ -54,7 +54,7 @@ fn observe_options(args: &Observing) -> ObserveOptions {
         pages: PageOptions {
             window: args.window,
             pages: args.pages as usize,
-            budget: args.budget,
+            budget: args.budget.unwrap_or(default_budget(args.window)),
             ..PageOptions::default()
         },
         method: match args.method {

@@ -1,5 +1,6 @@
 //! Documents as tables, for people.
 
+pub(crate) mod curves;
 pub(crate) mod demo;
 pub(crate) mod forecast;
 pub(crate) mod moves;

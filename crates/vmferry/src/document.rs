@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 use vmferry_core::plan::MoveLimits;
 use vmferry_core::{
-    Forecast, GuestInfo, GuestUri, HostInfo, LinkSpeed, Millis, MoveEvent, MoveRecord, Observation,
-    Outcome, Place, Plan, Ratio, SCHEMA_VERSION,
+    Analysis, Forecast, GuestInfo, GuestUri, HostInfo, LinkSpeed, Millis, MoveEvent, MoveRecord,
+    Observation, Outcome, Place, Plan, Ratio, SCHEMA_VERSION,
 };
 use vmferry_history::MoveSummary;
 use vmferry_migrate::Check;
@@ -51,6 +51,10 @@ pub struct MeasureReport {
     pub versions: Versions,
     /// The options used.
     pub options: ObservingOptions,
+    /// How the guest writes, as far as the window shows; `None` in documents of
+    /// earlier versions.
+    #[serde(default)]
+    pub analysis: Option<Analysis>,
     /// What was seen.
     #[serde(flatten)]
     pub observation: Observation,

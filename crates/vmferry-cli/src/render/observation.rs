@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use vmferry::core::Millis;
+use vmferry::core::{Analysis, Millis, Stationarity};
 use vmferry::document::MeasureReport;
 
 use super::{or_dash, table as new_table, text};
@@ -28,6 +28,9 @@ pub(crate) fn table(report: &MeasureReport) -> String {
         seen.cost.looks,
         seen.cost.cpu,
     );
+    if let Some(analysis) = &report.analysis {
+        out.push_str(&way_of_writing(analysis));
+    }
     let mut rows = new_table(&["window", "dirtied", "+-", "dirty rate"]);
     let mut next = 0.0;
     for point in &seen.dirty_curve.points {
@@ -50,4 +53,30 @@ pub(crate) fn table(report: &MeasureReport) -> String {
         out.push_str(&format!("\nnote: {note}"));
     }
     out
+}
+
+/// Working set, period and stationarity, a line each.
+fn way_of_writing(analysis: &Analysis) -> String {
+    let unknown = |why: &Option<String>| format!("unknown: {}", or_dash(why.as_ref()));
+    let working_set = match (analysis.working_set_bytes, analysis.working_set_reached_ms) {
+        (Some(size), Some(reached)) => format!(
+            "{size} +- {}, reached after {reached}",
+            or_dash(analysis.working_set_standard_error_bytes)
+        ),
+        _ => unknown(&analysis.working_set_unknown),
+    };
+    let period = match (analysis.period_ms, analysis.period_autocorrelation) {
+        (Some(period), Some(r)) => format!("{period} (autocorrelation {r:.2})"),
+        _ => "none seen at least three times".to_owned(),
+    };
+    let stationarity = match (&analysis.stationarity_unknown, analysis.trend_bytes_per_s2) {
+        (Some(_), _) => unknown(&analysis.stationarity_unknown),
+        (None, Some(trend)) if analysis.stationarity == Stationarity::Drifting => format!(
+            "{}, {:+.2} MiB/s every second",
+            analysis.stationarity,
+            trend / 1_048_576.0
+        ),
+        (None, _) => analysis.stationarity.to_string(),
+    };
+    format!("working set  {working_set}\nperiod       {period}\nstationarity {stationarity}\n")
 }

@@ -54,6 +54,10 @@ const SLOW_LOOKS: u32 = 16;
 /// The fewest pages that still give a curve (a standard error of 6 % of the guest at worst).
 const FEWEST_PAGES: usize = 64;
 
+/// Share of a small budget that is planned with. The rest covers waking up before a look and the
+/// start of the observation: planned with all of it, 1.0 % became 1.01 % (40 s, a guest of 128 MiB).
+const KEPT: f64 = 0.94;
+
 /// How far a watch is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Progress {
@@ -198,7 +202,7 @@ fn choose(
         });
     }
 
-    let half = share() / 2.0;
+    let half = KEPT * share() / 2.0;
     let pace = options.period * QUICK;
     let quick_pages = affordable(pace, half).max(FEWEST_PAGES);
     let slow_pages = affordable(options.window / SLOW_LOOKS, half).min(all.pages());

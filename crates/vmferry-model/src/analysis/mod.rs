@@ -16,7 +16,23 @@ pub mod period;
 pub mod stationarity;
 pub mod working_set;
 
-use vmferry_core::{Analysis, Observation};
+use dirtied::Dirtied;
+use vmferry_core::{Analysis, Bytes, Observation, PageHistory};
+
+/// How much a few pages, looked at quickly, have to be scaled for all they saw
+/// dirtied to be what `slow`, more pages, saw dirtied; 1 where either saw
+/// nothing.
+fn scale_to(slow: &PageHistory, quick: &PageHistory) -> f64 {
+    let whole = |history: &PageHistory| {
+        let mut dirtied = Dirtied::new(history);
+        (0..history.intervals()).for_each(|interval| dirtied.add(interval));
+        dirtied.estimate().bytes
+    };
+    match (whole(slow), whole(quick)) {
+        (of_slow, of_quick) if of_slow > 0.0 && of_quick > 0.0 => of_slow / of_quick,
+        _ => 1.0,
+    }
+}
 
 /// Reads an observation. Where pages could not be read, only the fitted curve
 /// is known.
@@ -33,8 +49,14 @@ pub fn analyse(observation: &Observation) -> Analysis {
         return analysis;
     };
 
-    analysis.peek_curve = peek_curve::peek_curve(history);
     let slow = observation.slow_page_history.as_ref();
+    let scale = slow.map_or(1.0, |slow| scale_to(slow, history));
+    let scaled = |bytes: Bytes| Bytes((bytes.0 as f64 * scale).round() as u64);
+    analysis.peek_curve = peek_curve::peek_curve(history);
+    for point in &mut analysis.peek_curve {
+        point.dirtied_bytes = scaled(point.dirtied_bytes);
+        point.standard_error_bytes = scaled(point.standard_error_bytes);
+    }
     match working_set::working_set(history, slow) {
         Ok(set) => {
             analysis.working_set_bytes = Some(set.size);
@@ -50,11 +72,11 @@ pub fn analyse(observation: &Observation) -> Analysis {
         Ok(verdict) => analysis.stationarity = verdict,
         Err(unknown) => analysis.stationarity_unknown = Some(unknown.to_string()),
     }
-    analysis.trend_bytes_per_s2 = stationarity::trend(&dirtied);
-    analysis.dirtied_per_half_second = series.iter().map(dirtied::Estimate::size).collect();
+    analysis.trend_bytes_per_s2 = stationarity::trend(&dirtied).map(|trend| trend * scale);
+    analysis.dirtied_per_half_second = series.iter().map(|d| scaled(d.size())).collect();
     analysis.dirtied_per_half_second_standard_error_bytes = series
         .iter()
-        .map(dirtied::Estimate::standard_error_size)
+        .map(|d| scaled(d.standard_error_size()))
         .collect();
 
     if let Some(period) = period::period(history) {
