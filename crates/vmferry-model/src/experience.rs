@@ -19,6 +19,9 @@ const HELD_SHARE: f64 = 0.97;
 /// Least share of a stream that must be repeats, measured and forecast, to
 /// compare dirt: below, the rest of the traffic drowns it.
 const LEAST_REPEATS: f64 = 0.03;
+/// A difference between the two downtimes below this share of what the sockets
+/// are assumed to hold means that the source waited for the destination.
+const WAITED_SHARE: f64 = 0.25;
 /// Range in which the sockets' fill may differ from what is assumed; the rest
 /// of a pause is the destination's.
 const SOCKET_RANGE: (f64, f64) = (0.25, 2.0);
@@ -79,7 +82,9 @@ pub struct Experience {
     /// sockets still hold megabytes then.)
     pub link_rate: Estimate,
     /// Fill of the sockets at the switchover over the assumed fill, as a
-    /// logarithm: from STOP-to-RESUME minus QEMU's own downtime.
+    /// logarithm: from STOP-to-RESUME minus QEMU's own downtime, or, where that
+    /// is nothing because the source waits for the destination
+    /// (`return-path`), minus what was left at the stop over the rate.
     pub sockets: Estimate,
     /// Milliseconds from the last byte's arrival to RESUME at the destination:
     /// what the sockets do not explain of the same difference.
@@ -201,18 +206,62 @@ impl Lesson {
         } else {
             crossed.min(2.0 * assumed)
         };
-        let (sockets, start_ms) = match gap {
-            Some(gap) if held => (None, Some(gap)),
-            Some(gap) => split(record, gap, rate),
+        let pause = Pause::of(record, rate);
+        let (sockets, start_ms) = match pause.beyond_source {
+            Some(beyond) if held => (None, Some(beyond)),
+            Some(beyond) => split(record, beyond, rate),
             None => (None, None),
         };
         Some(Self {
             link_rate: (!held && total >= SHORTEST_MS).then_some(crossed / assumed),
             sockets,
             start_ms,
-            source_pause_ms: source_pause(record, rate),
+            source_pause_ms: pause.source,
             dirt: dirt(record),
         })
+    }
+}
+
+/// The parts of a pause that are not memory, ms.
+struct Pause {
+    /// The source's, without the stop and the devices' state.
+    source: Option<f64>,
+    /// From the last byte in the source's socket to RESUME.
+    beyond_source: Option<f64>,
+}
+
+impl Pause {
+    fn of(record: &MoveRecord, rate: f64) -> Self {
+        let nothing = Self {
+            source: None,
+            beyond_source: None,
+        };
+        let Some(outcome) = &record.outcome else {
+            return nothing;
+        };
+        let (Some(pause), Some(own)) = (outcome.downtime_ms, outcome.qemu_downtime_ms) else {
+            return nothing;
+        };
+        let assumed = Assumptions::for_guest(&record.guest);
+        let stop = assumed.costs.stop.as_secs_f64() * 1e3;
+        let devices = assumed.costs.device_state.0 as f64 / rate;
+        let memory = memory_sent_stopped(record, rate);
+        let gap = (pause.0 - own.0).max(0.0);
+        let fill = assumed.socket_fill.at(ByteRate(rate * 1e3)).0 as f64 / rate;
+        if gap >= WAITED_SHARE * fill {
+            return Self {
+                source: memory.map(|memory| own.0 - memory - devices - stop),
+                beyond_source: Some(gap),
+            };
+        }
+        // With `return-path` the source's clock waits for the destination: the
+        // source's own part is not seen, and taken as assumed.
+        let (least, most) = assumed.device_save;
+        let save = (least + most).as_secs_f64() * 1e3 / 2.0;
+        Self {
+            source: None,
+            beyond_source: memory.map(|memory| (pause.0 - memory - devices - stop - save).max(0.0)),
+        }
     }
 }
 
@@ -231,8 +280,9 @@ fn split(record: &MoveRecord, gap: f64, rate: f64) -> (Option<f64>, Option<f64>)
     )
 }
 
-/// QEMU's own downtime beyond the data left, ms.
-fn source_pause(record: &MoveRecord, rate: f64) -> Option<f64> {
+/// Time that the memory sent with the guest stopped takes, ms; `None` where
+/// nobody saw how much it was.
+fn memory_sent_stopped(record: &MoveRecord, rate: f64) -> Option<f64> {
     let outcome = record.outcome.as_ref()?;
     let own = outcome.qemu_downtime_ms?.0;
     let last = outcome.pass_list.last()?;
@@ -243,10 +293,7 @@ fn source_pause(record: &MoveRecord, rate: f64) -> Option<f64> {
     }
     let left = last.remaining_bytes?.0 as f64;
     let time = left * PAGE_ON_STREAM.0 as f64 / PAGE_SIZE.0 as f64 / rate;
-    let believable = left > 0.0 && own > 0.5 * time && time > 0.2 * own;
-    let costs = Assumptions::for_guest(&record.guest).costs;
-    let devices = costs.device_state.0 as f64 / rate;
-    believable.then_some(own - time - devices - costs.stop.as_secs_f64() * 1e3)
+    (left > 0.0 && own > 0.5 * time && time > 0.2 * own).then_some(time)
 }
 
 /// Dirt during the move over the dirt forecast, as a logarithm.

@@ -147,6 +147,27 @@ fn a_slow_start_of_the_destination_is_not_taken_for_sockets() {
 }
 
 #[test]
+fn with_a_return_path_the_same_is_learned_from_the_whole_pause() {
+    let observation = writer(40e6, 20e6);
+    let mut records = records(&observation, PLAIN, 30);
+    for outcome in records.iter_mut().filter_map(|r| r.outcome.as_mut()) {
+        let waited = outcome.downtime_ms.unwrap().0 - outcome.qemu_downtime_ms.unwrap().0;
+        outcome.qemu_downtime_ms = outcome.downtime_ms;
+        outcome.total_time_ms = outcome.total_time_ms.map(|t| Millis(t.0 + waited));
+        // Of which 2 ms for the stop, 5.5 for the devices, 5 to save them.
+        outcome.pass_list[0].remaining_bytes = Some(Bytes(8_000_000 - 600_000));
+    }
+    let found = Experience::of(&records);
+    assert_eq!((found.sockets.n, found.source_pause_ms.n), (30, 0));
+    assert!((found.link_rate.median - 1.0).abs() < 0.01, "{found:?}");
+    let assumed = Assumptions::tcg().with(&found);
+    let rate = link().stream_rate();
+    let start = (assumed.destination_start.0 + assumed.destination_start.1).as_secs_f64() / 2.0;
+    let gap = assumed.socket_fill.at(rate).0 as f64 / rate.0 + start;
+    assert!((gap - 0.043).abs() < 0.005, "{gap}");
+}
+
+#[test]
 fn nothing_learned_changes_nothing_and_is_widest() {
     let none = Experience::of(&[]);
     assert_eq!(none.moves, 0);
