@@ -5,6 +5,7 @@
 //! | [`measure`] | observes a guest |
 //! | [`predict`] | says what a move would cost |
 //! | [`moving`] | makes a move: forecast, supervised migration, outcome, record |
+//! | [`guard_command`](mod@guard_command) | the command that starts a guard |
 //! | [`guarding`] | what the guard process runs, and `recover` |
 //! | [`watching`] | follows a running migration, whoever started it |
 //! | [`document`] | the JSON documents, with their schemas |
@@ -15,6 +16,8 @@
 pub mod demo;
 pub mod document;
 mod error;
+pub mod guard_command;
+mod experience;
 pub mod guarding;
 pub mod link;
 pub mod measure;
@@ -24,6 +27,7 @@ pub mod profile;
 pub mod watching;
 
 pub use error::Error;
+pub use guard_command::guard_command;
 pub use vmferry_core as core;
 pub use vmferry_history as history;
 pub use vmferry_hypervisor as hypervisor;

@@ -17,6 +17,17 @@ pub struct RouteEnd<'a> {
     pub via: &'a StreamUri,
 }
 
+impl RouteEnd<'_> {
+    /// The route from a source to here.
+    pub(crate) fn route_from(&self, source: &Guest) -> Route {
+        Route::new(
+            (&source.host_info(), source.uri()),
+            (&self.destination.host_info(), self.destination.uri()),
+            self.via,
+        )
+    }
+}
+
 /// The rate to assume for a move from `source`.
 ///
 /// # Errors
@@ -36,11 +47,7 @@ pub async fn speed(
                 .into(),
         ));
     };
-    let route = Route::new(
-        (&source.host_info(), source.uri()),
-        (&end.destination.host_info(), end.destination.uri()),
-        end.via,
-    );
+    let route = end.route_from(source);
     if let Some(known) = learned(&route).await {
         return Ok(known);
     }

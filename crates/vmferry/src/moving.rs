@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 use uuid::Uuid;
 use vmferry_core::{
     ByteRate, ExitCode, Forecast, LinkSpeed, MoveEvent, MoveRecord, Observation, Outcome,
@@ -15,7 +16,8 @@ use vmferry_history::{History, HistoryError, Store as _, history_path};
 use vmferry_measure::{ObserveOptions, observe};
 use vmferry_migrate::event_log::{self, EventSink};
 use vmferry_migrate::guard::{self, GuardHandle};
-use vmferry_migrate::state_dir::GuestLock;
+use vmferry_migrate::identity::Identity;
+use vmferry_migrate::state_dir::{GuestLock, Lock};
 use vmferry_migrate::takeover::{BASELINE_FILE, CANCEL_FILE, RECORD_FILE};
 use vmferry_migrate::undo::{self, Connections, UndoWhen};
 use vmferry_migrate::{Baseline, CheckedPlan, Ends, Journal, MoveDir, StateDir, finish, place};
@@ -118,9 +120,11 @@ impl PreparedMove {
             }
             None => observe(&ends.source, &options.observe).await?,
         };
+        let route = end.route_from(&ends.source);
+        let assumptions = predict::assumptions(&ends.source, &observation, Some(&route)).await?;
         let forecast =
-            predict::forecast_for(&ends.source, &observation, &link, &plan.limits).await?;
-        self.assumptions = Some(predict::assumptions(&ends.source, &observation).await?);
+            predict::forecast_for(&assumptions, &observation, &link, &plan.limits).await?;
+        self.assumptions = Some(assumptions);
         self.observation = Some(observation);
         self.link = Some(link);
         self.forecast = Some(forecast);
@@ -190,8 +194,9 @@ impl PreparedMove {
         let report = self.report(move_id, None, Place::Uncertain);
         let record = self.record(move_id);
         let vcpu_use = self.observation.as_ref().and_then(|o| o.vcpu_use);
-        let dir = state.create_move(move_id)?;
-        let mut site = match Site::open(dir, &record, guard, &sink).await {
+        let ends = self.checked.ends().clone();
+        let (dir, owner) = state.create_move(move_id)?;
+        let mut site = match Site::open((dir, owner), &record, &ends, guard, &sink).await {
             Ok(site) => site,
             Err(error) => {
                 // Nothing was changed on any host yet.
@@ -200,7 +205,6 @@ impl PreparedMove {
             }
         };
 
-        let ends = self.checked.ends().clone();
         let mut connections = Connections::from([
             (ends.source.uri().clone(), ends.source.clone()),
             (ends.destination.uri().clone(), ends.destination.clone()),
@@ -298,22 +302,32 @@ async fn note_cancel(mut cancel: watch::Receiver<bool>, path: PathBuf) {
 /// What stands around a move: its directory, journal and guard.
 struct Site {
     dir: MoveDir,
+    /// Keeps others from recovering the move, also when its guard is dead.
+    _owner: Lock,
     journal: Journal,
     guard: GuardHandle,
+    /// Tells at once when the guard dies.
+    mourning: JoinHandle<()>,
     sink: EventSink,
 }
 
 impl Site {
     async fn open(
-        dir: MoveDir,
+        (dir, owner): (MoveDir, Lock),
         record: &MoveRecord,
+        ends: &Ends,
         guard: impl FnOnce(&MoveDir) -> Command,
         sink: &EventSink,
     ) -> Result<Self, Error> {
         let sink = event_log::tee(&dir.events_path(), Arc::clone(sink));
         dir.write_json(RECORD_FILE, record)?;
-        let journal = Journal::create(&dir.journal_path())?;
-        let guard = guard::spawn(guard(&dir), &dir)?;
+        let mut journal = Journal::create(&dir.journal_path())?;
+        for end in [&ends.source, &ends.destination] {
+            journal.belongs_to(end.uri(), Identity::of(end).await)?;
+        }
+        let guard = guard::spawn(guard(&dir), &dir).await?;
+        tracing::info!(pid = guard.pid(), dir = %dir.path().display(), "the guard watches");
+        let mourning = tokio::spawn(mourn(guard.death(), Arc::clone(&sink)));
         if let Err(error) = remember(record).await {
             sink(&MoveEvent::Warning {
                 message: format!("the forecast was not recorded: {error}; the move goes on"),
@@ -321,48 +335,58 @@ impl Site {
         }
         Ok(Self {
             dir,
+            _owner: owner,
             journal,
             guard,
+            mourning,
             sink,
         })
     }
 
-    /// Undoes every change, records the outcome and sends the guard away. A
-    /// failure to record, or to undo, is told and never hides the outcome.
+    /// Undoes every change, records the outcome and sends the guard away, or
+    /// leaves it what could not be undone. A failure to record, or to undo, is
+    /// told and never hides the outcome.
     async fn close(mut self, record: MoveRecord, connections: &mut Connections) {
         let warn = |message: String| (self.sink)(&MoveEvent::Warning { message });
-        if self.guard.is_dead() {
-            warn("the guard process died during the move; nothing else was lost".into());
-        }
-        let undone = undo::undo(&mut self.journal, connections, UndoWhen::AfterMigration).await;
-        let mut clean = true;
-        match undone {
-            Ok(report) if report.failed.is_empty() => {}
-            Ok(report) => {
-                clean = false;
-                warn(format!(
-                    "not everything could be put back: {}; `vmferry recover` tries again",
-                    report.failed.join("; ")
-                ));
-            }
-            Err(error) => {
-                clean = false;
-                warn(error.to_string());
-            }
-        }
+        let report = undo::undo(&mut self.journal, connections, UndoWhen::AfterMigration).await;
         if record.outcome.is_some()
             && let Err(error) = crate::guarding::close(&record).await
         {
             warn(format!("the outcome was not recorded: {error}"));
         }
-        let leftover = self.dir.clone();
-        self.guard.dismiss();
-        if clean && let Err(error) = leftover.remove() {
-            (self.sink)(&MoveEvent::Warning {
-                message: error.to_string(),
-            });
+        self.mourning.abort();
+        if report.failed.is_empty() {
+            self.guard.dismiss().await;
+            if let Err(error) = self.dir.clone().remove() {
+                warn(error.to_string());
+            }
+            return;
         }
+        // Whoever goes on needs not find the outcome out again.
+        if let Err(error) = self.dir.write_json(RECORD_FILE, &record) {
+            tracing::warn!(%error, "the guard will look for the outcome itself");
+        }
+        let next = if self.guard.is_dead() {
+            "run `vmferry recover` to try again"
+        } else {
+            "the guard goes on trying for a minute; then `vmferry recover` tries again"
+        };
+        warn(format!(
+            "not everything could be put back: {}; {next}",
+            report.failed.join("; ")
+        ));
+        // The guard needs the monitors, and is not dismissed: it takes over.
+        connections.clear();
     }
+}
+
+/// Says that the guard is dead, once it is.
+async fn mourn(death: impl Future<Output = ()>, sink: EventSink) {
+    death.await;
+    sink(&MoveEvent::Warning {
+        message: "the guard process died during the move; the move goes on, but should vmferry die too, run `vmferry recover`"
+            .into(),
+    });
 }
 
 async fn remember(record: &MoveRecord) -> Result<(), HistoryError> {

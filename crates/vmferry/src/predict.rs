@@ -8,6 +8,7 @@ use vmferry_core::plan::MoveLimits;
 use vmferry_core::{
     ByteRate, Bytes, Forecast, GuestUri, LinkSpeed, MoveEvent, Observation, PassRecord, StreamUri,
 };
+use vmferry_history::Route;
 use vmferry_hypervisor::qmp::{ConnectOptions, Guest};
 use vmferry_measure::{ObserveOptions, observe};
 use vmferry_migrate::EventSink;
@@ -16,7 +17,8 @@ use vmferry_model::{Assumptions, Progress, forecast, reforecast};
 use crate::Error;
 use crate::document::{PredictReport, Versions};
 use crate::link::{self, RouteEnd};
-use crate::profile;
+use crate::measure::describe;
+use crate::{experience, profile};
 
 /// Seed of every forecast: the same observation gives the same forecast.
 const SEED: u64 = 1;
@@ -51,47 +53,56 @@ pub async fn predict(guest: &GuestUri, options: &PredictOptions) -> Result<Predi
         .as_ref()
         .map(|(destination, via)| RouteEnd { destination, via });
     let link = link::speed(options.bandwidth, &source, end).await?;
+    let route = end.map(|end| end.route_from(&source));
     drop(destination);
-    let observation = match &options.profile {
+    let (observation, observed) = match &options.profile {
         Some(path) => {
-            let observation = profile::read(path)?;
-            profile::fits(path, &observation, &source.info().await?)?;
-            observation
+            let made = profile::read_report(path)?;
+            profile::fits(path, &made.observation, &source.info().await?)?;
+            (made.observation, made.options)
         }
-        None => observe(&source, &options.observe).await?,
+        None => (
+            observe(&source, &options.observe).await?,
+            describe(&options.observe),
+        ),
     };
-    let forecast = forecast_for(&source, &observation, &link, &options.limits).await?;
+    let assumptions = assumptions(&source, &observation, route.as_ref()).await?;
+    let forecast = forecast_for(&assumptions, &observation, &link, &options.limits).await?;
     Ok(PredictReport {
         versions: Versions::default(),
         guest: observation.guest.clone(),
         host: observation.host.clone(),
+        options: observed,
         link,
         limits: options.limits,
         forecast,
     })
 }
 
-/// The forecast with the hypervisor's own settings where the limits say
-/// nothing.
+/// The forecast, computed apart from the connections.
 pub(crate) async fn forecast_for(
-    source: &Guest,
+    assumptions: &Assumptions,
     observation: &Observation,
     link: &LinkSpeed,
     limits: &MoveLimits,
 ) -> Result<Forecast, Error> {
-    let assumptions = assumptions(source, observation).await?;
-    let (observation, link, limits) = (observation.clone(), link.clone(), *limits);
+    let (assumptions, limits) = (*assumptions, *limits);
+    let (observation, link) = (observation.clone(), link.clone());
     let compute = move || forecast(&observation, &link, &limits, &assumptions, SEED);
     let result = tokio::task::spawn_blocking(compute).await;
     Ok(result.map_err(|error| Error::Internal(format!("the forecast failed: {error}")))??)
 }
 
-/// What the hypervisor is set to.
+/// What the hypervisor is set to and is able to, and what earlier moves over
+/// the route taught.
 pub(crate) async fn assumptions(
     source: &Guest,
     observation: &Observation,
+    route: Option<&Route>,
 ) -> Result<Assumptions, Error> {
-    let mut assumptions = Assumptions::for_guest(&observation.guest);
+    let guest = &observation.guest;
+    let learned = experience::of(route, guest.accelerator.as_deref()).await;
+    let mut assumptions = Assumptions::for_guest(guest).with(&learned);
     let set = source.parameters().await?;
     let rules = &mut assumptions.rules;
     if let Some(limit) = set.downtime_limit_ms {
@@ -102,6 +113,7 @@ pub(crate) async fn assumptions(
         rules.max_bandwidth = rate(bytes);
     }
     rules.switchover_bandwidth = set.avail_switchover_bandwidth_bytes_per_s.and_then(rate);
+    assumptions.post_copy = source.capabilities().await?.contains_key("postcopy-ram");
     Ok(assumptions)
 }
 
