@@ -6,12 +6,14 @@ mod args;
 mod command;
 mod confirm;
 mod interrupt;
+mod log;
 mod progress;
 mod render;
 
 use std::process::ExitCode as ProcessExitCode;
 
 use clap::Parser as _;
+use tracing_subscriber::filter::LevelFilter;
 use vmferry::core::ExitCode;
 
 use crate::args::{Cli, Command};
@@ -20,8 +22,11 @@ fn main() -> ProcessExitCode {
     let cli = Cli::parse();
     // A guard must set its signal mask before any thread is started.
     if let Command::Guard { state, move_id } = &cli.command {
+        // Its standard error is a file of the move.
+        log::write(log::level(cli.global.verbose).max(LevelFilter::INFO));
         return finish(command::guard::run(state, move_id));
     }
+    log::write(log::level(cli.global.verbose));
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()

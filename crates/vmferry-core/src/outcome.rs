@@ -43,6 +43,35 @@ pub struct Outcome {
     pub pass_list: Vec<PassRecord>,
 }
 
+impl Outcome {
+    /// An outcome of which nothing was measured: the move did not start, or
+    /// nobody saw its end.
+    pub fn unseen(
+        status: OutcomeStatus,
+        place: Place,
+        error: String,
+        started_at: jiff::Timestamp,
+        ended_at: jiff::Timestamp,
+    ) -> Self {
+        Self {
+            status,
+            place,
+            error: Some(error),
+            started_at,
+            ended_at,
+            total_time_ms: None,
+            downtime_ms: None,
+            downtime_clock: None,
+            qemu_downtime_ms: None,
+            transferred_bytes: None,
+            wire_bytes: None,
+            slowdown: None,
+            passes: None,
+            pass_list: Vec::new(),
+        }
+    }
+}
+
 /// How a move ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]

@@ -10,73 +10,127 @@
 //! ```
 
 use std::fs::OpenOptions;
-use std::io::{self, BufRead, BufReader, Read, Write};
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::io::{self, Read as _, Write as _};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use nix::sys::signal::{SigSet, Signal};
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::process::{Child, ChildStdin};
+use tokio::sync::{oneshot, watch};
+use tokio::time::timeout;
 
 use crate::error::MigrateError;
 use crate::state_dir::{Lock, MoveDir};
 
-/// vmferry's end of the pipe.
+/// How long a guard may take to start, and to leave.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// vmferry's end of the pipe. Dropped without a word, the guard takes over.
 #[derive(Debug)]
 pub struct GuardHandle {
-    child: Child,
-    pipe: Option<ChildStdin>,
+    pid: u32,
+    pipe: ChildStdin,
+    kill: oneshot::Sender<()>,
+    ended: watch::Receiver<bool>,
 }
 
 /// What `command` must run: [`Watchman::wait`] in another process.
 ///
 /// # Errors
-/// When the guard does not start or does not become ready.
-pub fn spawn(mut command: Command, dir: &MoveDir) -> Result<GuardHandle, MigrateError> {
-    let mut start = || -> io::Result<GuardHandle> {
-        let log = OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(dir.file("guard.log"))?;
-        command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(log)
-            .current_dir("/");
-        let mut child = command.spawn()?;
-        let mut answer = String::new();
-        if let Some(stdout) = child.stdout.take() {
-            BufReader::new(stdout).read_line(&mut answer)?;
+/// When the guard does not start or does not become ready within 10 s; it is
+/// gone then.
+pub async fn spawn(command: Command, dir: &MoveDir) -> Result<GuardHandle, MigrateError> {
+    start(command, dir)
+        .await
+        .map_err(|source| MigrateError::Guard { source })
+}
+
+async fn start(command: Command, dir: &MoveDir) -> io::Result<GuardHandle> {
+    let path = dir.file("guard.log");
+    let log = OpenOptions::new().create(true).append(true).open(&path)?;
+    let mut command = tokio::process::Command::from(command);
+    command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(log)
+        .current_dir("/");
+    let mut child = command.spawn()?;
+    let piped = || io::Error::other("no pipe to the guard");
+    let pipe = child.stdin.take().ok_or_else(piped)?;
+    let mut stdout = BufReader::new(child.stdout.take().ok_or_else(piped)?);
+    let mut answer = String::new();
+    let read = timeout(PATIENCE, stdout.read_line(&mut answer)).await;
+    if answer.trim() != "ready" {
+        // One that said something else, or nothing, must not stay.
+        child.start_kill()?;
+        let status = child.wait().await?;
+        read.map_err(|_| io::Error::other(format!("it was not ready within {PATIENCE:?}")))??;
+        let log = std::fs::read_to_string(path).unwrap_or_default();
+        let last = log.lines().last().unwrap_or("it said nothing").to_owned();
+        return Err(io::Error::other(format!("{last} ({status})")));
+    }
+    let pid = child.id().unwrap_or_default();
+    let (kill, killed) = oneshot::channel();
+    let (tell, ended) = watch::channel(false);
+    tokio::spawn(reap(child, killed, tell));
+    Ok(GuardHandle {
+        pid,
+        pipe,
+        kill,
+        ended,
+    })
+}
+
+/// Waits for the end of a guard, whose own or ours.
+async fn reap(mut child: Child, killed: oneshot::Receiver<()>, tell: watch::Sender<bool>) {
+    tokio::select! {
+        _ = child.wait() => {}
+        Ok(()) = killed => {
+            // It may end at this very moment.
+            let _ = child.start_kill();
+            let _ = child.wait().await;
         }
-        if answer.trim() != "ready" {
-            let status = child.wait()?;
-            let log = std::fs::read_to_string(dir.file("guard.log")).unwrap_or_default();
-            let last = log.lines().last().unwrap_or("it said nothing").to_owned();
-            return Err(io::Error::other(format!("{last} ({status})")));
-        }
-        let pipe = child.stdin.take();
-        Ok(GuardHandle { child, pipe })
-    };
-    start().map_err(|source| MigrateError::Guard { source })
+    }
+    tell.send_replace(true);
 }
 
 impl GuardHandle {
     /// The guard's process id.
     pub fn pid(&self) -> u32 {
-        self.child.id()
+        self.pid
     }
 
     /// Whether the guard has died; a move goes on without it, with a warning.
-    pub fn is_dead(&mut self) -> bool {
-        matches!(self.child.try_wait(), Ok(Some(_)) | Err(_))
+    pub fn is_dead(&self) -> bool {
+        *self.ended.borrow()
+    }
+
+    /// Waits for the guard's death.
+    pub fn death(&self) -> impl Future<Output = ()> + Send + 'static {
+        let mut ended = self.ended.clone();
+        async move {
+            // A sender that is dropped is the end of the runtime.
+            if ended.wait_for(|ended| *ended).await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
     }
 
     /// Tells the guard that everything is undone and recorded, and waits
-    /// until it is gone.
-    pub fn dismiss(mut self) {
-        if let Some(mut pipe) = self.pipe.take() {
-            // A guard that is dead already needs no dismissal.
-            let _ = pipe.write_all(b"done\n");
+    /// until it is gone. One that does not go within 10 s is killed.
+    pub async fn dismiss(mut self) {
+        // A guard that is dead already needs no dismissal.
+        let _ = self.pipe.write_all(b"done\n").await;
+        drop(self.pipe);
+        let mut ended = self.ended;
+        if timeout(PATIENCE, ended.wait_for(|ended| *ended))
+            .await
+            .is_err()
+            && self.kill.send(()).is_ok()
+        {
+            let _ = ended.wait_for(|ended| *ended).await;
         }
-        let _ = self.child.wait();
     }
 }
 
@@ -84,12 +138,12 @@ impl GuardHandle {
 /// whether anybody does.
 fn take_lock(dir: &MoveDir) -> Result<Option<Lock>, MigrateError> {
     for _ in 0..50 {
-        if let Some(lock) = dir.try_lock()? {
+        if let Some(lock) = dir.try_guard()? {
             return Ok(Some(lock));
         }
         std::thread::sleep(Duration::from_millis(10));
     }
-    dir.try_lock()
+    dir.try_guard()
 }
 
 /// The guard's own side.
@@ -143,5 +197,41 @@ impl Watchman {
             Ok(_) if said.lines().any(|line| line == "done") => Watch::Dismissed,
             _ => Watch::Orphaned,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::state_dir::StateDir;
+    use uuid::Uuid;
+
+    fn shell(script: &str) -> Command {
+        let mut command = Command::new("sh");
+        command.args(["-c", script]);
+        command
+    }
+
+    #[tokio::test]
+    async fn a_guard_is_dismissed_or_found_dead() {
+        let home = tempfile::tempdir().unwrap();
+        let state = StateDir::at(home.path());
+        let (dir, _owner) = state.create_move(Uuid::now_v7()).unwrap();
+        let log = || std::fs::read_to_string(dir.file("guard.log")).unwrap();
+
+        let guard = spawn(shell("echo ready; read word; echo \"$word\" >&2"), &dir);
+        guard.await.unwrap().dismiss().await;
+        assert_eq!(log(), "done\n");
+
+        let guard = spawn(shell("echo ready; read word || echo alone >&2"), &dir);
+        let guard = guard.await.unwrap();
+        let death = guard.death();
+        assert!(!guard.is_dead());
+        drop(guard);
+        death.await;
+        assert_eq!(log(), "done\nalone\n");
+
+        let error = spawn(shell("echo no room >&2"), &dir).await.unwrap_err();
+        assert!(error.to_string().contains("no room"), "{error}");
     }
 }

@@ -2,8 +2,9 @@
 //! written down and synced. Whoever finds the journal later can put the host
 //! back: vmferry itself, its guard, or `vmferry recover`.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, BufRead, BufReader, Write};
+use std::collections::HashMap;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
@@ -12,6 +13,7 @@ use serde_json::{Map, Value};
 use vmferry_core::GuestUri;
 
 use crate::error::MigrateError;
+use crate::identity::Identity;
 
 /// How to undo one change.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -65,6 +67,7 @@ pub struct Change {
 #[serde(tag = "entry", rename_all = "kebab-case")]
 enum Entry {
     Opened { version: u32 },
+    End { uri: GuestUri, identity: Identity },
     Change(Change),
     Undone { seq: u64 },
 }
@@ -75,7 +78,11 @@ const VERSION: u32 = 1;
 #[derive(Debug)]
 pub struct Journal {
     path: PathBuf,
-    file: File,
+    /// Opened for the first write: undoing needs no more than to read.
+    file: Option<File>,
+    /// Length up to the end of the last whole line.
+    length: u64,
+    ends: HashMap<GuestUri, Identity>,
     pending: Vec<Change>,
     next_seq: u64,
 }
@@ -98,7 +105,9 @@ impl Journal {
             .map_err(fail)?;
         let mut journal = Self {
             path: path.to_owned(),
-            file,
+            file: Some(file),
+            length: 0,
+            ends: HashMap::new(),
             pending: Vec::new(),
             next_seq: 1,
         };
@@ -106,44 +115,76 @@ impl Journal {
         Ok(journal)
     }
 
-    /// Opens the journal of a move that somebody else began. A last line cut
-    /// off by a crash is ignored: its change had not been made yet.
+    /// Opens the journal of a move that somebody else began; only reads. A last
+    /// line cut off by a crash is ignored: its change had not been made yet.
     ///
     /// # Errors
-    /// When it cannot be read, or was written by a newer vmferry.
+    /// When it cannot be read, was written by a newer vmferry, or is damaged:
+    /// the message names the line.
     pub fn open(path: &Path) -> Result<Self, MigrateError> {
         let fail = |source| MigrateError::State {
             path: path.to_owned(),
             source,
         };
-        let mut pending: Vec<Change> = Vec::new();
-        let mut next_seq = 1;
-        for line in BufReader::new(File::open(path).map_err(fail)?).split(b'\n') {
-            match serde_json::from_slice(&line.map_err(fail)?) {
-                Ok(Entry::Opened { version }) if version > VERSION => {
-                    let text = format!(
+        let damage = |text| fail(io::Error::new(io::ErrorKind::InvalidData, text));
+        let bytes = fs::read(path).map_err(fail)?;
+        let mut journal = Self {
+            path: path.to_owned(),
+            file: None,
+            length: 0,
+            ends: HashMap::new(),
+            pending: Vec::new(),
+            next_seq: 1,
+        };
+        for (number, line) in (1..).zip(bytes.split_inclusive(|byte| *byte == b'\n')) {
+            if !line.ends_with(b"\n") {
+                break;
+            }
+            journal.length += line.len() as u64;
+            if line == b"\n" {
+                continue;
+            }
+            let entry = serde_json::from_slice(line).map_err(|error| {
+                damage(format!(
+                    "line {number} cannot be read ({error}); repair or remove it, then run `vmferry recover` again"
+                ))
+            })?;
+            match entry {
+                Entry::Opened { version } if version > VERSION => {
+                    return Err(damage(format!(
                         "written by a newer vmferry (version {version}, this one reads {VERSION})"
-                    );
-                    return Err(fail(io::Error::new(io::ErrorKind::InvalidData, text)));
+                    )));
                 }
-                Ok(Entry::Opened { .. }) => {}
-                Ok(Entry::Change(change)) => {
-                    next_seq = change.seq + 1;
-                    pending.push(change);
+                Entry::Opened { .. } => {}
+                Entry::End { uri, identity } => {
+                    journal.ends.insert(uri, identity);
                 }
-                Ok(Entry::Undone { seq }) => pending.retain(|c| c.seq != seq),
-                Err(_) => {}
+                Entry::Change(change) => {
+                    journal.next_seq = change.seq + 1;
+                    journal.pending.push(change);
+                }
+                Entry::Undone { seq } => journal.pending.retain(|c| c.seq != seq),
             }
         }
-        let mut file = OpenOptions::new().append(true).open(path).map_err(fail)?;
-        // A torn last line must not swallow the next entry.
-        file.write_all(b"\n").map_err(fail)?;
-        Ok(Self {
-            path: path.to_owned(),
-            file,
-            pending,
-            next_seq,
-        })
+        Ok(journal)
+    }
+
+    /// Writes down which QEMU listens at a path, before anything is changed there.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn belongs_to(&mut self, uri: &GuestUri, identity: Identity) -> Result<(), MigrateError> {
+        self.append(&Entry::End {
+            uri: uri.clone(),
+            identity: identity.clone(),
+        })?;
+        self.ends.insert(uri.clone(), identity);
+        Ok(())
+    }
+
+    /// Which QEMU the changes were made on; `None` where that is not known.
+    pub fn identity(&self, uri: &GuestUri) -> Option<&Identity> {
+        self.ends.get(uri)
     }
 
     /// Writes down a change that is about to be made; returns once it is on disk.
@@ -182,16 +223,26 @@ impl Journal {
     }
 
     fn append(&mut self, entry: &Entry) -> Result<(), MigrateError> {
-        let mut write = || -> io::Result<()> {
-            let mut line = serde_json::to_vec(entry)?;
-            line.push(b'\n');
-            self.file.write_all(&line)?;
-            self.file.sync_data()
-        };
-        write().map_err(|source| MigrateError::State {
+        self.write(entry).map_err(|source| MigrateError::State {
             path: self.path.clone(),
             source,
         })
+    }
+
+    fn write(&mut self, entry: &Entry) -> io::Result<()> {
+        let mut line = serde_json::to_vec(entry)?;
+        line.push(b'\n');
+        let file = match &mut self.file {
+            Some(file) => file,
+            none => none.insert(OpenOptions::new().append(true).open(&self.path)?),
+        };
+        // Half a line, of a crash or a full disk, must not stay in the middle.
+        if file.metadata()?.len() > self.length {
+            file.set_len(self.length)?;
+        }
+        file.write_all(&line)?;
+        self.length += line.len() as u64;
+        file.sync_data()
     }
 }
 
@@ -235,6 +286,40 @@ mod tests {
             journal.pending().iter().map(|c| c.seq).collect::<Vec<_>>(),
             [4, 3, 1]
         );
+    }
+
+    #[test]
+    fn damage_in_the_middle_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("journal.jsonl");
+        let mut journal = Journal::create(&path).unwrap();
+        for id in ["one", "two"] {
+            journal.about_to_change(&uri(), delete(id)).unwrap();
+        }
+        let whole = fs::read_to_string(&path).unwrap();
+        let mut lines: Vec<_> = whole.lines().collect();
+        lines[1] = "{\"entry\":\"change\",\"se";
+        fs::write(&path, lines.join("\n") + "\n").unwrap();
+        let error = Journal::open(&path).unwrap_err().to_string();
+        assert!(error.contains("line 2 cannot be read"), "{error}");
+    }
+
+    #[test]
+    fn opening_only_reads() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("journal.jsonl");
+        let mut journal = Journal::create(&path).unwrap();
+        let identity = Identity {
+            uuid: Some("a".into()),
+            process: None,
+        };
+        journal.belongs_to(&uri(), identity.clone()).unwrap();
+        journal.about_to_change(&uri(), delete("one")).unwrap();
+        let before = fs::read(&path).unwrap();
+        let opened = Journal::open(&path).unwrap();
+        assert_eq!(opened.pending(), journal.pending());
+        assert_eq!(opened.identity(&uri()), Some(&identity));
+        assert_eq!(fs::read(&path).unwrap(), before);
     }
 
     #[test]

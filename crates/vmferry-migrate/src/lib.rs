@@ -10,13 +10,14 @@
 //! | module | what lives there |
 //! |---|---|
 //! | [`preflight`] | checks before anything is changed |
-//! | [`journal`], [`undo`] | how every change is undone |
+//! | [`journal`], [`identity`], [`undo`] | how every change is undone, and on which QEMU |
 //! | [`guard`], [`takeover`] | the process that stays when vmferry dies |
 //! | [`place`] | asking both ends where the guest is |
 //! | [`running`], [`finish`] | following a move, and its outcome |
 //! | [`event_log`] | one event stream, many readers |
 //! | [`watching`] | following a migration that others started |
 
+mod alone;
 mod change;
 pub mod checked;
 pub mod ends;
@@ -26,11 +27,13 @@ mod facts;
 mod fence;
 pub mod finish;
 pub mod guard;
+pub mod identity;
 pub mod journal;
 pub mod meters;
 pub mod place;
 mod poller;
 pub mod preflight;
+mod reach;
 mod reconnect;
 pub mod running;
 mod stall;

@@ -68,7 +68,7 @@ impl Return {
 
 /// Connects until it works, the process is known to be gone or the patience
 /// is over.
-async fn come_back(uri: &GuestUri, patience: Duration) -> Back {
+pub(crate) async fn come_back(uri: &GuestUri, patience: Duration) -> Back {
     let deadline = Instant::now() + patience;
     loop {
         let options = ConnectOptions {

@@ -3,7 +3,8 @@
 //!
 //! ```text
 //! moves/<move id>/
-//!   lock            held (flock) by the guard, and by vmferry, as long as they live
+//!   lock            held (flock) by the guard as long as it lives
+//!   owner.lock      the same by vmferry; whoever recovers the move holds both
 //!   journal.jsonl   what was changed on the hosts, and how to undo it
 //!   record.json     the record with its frozen forecast, and the baseline of the meters
 //!   events.jsonl    the event stream, for `vmferry watch`
@@ -20,6 +21,11 @@ use nix::fcntl::{Flock, FlockArg};
 use uuid::Uuid;
 
 use crate::error::MigrateError;
+
+/// Held by a move's guard.
+const GUARD_LOCK: &str = "lock";
+/// Held by the vmferry that makes a move.
+const OWNER_LOCK: &str = "owner.lock";
 
 /// The directory of vmferry's running state.
 #[derive(Clone, Debug)]
@@ -42,6 +48,9 @@ impl StateDir {
             .or_else(|| var("XDG_STATE_HOME").map(|d| d.join("vmferry")))
             .or_else(|| var("HOME").map(|d| d.join(".local/state/vmferry")))
             .ok_or(MigrateError::NoStateDir)?;
+        // A guard runs in another directory.
+        let root = std::path::absolute(&root)
+            .map_err(|source| MigrateError::State { path: root, source })?;
         Ok(Self { root })
     }
 
@@ -50,17 +59,32 @@ impl StateDir {
         Self { root: root.into() }
     }
 
-    /// Makes the directory of a new move.
+    /// Makes the directory of a new move, and takes the lock that vmferry
+    /// holds as long as it makes the move.
     ///
     /// # Errors
     /// When it cannot be written: no move starts without its undo journal.
-    pub fn create_move(&self, move_id: Uuid) -> Result<MoveDir, MigrateError> {
-        let path = self.root.join("moves").join(move_id.to_string());
-        private_dir(&path).map_err(|source| MigrateError::State {
-            path: path.clone(),
-            source,
-        })?;
-        Ok(MoveDir { move_id, path })
+    pub fn create_move(&self, move_id: Uuid) -> Result<(MoveDir, Lock), MigrateError> {
+        let moves = self.root.join("moves");
+        let path = moves.join(move_id.to_string());
+        // Under another name until it is locked: a recovery would take it for
+        // abandoned.
+        let partial = moves.join(format!("{move_id}.new"));
+        let make = || -> io::Result<Lock> {
+            private_dir(&partial)?;
+            let lock = Lock::try_take(&partial.join(OWNER_LOCK))?;
+            let lock = lock.ok_or(io::ErrorKind::WouldBlock)?;
+            fs::rename(&partial, &path)?;
+            Ok(lock)
+        };
+        match make() {
+            Ok(lock) => Ok((MoveDir { move_id, path }, lock)),
+            Err(source) => {
+                // Whatever is there is empty.
+                let _ = fs::remove_dir_all(&partial);
+                Err(MigrateError::State { path, source })
+            }
+        }
     }
 
     /// The directory of a move that exists already.
@@ -102,11 +126,8 @@ impl StateDir {
     /// [`MigrateError::Busy`] when another vmferry holds it.
     pub fn lock_guest(&self, guest: &str) -> Result<GuestLock, MigrateError> {
         let dir = self.root.join("guests");
-        let name: String = guest
-            .chars()
-            .map(|c| if c.is_ascii_alphanumeric() { c } else { '_' })
-            .collect();
-        let path = dir.join(format!("{name}.lock"));
+        let hash = xxhash_rust::xxh3::xxh3_128(guest.as_bytes());
+        let path = dir.join(format!("{hash:032x}.lock"));
         private_dir(&dir).map_err(|source| MigrateError::State {
             path: dir.clone(),
             source,
@@ -160,12 +181,33 @@ impl MoveDir {
         self.file("events.jsonl")
     }
 
-    /// Takes the move's own lock; `None` when its guard or vmferry lives.
+    /// Takes the lock of the move's guard; `None` when it has one.
     ///
     /// # Errors
     /// When the lock file cannot be opened.
-    pub fn try_lock(&self) -> Result<Option<Lock>, MigrateError> {
-        let path = self.file("lock");
+    pub fn try_guard(&self) -> Result<Option<Lock>, MigrateError> {
+        self.try_take(GUARD_LOCK)
+    }
+
+    /// Takes both locks of the move, to bring it to its end; `None` when its
+    /// guard or its vmferry lives.
+    ///
+    /// # Errors
+    /// When a lock file cannot be opened.
+    pub fn try_recover(&self) -> Result<Option<[Lock; 2]>, MigrateError> {
+        let Some(owner) = self.try_take(OWNER_LOCK)? else {
+            return Ok(None);
+        };
+        Ok(self.try_guard()?.map(|guard| [owner, guard]))
+    }
+
+    /// Whether the move's guard or its vmferry lives, or somebody recovers it.
+    pub fn is_supervised(&self) -> bool {
+        matches!(self.try_recover(), Ok(None))
+    }
+
+    fn try_take(&self, name: &str) -> Result<Option<Lock>, MigrateError> {
+        let path = self.file(name);
         Lock::try_take(&path).map_err(|source| MigrateError::State { path, source })
     }
 
@@ -327,11 +369,40 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let state = StateDir::at(dir.path());
         assert!(state.moves().unwrap().is_empty());
-        let first = state.create_move(Uuid::now_v7()).unwrap();
+        let (first, _owner) = state.create_move(Uuid::now_v7()).unwrap();
         first.write_json("record.json", &42).unwrap();
         assert_eq!(first.read_json::<u32>("record.json").unwrap(), 42);
         assert_eq!(state.moves().unwrap().len(), 1);
         first.remove().unwrap();
         assert!(state.moves().unwrap().is_empty());
+    }
+
+    #[test]
+    fn guests_with_similar_or_long_paths_are_different_guests() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = StateDir::at(dir.path());
+        let long = format!("qmp:/{}", "d/".repeat(2000));
+        let guests = ["qmp:/run/a.b", "qmp:/run/a_b", &long];
+        let _held = guests.map(|guest| state.lock_guest(guest).unwrap());
+    }
+
+    #[test]
+    fn a_move_is_supervised_as_long_as_either_lives() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = StateDir::at(dir.path());
+        let (made, owner) = state.create_move(Uuid::now_v7()).unwrap();
+        let guard = made.try_guard().unwrap().unwrap();
+        assert!(made.try_guard().unwrap().is_none());
+        assert!(made.is_supervised());
+        drop(guard);
+        assert!(made.is_supervised(), "vmferry lives");
+        let guard = made.try_guard().unwrap();
+        drop(owner);
+        assert!(made.is_supervised(), "the guard lives");
+        drop(guard);
+        let recovering = made.try_recover().unwrap().unwrap();
+        assert!(made.is_supervised(), "somebody recovers it");
+        drop(recovering);
+        assert!(!made.is_supervised());
     }
 }

@@ -1,18 +1,22 @@
 //! What a guard does when vmferry is dead, and `vmferry recover` when both are.
 
+use std::convert::Infallible;
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
-use vmferry_core::{GuestUri, MoveEvent, MoveRecord, Outcome, OutcomeStatus};
-use vmferry_hypervisor::qmp::{ConnectOptions, Guest};
+use tokio::time::{sleep, timeout};
+use vmferry_core::{MigrationStatus, MoveEvent, MoveRecord, Outcome, OutcomeStatus};
+use vmferry_hypervisor::qmp::Guest;
 
+use crate::alone::{self, Alone};
 use crate::ends::Ends;
 use crate::error::MigrateError;
 use crate::event_log::EventSink;
 use crate::finish;
 use crate::journal::Journal;
 use crate::meters::Baseline;
-use crate::place;
+use crate::place::{self, EndState, PlaceCheck};
+use crate::reach::{At, Reached};
 use crate::running::RunningMigration;
 use crate::state_dir::MoveDir;
 use crate::undo::{self, Connections, UndoReport, UndoWhen};
@@ -25,6 +29,11 @@ pub const BASELINE_FILE: &str = "baseline.json";
 
 /// Name of the file whose presence says that the operator wants the move cancelled.
 pub const CANCEL_FILE: &str = "cancel";
+
+/// How long a destination is waited for before its source is followed without it.
+const DESTINATION_PATIENCE: Duration = Duration::from_secs(3);
+/// Pause before something that could not be undone is tried again.
+const UNDO_PAUSE: Duration = Duration::from_millis(250);
 
 /// How an orphaned move was brought to an end.
 #[derive(Debug)]
@@ -39,16 +48,11 @@ pub struct TakenOver {
 
 /// Undoes what an orphaned move changed, at once where the hypervisor allows,
 /// follows the migration to its end, undoes the rest, and says how it ended.
-///
-/// # Errors
-/// When the journal cannot be read or written.
-pub async fn take_over(
-    dir: &MoveDir,
-    stall_timeout: Duration,
-    sink: EventSink,
-) -> Result<TakenOver, MigrateError> {
+/// An outcome that nobody saw is looked for again.
+pub async fn take_over(dir: &MoveDir, stall_timeout: Duration, sink: EventSink) -> TakenOver {
     let mut record: Option<MoveRecord> = dir.read_json(RECORD_FILE).ok();
-    let baseline: Option<Baseline> = dir.read_json(BASELINE_FILE).ok();
+    let mut report = UndoReport::default();
+    let mut unreadable = None;
     let mut journal = match Journal::open(&dir.journal_path()) {
         Ok(journal) => Some(journal),
         Err(MigrateError::State { source, .. })
@@ -56,53 +60,101 @@ pub async fn take_over(
         {
             None
         }
-        Err(error) => return Err(error),
+        // Where the guest is can be found out all the same.
+        Err(error) => {
+            unreadable = Some(error.to_string());
+            None
+        }
     };
     let mut connections = Connections::new();
-    let mut report = UndoReport::default();
-    if let Some(journal) = &mut journal {
-        absorb(
-            &mut report,
-            undo::undo(journal, &mut connections, UndoWhen::DuringMigration).await?,
-        );
-    }
-    if let Some(record) = record.as_mut().filter(|record| record.outcome.is_none()) {
+    let unseen = |outcome: &Option<Outcome>| !matches!(outcome, Some(o) if o.status != OutcomeStatus::Unknown);
+    if let Some(record) = record.as_mut().filter(|record| unseen(&record.outcome)) {
         let cancel = watch::Sender::new(false);
-        let asked = cancel.subscribe();
         if dir.file(CANCEL_FILE).exists() {
             // vmferry may have died before it could do it.
             cancel.send_replace(true);
         }
         let how = Follow {
-            baseline,
+            baseline: dir.read_json(BASELINE_FILE).ok(),
             stall_timeout,
-            cancel: asked,
+            cancel: cancel.subscribe(),
         };
-        let outcome = follow(record, how, &mut connections, &sink).await;
+        let identity = |uri| {
+            journal
+                .as_ref()
+                .and_then(|j: &Journal| j.identity(uri))
+                .cloned()
+        };
+        let (source, destination) = (
+            &record.plan.source.clone(),
+            &record.plan.destination.clone(),
+        );
+        let (source_id, destination_id) = (identity(source), identity(destination));
+        let reached = Reached::default();
+        let outcome = tokio::select! {
+            outcome = follow(record, how, &reached, &sink) => outcome,
+            never = reached.reach(source, source_id.as_ref()) => match never {},
+            never = reached.reach(destination, destination_id.as_ref()) => match never {},
+            never = undo_early(journal.as_mut(), &reached, &mut report) => match never {},
+        };
+        connections = reached.connections();
         sink(&MoveEvent::Ended {
             outcome: Box::new(outcome.clone()),
         });
         record.outcome = Some(outcome);
     }
     if let Some(journal) = &mut journal {
-        // What failed while the migration ran is tried again now.
-        report.failed.clear();
         absorb(
             &mut report,
-            undo::undo(journal, &mut connections, UndoWhen::AfterMigration).await?,
+            undo::undo(journal, &mut connections, UndoWhen::AfterMigration).await,
         );
     }
-    Ok(TakenOver {
+    report.failed.extend(unreadable);
+    TakenOver {
         record,
         undone: report.undone,
         failed: report.failed,
-    })
+    }
 }
 
 fn absorb(all: &mut UndoReport, more: UndoReport) {
     all.undone += more.undone;
     all.gone += more.gone;
     all.failed.extend(more.failed);
+}
+
+/// Undoes what the hypervisor lets be undone while the migration runs, as soon
+/// as an end is reached, again and again until nothing of it is left.
+async fn undo_early(
+    journal: Option<&mut Journal>,
+    reached: &Reached,
+    report: &mut UndoReport,
+) -> Infallible {
+    if let Some(journal) = journal {
+        let possible = |journal: &Journal| {
+            let pending = journal.pending();
+            pending.iter().any(|c| c.undo.possible_during_migration())
+        };
+        let mut changes = reached.changes();
+        while possible(journal) {
+            let mut connections = reached.connections();
+            let more = undo::undo(journal, &mut connections, UndoWhen::DuringMigration).await;
+            if !more.failed.is_empty() {
+                tracing::warn!(failed = ?more.failed, "tried again");
+            }
+            // What failed is tried again, at the latest when the move is over.
+            absorb(
+                report,
+                UndoReport {
+                    failed: Vec::new(),
+                    ..more
+                },
+            );
+            // Whatever keeps it from being undone announces no end.
+            let _ = timeout(UNDO_PAUSE, changes.changed()).await;
+        }
+    }
+    std::future::pending().await
 }
 
 /// How to follow an orphaned move.
@@ -116,26 +168,48 @@ struct Follow {
 async fn follow(
     record: &mut MoveRecord,
     how: Follow,
-    connections: &mut Connections,
+    reached: &Reached,
     sink: &EventSink,
 ) -> Outcome {
     let plan = record.plan.clone();
-    let source = connect(&plan.source, connections).await;
-    let destination = connect(&plan.destination, connections).await;
     let baseline = how
         .baseline
         .unwrap_or_else(|| Baseline::bare(record.started_at));
-    if let (Some(source), Some(destination)) = (&source, &destination) {
-        let ends = Ends {
-            source: source.clone(),
-            destination: destination.clone(),
+    let mut begun = baseline.command_given();
+    if begun && let At::Connected(source) = reached.of(&plan.source).await {
+        begun = has_begun(&source).await;
+        // Its events tell how long the guest stood still.
+        let waited = timeout(DESTINATION_PATIENCE, reached.of(&plan.destination)).await;
+        let mut destination = match waited {
+            Ok(At::Connected(destination)) => Some(destination),
+            _ => None,
         };
-        let streams = (ends.source.events(), ends.destination.events());
-        let asked = source.migration().await;
-        let ours = asked.as_ref().is_ok_and(|info| {
-            *info.raw.get("status").unwrap_or(&serde_json::Value::Null) != serde_json::Value::Null
-        });
-        if ours && baseline.command_given() {
+        if begun && destination.is_none() {
+            tracing::warn!(uri = %plan.destination, "followed without the destination for now");
+            let rules = alone::Rules {
+                stall_timeout: how.stall_timeout,
+                cancel: how.cancel.clone(),
+            };
+            match alone::follow(&source, &plan, reached, rules, sink).await {
+                Alone::Joined(joined) => destination = Some(joined),
+                Alone::Ended { kind, error, info } => {
+                    record.raw_statistics = info.as_ref().map(|info| info.raw.clone());
+                    let check = find(reached, &plan).await;
+                    return alone::outcome(kind, error, info.as_ref(), &check, &baseline);
+                }
+            }
+        }
+        if let Some(destination) = destination.filter(|_| begun) {
+            // The source's connection may have been made anew meanwhile.
+            let source = match reached.now(&plan.source) {
+                Some(At::Connected(source)) => source,
+                _ => source,
+            };
+            let streams = (source.events(), destination.events());
+            let ends = Ends {
+                source,
+                destination,
+            };
             let began = baseline.began_instant().unwrap_or_else(Instant::now);
             let running = RunningMigration::attach(
                 ends,
@@ -147,19 +221,14 @@ async fn follow(
             )
             .joined_late();
             let ended = running.supervise(how.cancel, sink.clone()).await;
-            connections.insert(plan.source.clone(), ended.ends.source.clone());
-            connections.insert(plan.destination.clone(), ended.ends.destination.clone());
+            for guest in [&ended.ends.source, &ended.ends.destination] {
+                reached.set(guest.uri(), At::Connected(guest.clone()));
+            }
             record.raw_statistics = ended.raw();
             return finish::outcome(&ended, &plan);
         }
     }
-    let check = place::find(
-        (&plan.source, source.as_ref()),
-        (&plan.destination, destination.as_ref()),
-        Duration::from_secs(5),
-    )
-    .await;
-    let begun = baseline.command_given();
+    let check = find(reached, &plan).await;
     let (status, when) = if begun {
         (OutcomeStatus::Unknown, "in mid-move")
     } else {
@@ -172,11 +241,50 @@ async fn follow(
     finish::unmeasured(status, check.place(), error, record.started_at)
 }
 
-async fn connect(uri: &GuestUri, connections: &mut Connections) -> Option<Guest> {
-    if let Some(guest) = connections.get(uri).filter(|guest| !guest.is_closed()) {
-        return Some(guest.clone());
+/// Whether the command that was about to be given has begun a migration. What
+/// cannot be asked counts as begun.
+async fn has_begun(source: &Guest) -> bool {
+    for _ in 0..3 {
+        match source.migration().await {
+            Ok(info) if info.status == MigrationStatus::None => return false,
+            // Of an earlier migration: a source that has handed its guest over
+            // does not run it.
+            Ok(info) if info.status == MigrationStatus::Completed => {
+                let state = source.run_state().await;
+                return !state.is_ok_and(|state| state.running == Some(true));
+            }
+            Ok(_) => return true,
+            Err(error) if error.is_closed() => return true,
+            Err(error) => tracing::warn!(%error, "query-migrate"),
+        }
+        sleep(UNDO_PAUSE).await;
     }
-    let guest = Guest::connect(uri, ConnectOptions::default()).await.ok()?;
-    connections.insert(uri.clone(), guest.clone());
-    Some(guest)
+    true
+}
+
+/// Asks both ends where the guest is; a QEMU that took the place of one of
+/// them is not asked.
+async fn find(reached: &Reached, plan: &vmferry_core::Plan) -> PlaceCheck {
+    let connected = |uri| match reached.now(uri) {
+        Some(At::Connected(guest)) => Some(guest),
+        _ => None,
+    };
+    let gone = |uri| matches!(reached.now(uri), Some(At::Gone));
+    let (source, destination) = (connected(&plan.source), connected(&plan.destination));
+    if !gone(&plan.source) && !gone(&plan.destination) {
+        return place::find(
+            (&plan.source, source.as_ref()),
+            (&plan.destination, destination.as_ref()),
+            Duration::from_secs(5),
+        )
+        .await;
+    }
+    let ask = async |uri, guest: Option<&Guest>| match gone(uri) {
+        true => EndState::Gone,
+        false => place::ask(uri, guest).await,
+    };
+    PlaceCheck {
+        source: ask(&plan.source, source.as_ref()).await,
+        destination: ask(&plan.destination, destination.as_ref()).await,
+    }
 }

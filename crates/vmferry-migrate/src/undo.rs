@@ -1,6 +1,6 @@
 //! Puts hosts back as they were, from the journal.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use serde_json::json;
@@ -8,8 +8,8 @@ use vmferry_core::GuestUri;
 use vmferry_hypervisor::HypervisorError;
 use vmferry_hypervisor::qmp::{ConnectOptions, Guest};
 
-use crate::error::MigrateError;
 use crate::fence;
+use crate::identity::Identity;
 use crate::journal::{Change, Journal, UndoAction};
 
 /// When to undo.
@@ -37,41 +37,44 @@ pub type Connections = HashMap<GuestUri, Guest>;
 
 /// Undoes what the journal holds, latest change first. What could not be
 /// undone stays in the journal. A journal that cannot be written, on a full
-/// disk for example, keeps nothing from being undone.
+/// disk for example, keeps nothing from being undone; it then holds more than
+/// is left to undo, which is harmless.
 ///
-/// # Errors
-/// When the move is over, something could not be undone, and the journal
-/// cannot be written: it then holds more than is left to undo.
+/// While the migration runs, only the connections given are used: whoever
+/// follows it needs the monitors.
 pub async fn undo(
     journal: &mut Journal,
     connections: &mut Connections,
     when: UndoWhen,
-) -> Result<UndoReport, MigrateError> {
+) -> UndoReport {
     let mut report = UndoReport::default();
-    let mut unwritten = None;
+    let mut unreachable: HashSet<GuestUri> = HashSet::new();
     for change in journal.pending() {
-        if when == UndoWhen::DuringMigration && !change.undo.possible_during_migration() {
+        let connected = connections.get(&change.uri).is_some_and(|g| !g.is_closed());
+        let possible = change.undo.possible_during_migration() && connected;
+        if when == UndoWhen::DuringMigration && !possible {
             continue;
         }
-        match undo_one(&change, connections).await {
+        if unreachable.contains(&change.uri) {
+            continue;
+        }
+        match undo_one(&change, journal, connections, when).await {
             Ok(true) => report.undone += 1,
             Ok(false) => report.gone += 1,
             Err(error) => {
                 report.failed.push(format!("{}: {error}", change.uri));
+                // Its other changes would only be waited for as long again.
+                if !connections.contains_key(&change.uri) {
+                    unreachable.insert(change.uri);
+                }
                 continue;
             }
         }
         if let Err(error) = journal.undone(change.seq) {
-            unwritten = Some(error);
+            tracing::warn!(%error, "undone, but not noted in the journal");
         }
     }
-    match unwritten {
-        Some(error) if when == UndoWhen::AfterMigration && !report.failed.is_empty() => {
-            tracing::error!(failed = ?report.failed, "not everything could be put back");
-            Err(error)
-        }
-        _ => Ok(report),
-    }
+    report
 }
 
 /// A connection that breaks is made anew this often before the undoing counts
@@ -79,46 +82,43 @@ pub async fn undo(
 const ATTEMPTS: u32 = 3;
 
 /// `Ok(false)` when the change is gone with its process.
-async fn undo_one(change: &Change, connections: &mut Connections) -> Result<bool, HypervisorError> {
+async fn undo_one(
+    change: &Change,
+    journal: &Journal,
+    connections: &mut Connections,
+    when: UndoWhen,
+) -> Result<bool, HypervisorError> {
     let mut attempt = 1;
     loop {
-        match try_undo(change, connections).await {
+        match try_undo(change, journal, connections).await {
             // The process, or only the way to it: the next connection tells.
-            Err(error) if error.is_closed() && attempt < ATTEMPTS => attempt += 1,
+            Err(error)
+                if error.is_closed() && attempt < ATTEMPTS && when == UndoWhen::AfterMigration =>
+            {
+                attempt += 1;
+            }
             Err(error) if error.is_gone() => return Ok(false),
-            Err(error) => return Err(error),
-            Ok(()) => return Ok(true),
+            answer => return answer,
         }
     }
 }
 
-async fn try_undo(change: &Change, connections: &mut Connections) -> Result<(), HypervisorError> {
-    let usable = connections
-        .get(&change.uri)
-        .filter(|g| !g.is_closed())
-        .cloned();
-    let guest = match usable {
-        Some(guest) => guest,
-        None => {
-            // A broken connection must not hold the monitor against the new one.
-            connections.remove(&change.uri);
-            let guest = Guest::connect(&change.uri, patient()).await?;
-            connections.insert(change.uri.clone(), guest.clone());
-            guest
-        }
+async fn try_undo(
+    change: &Change,
+    journal: &Journal,
+    connections: &mut Connections,
+) -> Result<bool, HypervisorError> {
+    let Some(guest) = connected(&change.uri, journal, connections).await? else {
+        return Ok(false);
     };
     let (command, arguments) = match &change.undo {
         UndoAction::SettleFence { source } => {
-            let known = connections.get(source).filter(|g| !g.is_closed()).cloned();
-            let source = match known {
-                Some(source) => Ok(source),
-                None => Guest::connect(source, patient()).await,
-            };
-            return match source {
-                Ok(source) => fence::settle(&source, &guest).await.map(drop),
+            return match connected(source, journal, connections).await {
+                Ok(Some(source)) => fence::settle(&source, &guest).await.map(|_| true),
                 // A source that is gone runs nothing and tells nothing: what
                 // the destination does is not ours to decide.
-                Err(error) if error.is_gone() => Ok(()),
+                Ok(None) => Ok(true),
+                Err(error) if error.is_gone() => Ok(true),
                 Err(error) => Err(error),
             };
         }
@@ -138,10 +138,37 @@ async fn try_undo(change: &Change, connections: &mut Connections) -> Result<(), 
             if matches!(change.undo, UndoAction::DeleteObject { .. })
                 && desc.contains("not found") =>
         {
-            Ok(())
+            Ok(true)
         }
-        answer => answer.map(drop),
+        answer => answer.map(|_| true),
     }
+}
+
+/// The connection to an end, made anew where it must be; `None` when the QEMU
+/// that was changed has exited, also where another one took its place.
+async fn connected(
+    uri: &GuestUri,
+    journal: &Journal,
+    connections: &mut Connections,
+) -> Result<Option<Guest>, HypervisorError> {
+    if let Some(guest) = connections.get(uri).filter(|g| !g.is_closed()) {
+        return Ok(Some(guest.clone()));
+    }
+    // A broken connection must not hold the monitor against the new one.
+    connections.remove(uri);
+    let identity = journal.identity(uri);
+    if identity.is_some_and(Identity::has_exited) {
+        return Ok(None);
+    }
+    let guest = Guest::connect(uri, patient()).await?;
+    if let Some(identity) = identity
+        && !identity.is(&guest).await?
+    {
+        tracing::warn!(%uri, "another QEMU listens there now: left alone");
+        return Ok(None);
+    }
+    connections.insert(uri.clone(), guest.clone());
+    Ok(Some(guest))
 }
 
 /// A new client is greeted once the kernel has closed the dead one's socket.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
-use vmferry_core::MoveRecord;
+use vmferry_core::{ExitCode, MoveRecord, Place};
 use vmferry_history::{History, HistoryError, Store as _, history_path};
 use vmferry_migrate::event_log::{self, EventSink};
 use vmferry_migrate::guard::{Watch, Watchman};
@@ -20,8 +20,8 @@ use crate::document::{RecoverReport, RecoveredMove, Versions};
 /// brought an orphaned move to its end. Blocks; called before any runtime.
 ///
 /// # Errors
-/// When the move's directory cannot be used, or something could not be
-/// undone; the journal then stays for `vmferry recover`.
+/// When the move's directory cannot be used. What could not be undone or
+/// recorded is no error: it stays for `vmferry recover`.
 pub fn guard(state: &Path, move_id: Uuid) -> Result<(), Error> {
     let dir = StateDir::at(state).open_move(move_id);
     let watchman = Watchman::ready(&dir)?;
@@ -43,10 +43,15 @@ fn runtime() -> Result<tokio::runtime::Runtime, Error> {
 }
 
 async fn end_orphan(dir: &MoveDir) -> Result<(), Error> {
+    tracing::info!(move_id = %dir.move_id(), "vmferry is gone: taking over");
     let quiet: EventSink = Arc::new(|event| tracing::info!(?event));
     let sink = event_log::tee(&dir.events_path(), quiet);
-    let taken = insist(dir, sink).await?;
-    finish(dir, taken).await
+    let taken = insist(dir, sink).await;
+    let left = finish(dir, &taken).await;
+    if !left.is_empty() {
+        tracing::error!(?left, "left to `vmferry recover`");
+    }
+    Ok(())
 }
 
 /// How long a guard goes on trying to put a host back before it leaves the
@@ -55,32 +60,49 @@ const INSIST: Duration = Duration::from_secs(60);
 
 /// Takes over, and tries again what could not be undone: a monitor may be
 /// busy with another client for a while.
-async fn insist(dir: &MoveDir, sink: EventSink) -> Result<TakenOver, Error> {
-    let deadline = Instant::now() + INSIST;
+async fn insist(dir: &MoveDir, sink: EventSink) -> TakenOver {
+    let mut deadline = None;
+    let mut undone = 0;
     loop {
-        let taken = take_over(dir, DEFAULT_STALL_TIMEOUT, Arc::clone(&sink)).await?;
-        if let Some(record) = &taken.record {
-            dir.write_json(RECORD_FILE, record)?;
-        }
+        let mut taken = take_over(dir, DEFAULT_STALL_TIMEOUT, Arc::clone(&sink)).await;
+        undone += taken.undone;
+        taken.undone = undone;
+        keep_outcome(dir, &taken);
+        // Counted from the end of the move, which may take its time.
+        let deadline = *deadline.get_or_insert_with(|| Instant::now() + INSIST);
         if taken.failed.is_empty() || Instant::now() >= deadline {
-            return Ok(taken);
+            return taken;
         }
+        tracing::warn!(failed = ?taken.failed, "not undone yet");
         sleep(Duration::from_secs(1)).await;
     }
 }
 
+/// Writes the outcome beside the journal, for whoever comes later. On a full
+/// disk it is looked for again, or is in the history already.
+fn keep_outcome(dir: &MoveDir, taken: &TakenOver) {
+    if let Some(record) = &taken.record
+        && let Err(error) = dir.write_json(RECORD_FILE, record)
+    {
+        tracing::warn!(%error, "the outcome is not kept beside the journal");
+    }
+}
+
 /// Records the outcome, and removes the move's directory unless something is
-/// left to undo.
-async fn finish(dir: &MoveDir, taken: TakenOver) -> Result<(), Error> {
+/// left to do: says what.
+async fn finish(dir: &MoveDir, taken: &TakenOver) -> Vec<String> {
+    let mut left = taken.failed.clone();
     if let Some(record) = &taken.record
         && let Err(error) = close(record).await
     {
-        tracing::error!(%error, "the outcome was not recorded");
+        left.push(format!("the outcome was not recorded: {error}"));
     }
-    if taken.failed.is_empty() {
-        dir.clone().remove()?;
+    if left.is_empty()
+        && let Err(error) = dir.clone().remove()
+    {
+        left.push(error.to_string());
     }
-    Ok(())
+    left
 }
 
 /// Adds the outcome of a record to the history.
@@ -104,7 +126,7 @@ pub async fn recover() -> Result<RecoverReport, Error> {
     let state = StateDir::from_env()?;
     let mut moves = Vec::new();
     for dir in state.moves()? {
-        moves.push(recover_one(&dir).await?);
+        moves.push(recover_one(&dir).await);
     }
     Ok(RecoverReport {
         versions: Versions::default(),
@@ -112,7 +134,8 @@ pub async fn recover() -> Result<RecoverReport, Error> {
     })
 }
 
-async fn recover_one(dir: &MoveDir) -> Result<RecoveredMove, Error> {
+/// Whatever goes wrong with one move must not keep the others waiting.
+async fn recover_one(dir: &MoveDir) -> RecoveredMove {
     let guest = dir
         .read_json::<MoveRecord>(RECORD_FILE)
         .ok()
@@ -125,20 +148,69 @@ async fn recover_one(dir: &MoveDir) -> Result<RecoveredMove, Error> {
         failed: Vec::new(),
         place: None,
     };
-    let Some(_lock) = dir.try_lock()? else {
-        result.supervised = true;
-        return Ok(result);
+    let _locks = match dir.try_recover() {
+        Ok(Some(locks)) => locks,
+        Ok(None) => {
+            result.supervised = true;
+            return result;
+        }
+        Err(error) => {
+            result.failed.push(error.to_string());
+            return result;
+        }
     };
     let quiet: EventSink = Arc::new(|event| tracing::info!(?event));
     let sink = event_log::tee(&dir.events_path(), quiet);
-    let taken = take_over(dir, DEFAULT_STALL_TIMEOUT, sink).await?;
+    let taken = take_over(dir, DEFAULT_STALL_TIMEOUT, sink).await;
+    keep_outcome(dir, &taken);
     result.undone = taken.undone;
-    result.failed.clone_from(&taken.failed);
     result.place = taken
         .record
         .as_ref()
         .and_then(|r| r.outcome.as_ref())
         .map(|o| o.place);
-    finish(dir, taken).await?;
-    Ok(result)
+    result.failed = finish(dir, &taken).await;
+    result
+}
+
+/// The exit code of a recovery.
+pub fn exit_code(report: &RecoverReport) -> ExitCode {
+    let uncertain = |found: &RecoveredMove| found.place == Some(Place::Uncertain);
+    if report.moves.iter().any(uncertain) {
+        ExitCode::Uncertain
+    } else if report.moves.iter().any(|found| !found.failed.is_empty()) {
+        ExitCode::Hypervisor
+    } else {
+        ExitCode::Done
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_worst_of_a_recovery_is_its_exit_code() {
+        let found = |place, failed: &[&str]| RecoveredMove {
+            move_id: Uuid::nil(),
+            guest: None,
+            supervised: false,
+            undone: 0,
+            failed: failed.iter().map(|&text| text.into()).collect(),
+            place,
+        };
+        let code = |moves: &[RecoveredMove]| {
+            exit_code(&RecoverReport {
+                versions: Versions::default(),
+                moves: moves.to_vec(),
+            })
+        };
+        let fine = found(Some(Place::RunningAtSource), &[]);
+        let stuck = found(Some(Place::RunningAtSource), &["busy"]);
+        let lost = found(Some(Place::Uncertain), &[]);
+        assert_eq!(code(&[]), ExitCode::Done);
+        assert_eq!(code(&[fine.clone(), found(None, &[])]), ExitCode::Done);
+        assert_eq!(code(&[fine.clone(), stuck.clone()]), ExitCode::Hypervisor);
+        assert_eq!(code(&[stuck, lost, fine]), ExitCode::Uncertain);
+    }
 }

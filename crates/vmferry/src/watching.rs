@@ -31,7 +31,7 @@ pub enum WatchEnd {
 pub async fn watch(guest: &GuestUri, sink: EventSink) -> Result<WatchEnd, Error> {
     if let Some(dir) = own_move(guest)? {
         let path = dir.events_path();
-        let unsupervised = || !matches!(dir.try_lock(), Ok(None));
+        let unsupervised = || !dir.is_supervised();
         let ended = event_log::follow(&path, |event: MoveEvent| sink(&event), unsupervised).await;
         let ended = ended.map_err(|source| Error::Io {
             what: path.display().to_string(),
@@ -55,8 +55,7 @@ fn own_move(guest: &GuestUri) -> Result<Option<MoveDir>, MigrateError> {
         return Ok(None);
     };
     Ok(state.moves()?.into_iter().find(|dir| {
-        let supervised = matches!(dir.try_lock(), Ok(None));
-        supervised
+        dir.is_supervised()
             && dir
                 .read_json::<MoveRecord>(RECORD_FILE)
                 .is_ok_and(|record| {

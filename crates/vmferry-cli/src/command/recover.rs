@@ -11,9 +11,5 @@ pub(crate) async fn run(global: &Global) -> Result<ExitCode, Error> {
     let answer = Answer::open(global)?;
     let report = guarding::recover().await?;
     answer.give(&report, || render::recovery::table(&report))?;
-    Ok(if report.moves.iter().all(|m| m.failed.is_empty()) {
-        ExitCode::Done
-    } else {
-        ExitCode::Hypervisor
-    })
+    Ok(guarding::exit_code(&report))
 }
