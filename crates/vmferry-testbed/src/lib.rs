@@ -44,6 +44,7 @@ mod load_program;
 mod netns;
 mod network;
 mod probe;
+mod private;
 mod process;
 mod program_image;
 mod qemu;

@@ -7,13 +7,12 @@
 
 use std::ffi::OsStr;
 use std::fs;
-use std::io::Write;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::command::call;
 use crate::error::TestbedError;
 use crate::host::Side;
+use crate::private::{make_directory, write};
 use crate::testbed::Shared;
 
 const SSHD: &str = "/usr/sbin/sshd";
@@ -103,23 +102,4 @@ fn client_config(shared: &Shared, directory: &Path) -> String {
         ));
     }
     text
-}
-
-fn make_directory(path: &Path, mode: u32) -> Result<(), TestbedError> {
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(mode)
-        .create(path)
-        .map_err(TestbedError::io(format!("make {}", path.display())))
-}
-
-fn write(path: &Path, text: &str) -> Result<(), TestbedError> {
-    fs::OpenOptions::new()
-        .create(true)
-        .write(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(path)
-        .and_then(|mut file| file.write_all(text.as_bytes()))
-        .map_err(TestbedError::io(format!("write {}", path.display())))
 }

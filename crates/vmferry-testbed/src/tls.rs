@@ -1,14 +1,12 @@
 //! Certificates for moves over TLS.
 
-use std::fs;
-use std::io::Write;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::command::run;
 use crate::error::TestbedError;
 use crate::host::Side;
+use crate::private::{make_directory, write};
 
 /// Makes an authority and the certificates of server and client in a directory, under the names
 /// that QEMU's `tls-creds-x509` reads. One directory serves both hosts: the server's certificate
@@ -18,11 +16,7 @@ pub(crate) fn certificates(directory: &Path) -> Result<PathBuf, TestbedError> {
     if directory.join("client-cert.pem").exists() {
         return Ok(directory.to_owned());
     }
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(directory)
-        .map_err(TestbedError::io(format!("make {}", directory.display())))?;
+    make_directory(directory, 0o700)?;
     let addresses: String = Side::BOTH
         .iter()
         .map(|side| format!("ip_address = {}\n", side.address()))
@@ -49,8 +43,8 @@ pub(crate) fn certificates(directory: &Path) -> Result<PathBuf, TestbedError> {
 fn issue(directory: &Path, name: &str, template: &str) -> Result<(), TestbedError> {
     let file = |suffix: &str| directory.join(format!("{name}{suffix}"));
     let (key, certificate, info) = (file("-key.pem"), file("-cert.pem"), file(".info"));
-    private(&info, &format!("{template}expiration_days = 3650\n"))?;
-    private(&key, "")?;
+    write(&info, &format!("{template}expiration_days = 3650\n"))?;
+    write(&key, "")?;
     run(Command::new("certtool")
         .args([
             // QEMU wants a key that may encipher keys, which only RSA's may.
@@ -77,17 +71,6 @@ fn issue(directory: &Path, name: &str, template: &str) -> Result<(), TestbedErro
         .arg(&info);
     run(command.arg("--outfile").arg(&certificate))?;
     Ok(())
-}
-
-fn private(path: &Path, text: &str) -> Result<(), TestbedError> {
-    fs::OpenOptions::new()
-        .create(true)
-        .write(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(path)
-        .and_then(|mut file| file.write_all(text.as_bytes()))
-        .map_err(TestbedError::io(format!("write {}", path.display())))
 }
 
 #[cfg(test)]
