@@ -159,6 +159,12 @@ pub(crate) enum DocumentName {
     Record,
     /// `recover -o json`
     Recover,
+    /// `history list -o json`
+    HistoryList,
+    /// `testbed status -o json`
+    TestbedStatus,
+    /// `testbed demo -o json`
+    Demo,
 }
 
 /// How to observe a guest.

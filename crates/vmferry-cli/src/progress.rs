@@ -1,9 +1,13 @@
 //! Progress on standard error: a bar, plain lines, JSON lines or nothing.
 
 use std::io::{self, IsTerminal as _, Write as _};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, mpsc};
+use std::thread;
+use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle as BarStyle};
+use vmferry::Error;
 use vmferry::core::{Bytes, MoveEvent};
 use vmferry::migrate::EventSink;
 
@@ -15,8 +19,18 @@ pub(crate) fn say(line: &str) {
     let _ = writeln!(io::stderr(), "{line}");
 }
 
+/// As [`say`], for those who must go on: waits no longer than `limit`.
+pub(crate) fn say_within(line: &'static str, limit: Duration) {
+    let (said, waiting) = mpsc::channel();
+    thread::spawn(move || {
+        say(line);
+        let _ = said.send(());
+    });
+    let _ = waiting.recv_timeout(limit);
+}
+
 /// Writes an error with its causes.
-pub(crate) fn say_error(error: &vmferry::Error) {
+pub(crate) fn say_error(error: &Error) {
     say(&format!("error: {error}"));
     let shown = error.to_string();
     let mut cause = std::error::Error::source(error);
@@ -39,18 +53,33 @@ pub(crate) fn note(global: &Global, text: &str) {
     }
 }
 
-/// The progress display of one move.
+/// Progress events that may wait to be shown; more are left out.
+const WAITING: usize = 64;
+
+/// The progress display of one move. A thread of its own draws: a terminal may
+/// stand still (Ctrl-S), and the move must not wait for that.
 #[derive(Clone)]
 pub(crate) struct Progress {
-    style: ProgressStyle,
-    bar: Option<ProgressBar>,
+    to: mpsc::Sender<Shown>,
+    waiting: Arc<AtomicUsize>,
     lines: Option<Answer>,
+}
+
+/// What the drawing thread is handed.
+enum Shown {
+    Event(Box<MoveEvent>),
+    Note(String),
+    /// Answered by its end once everything before it is shown.
+    Flush {
+        last: bool,
+        _done: mpsc::Sender<()>,
+    },
 }
 
 impl Progress {
     /// As the options say; with `lines`, every event is also a line of the
     /// answer.
-    pub(crate) fn new(global: &Global, lines: Option<Answer>) -> Self {
+    pub(crate) fn new(global: &Global, lines: Option<Answer>) -> Result<Self, Error> {
         let style = match global.progress {
             ProgressStyle::Auto if io::stderr().is_terminal() => ProgressStyle::Bar,
             ProgressStyle::Auto => ProgressStyle::Plain,
@@ -63,26 +92,46 @@ impl Progress {
             }
             bar
         });
-        Self { style, bar, lines }
+        let (to, shown) = mpsc::channel();
+        let waiting = Arc::new(AtomicUsize::new(0));
+        let drawing = Drawing {
+            style,
+            bar,
+            waiting: Arc::clone(&waiting),
+        };
+        thread::Builder::new()
+            .name("progress".to_owned())
+            .spawn(move || drawing.run(&shown))
+            .map_err(|source| Error::Io {
+                what: "a thread that shows progress".to_owned(),
+                source,
+            })?;
+        Ok(Self { to, waiting, lines })
     }
 
     /// A word beside the display.
     pub(crate) fn note(&self, text: &str) {
-        match (&self.bar, self.style) {
-            (Some(bar), _) => bar.suspend(|| say(text)),
-            (None, ProgressStyle::Plain) => say(text),
-            _ => {}
-        }
+        // The thread lives as long as any sender.
+        let _ = self.to.send(Shown::Note(text.to_owned()));
     }
 
-    /// Ends the display.
+    /// Waits until everything is shown.
+    pub(crate) fn flush(&self) {
+        self.wait(false);
+    }
+
+    /// Ends the display, once everything is shown.
     pub(crate) fn finish(&self) {
-        if let Some(bar) = &self.bar {
-            bar.finish_and_clear();
-        }
+        self.wait(true);
     }
 
-    /// Where a move's events go.
+    fn wait(&self, last: bool) {
+        let (_done, shown) = mpsc::channel();
+        let _ = self.to.send(Shown::Flush { last, _done });
+        let _ = shown.recv();
+    }
+
+    /// Where a move's events go: never waits.
     pub(crate) fn sink(&self) -> EventSink {
         let this = self.clone();
         Arc::new(move |event| this.show(event))
@@ -90,10 +139,57 @@ impl Progress {
 
     fn show(&self, event: &MoveEvent) {
         if let Some(lines) = &self.lines
-            && let Err(error) = lines.line(event)
+            && let Err(error) = lines.queue(event)
         {
-            say_error(&error);
+            self.note(&format!("error: {error}"));
         }
+        if matches!(event, MoveEvent::Progress { .. }) {
+            if self.waiting.load(Ordering::Relaxed) >= WAITING {
+                return;
+            }
+            self.waiting.fetch_add(1, Ordering::Relaxed);
+        }
+        let _ = self.to.send(Shown::Event(Box::new(event.clone())));
+    }
+}
+
+/// What the drawing thread holds.
+struct Drawing {
+    style: ProgressStyle,
+    bar: Option<ProgressBar>,
+    waiting: Arc<AtomicUsize>,
+}
+
+impl Drawing {
+    /// Runs until the last [`Progress`] is gone.
+    fn run(&self, shown: &mpsc::Receiver<Shown>) {
+        for shown in shown {
+            match shown {
+                Shown::Event(event) => {
+                    if matches!(*event, MoveEvent::Progress { .. }) {
+                        self.waiting.fetch_sub(1, Ordering::Relaxed);
+                    }
+                    self.show(&event);
+                }
+                Shown::Note(text) => self.note(&text),
+                Shown::Flush { last, .. } => {
+                    if let (true, Some(bar)) = (last, &self.bar) {
+                        bar.finish_and_clear();
+                    }
+                }
+            }
+        }
+    }
+
+    fn note(&self, text: &str) {
+        match (&self.bar, self.style) {
+            (Some(bar), _) => bar.suspend(|| say(text)),
+            (None, ProgressStyle::Plain) => say(text),
+            _ => {}
+        }
+    }
+
+    fn show(&self, event: &MoveEvent) {
         match self.style {
             ProgressStyle::None => {
                 if let MoveEvent::Warning { message } = event {

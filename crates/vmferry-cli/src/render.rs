@@ -6,6 +6,7 @@ pub(crate) mod forecast;
 pub(crate) mod moves;
 pub(crate) mod observation;
 pub(crate) mod outcome;
+mod quantities;
 pub(crate) mod record;
 pub(crate) mod recovery;
 pub(crate) mod remedy;

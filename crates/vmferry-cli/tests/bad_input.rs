@@ -364,7 +364,15 @@ fn schemas_are_those_checked_in() {
     let place = Place::new();
     let update = std::env::var_os("UPDATE_SCHEMAS").is_some();
     let names = [
-        "measure", "predict", "migrate", "event", "record", "recover",
+        "measure",
+        "predict",
+        "migrate",
+        "event",
+        "record",
+        "recover",
+        "history-list",
+        "testbed-status",
+        "demo",
     ];
     for name in names {
         let schema = place.run(&["schema", name]).expect(0, &[]).stdout;

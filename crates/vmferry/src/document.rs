@@ -2,7 +2,8 @@
 //! `schemas/`, and tests hold both together.
 
 use schemars::{JsonSchema, Schema, schema_for};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
+use serde_json::{Value, json};
 use uuid::Uuid;
 use vmferry_core::plan::MoveLimits;
 use vmferry_core::{
@@ -11,8 +12,10 @@ use vmferry_core::{
 };
 use vmferry_history::MoveSummary;
 use vmferry_migrate::Check;
+use vmferry_testbed::TestbedStatus;
 
 use crate::TOOL_VERSION;
+use crate::demo::DemoReport;
 
 /// Versions, at the head of every document.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -70,6 +73,8 @@ pub struct PredictReport {
     pub guest: GuestInfo,
     /// The host it runs on.
     pub host: HostInfo,
+    /// How the guest was observed, now or for the profile.
+    pub options: ObservingOptions,
     /// The link as it was assumed.
     pub link: LinkSpeed,
     /// The limits that were assumed.
@@ -82,6 +87,7 @@ pub struct PredictReport {
 /// `vmferry migrate -o json`: the forecast's fields, then `outcome` with the
 /// same names measured.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(transform = allow_no_forecast)]
 pub struct MigrateReport {
     /// Versions.
     #[serde(flatten)]
@@ -100,13 +106,53 @@ pub struct MigrateReport {
     pub link: Option<LinkSpeed>,
     /// The pre-flight checks.
     pub checks: Vec<Check>,
-    /// The forecast, frozen before the move.
-    #[serde(flatten)]
+    /// The forecast, frozen before the move; without one its fields are null.
+    #[serde(flatten, serialize_with = "fields_or_nulls")]
     pub forecast: Option<Forecast>,
     /// What was measured; `None` for a dry run.
     pub outcome: Option<Outcome>,
     /// Where the guest is.
     pub place: Place,
+}
+
+/// The fields of a forecast, from its schema.
+fn forecast_fields() -> Vec<String> {
+    let schema = schema_for!(Forecast);
+    let fields = schema.get("properties").and_then(Value::as_object);
+    fields.map_or_else(Vec::new, |fields| fields.keys().cloned().collect())
+}
+
+fn fields_or_nulls<S: Serializer>(
+    forecast: &Option<Forecast>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    match forecast {
+        Some(forecast) => forecast.serialize(serializer),
+        None => serializer.collect_map(forecast_fields().iter().map(|field| (field, ()))),
+    }
+}
+
+/// Says in the schema of a [`MigrateReport`] that every field of the forecast is
+/// there, and may be null.
+fn allow_no_forecast(schema: &mut Schema) {
+    let nothing = json!({ "type": "null" });
+    for field in forecast_fields() {
+        if let Some(Value::Object(property)) = schema.pointer_mut(&format!("/properties/{field}")) {
+            let nullable = property
+                .get("anyOf")
+                .and_then(Value::as_array)
+                .is_some_and(|forms| forms.contains(&nothing));
+            if !nullable {
+                let description = property.remove("description");
+                let form = Value::Object(std::mem::take(property));
+                property.extend(description.map(|text| ("description".to_owned(), text)));
+                property.insert("anyOf".to_owned(), json!([form, nothing]));
+            }
+        }
+        if let Some(Value::Array(required)) = schema.get_mut("required") {
+            required.push(field.into());
+        }
+    }
 }
 
 /// `vmferry recover -o json`.
@@ -156,6 +202,16 @@ impl MoveList {
     }
 }
 
+/// `vmferry testbed status -o json`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct TestbedList {
+    /// Versions.
+    #[serde(flatten)]
+    pub versions: Versions,
+    /// The testbeds.
+    pub testbeds: Vec<TestbedStatus>,
+}
+
 /// Name and schema of every document.
 pub fn schemas() -> Vec<(&'static str, Schema)> {
     vec![
@@ -165,5 +221,61 @@ pub fn schemas() -> Vec<(&'static str, Schema)> {
         ("event", schema_for!(MoveEvent)),
         ("record", schema_for!(MoveRecord)),
         ("recover", schema_for!(RecoverReport)),
+        ("history-list", schema_for!(MoveList)),
+        ("testbed-status", schema_for!(TestbedList)),
+        ("demo", schema_for!(DemoReport)),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_move_without_forecast_has_all_fields() {
+        let uri = GuestUri::local("/run/a.qmp");
+        let report = MigrateReport {
+            versions: Versions::default(),
+            move_id: Uuid::nil(),
+            plan: Plan {
+                source: uri.clone(),
+                destination: GuestUri::local("/run/b.qmp"),
+                via: "tcp:10.77.0.2:4444".parse().unwrap(),
+                limits: MoveLimits::default(),
+                tls_dir: None,
+            },
+            guest: GuestInfo {
+                uri,
+                name: None,
+                uuid: None,
+                memory_bytes: None,
+                ram_blocks: Vec::new(),
+                vcpus: None,
+                machine: None,
+                accelerator: None,
+            },
+            source_host: HostInfo::default(),
+            destination_host: HostInfo::default(),
+            link: None,
+            checks: Vec::new(),
+            forecast: None,
+            outcome: None,
+            place: Place::RunningAtSource,
+        };
+        let written = serde_json::to_value(&report).unwrap();
+        let read: MigrateReport = serde_json::from_value(written.clone()).unwrap();
+        assert_eq!(read, report);
+
+        let schema = schema_for!(MigrateReport);
+        let required = schema.get("required").and_then(Value::as_array).unwrap();
+        let fields = forecast_fields();
+        assert!(fields.len() > 10 && fields.contains(&"downtime_ms".to_owned()));
+        for field in fields {
+            assert_eq!(written.get(&field), Some(&Value::Null), "{field}");
+            assert!(required.contains(&json!(field)), "{field}");
+            let forms = schema.pointer(&format!("/properties/{field}/anyOf"));
+            let forms = forms.and_then(Value::as_array).unwrap();
+            assert!(forms.contains(&json!({ "type": "null" })), "{field}");
+        }
+    }
 }

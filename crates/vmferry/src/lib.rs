@@ -5,7 +5,7 @@
 //! | [`measure`] | observes a guest |
 //! | [`predict`] | says what a move would cost |
 //! | [`moving`] | makes a move: forecast, supervised migration, outcome, record |
-//! | [`guard_command`](mod@guard_command) | the command that starts a guard |
+//! | [`guard_command()`] | the command that starts a guard |
 //! | [`guarding`] | what the guard process runs, and `recover` |
 //! | [`watching`] | follows a running migration, whoever started it |
 //! | [`document`] | the JSON documents, with their schemas |
@@ -16,8 +16,8 @@
 pub mod demo;
 pub mod document;
 mod error;
-pub mod guard_command;
 mod experience;
+mod guard_command;
 pub mod guarding;
 pub mod link;
 pub mod measure;

@@ -9,12 +9,20 @@ use vmferry_core::{GuestInfo, Observation, SCHEMA_VERSION};
 use crate::Error;
 use crate::document::MeasureReport;
 
+/// Reads the observation of a profile.
+///
+/// # Errors
+/// As [`read_report`].
+pub fn read(path: &Path) -> Result<Observation, Error> {
+    read_report(path).map(|report| report.observation)
+}
+
 /// Reads a profile.
 ///
 /// # Errors
 /// When the file is missing, no profile, damaged, or written by a newer
 /// vmferry.
-pub fn read(path: &Path) -> Result<Observation, Error> {
+pub fn read_report(path: &Path) -> Result<MeasureReport, Error> {
     let fail = |problem: String| Error::Profile {
         path: path.to_owned(),
         problem,
@@ -34,9 +42,7 @@ pub fn read(path: &Path) -> Result<Observation, Error> {
         }
         Some(_) => {}
     }
-    let report: MeasureReport =
-        serde_json::from_value(value).map_err(|error| fail(format!("no profile ({error})")))?;
-    Ok(report.observation)
+    serde_json::from_value(value).map_err(|error| fail(format!("no profile ({error})")))
 }
 
 /// Whether a profile may speak for a guest.

@@ -1,11 +1,9 @@
 //! `vmferry migrate`: check, forecast, ask, move, forecast beside outcome.
 
-use std::process::Command;
-
 use vmferry::core::{ExitCode, Plan};
-use vmferry::migrate::{DEFAULT_STALL_TIMEOUT, MoveDir};
+use vmferry::migrate::DEFAULT_STALL_TIMEOUT;
 use vmferry::moving::{self, MoveOptions};
-use vmferry::{Error, document::MigrateReport};
+use vmferry::{Error, document::MigrateReport, guard_command};
 
 use super::{absolute, limits, observe_options};
 use crate::answer::Answer;
@@ -38,7 +36,20 @@ pub(crate) async fn run(global: &Global, args: &Migrate) -> Result<ExitCode, Err
     if !args.yes && !args.dry_run {
         confirm::possible()?;
     }
-    let progress = Progress::new(global, answer.lines());
+    let progress = Progress::new(global, answer.lines())?;
+    let result = make(global, args, plan, &options, &answer, &progress).await;
+    progress.finish();
+    result
+}
+
+async fn make(
+    global: &Global,
+    args: &Migrate,
+    plan: Plan,
+    options: &MoveOptions,
+    answer: &Answer,
+    progress: &Progress,
+) -> Result<ExitCode, Error> {
     let sink = progress.sink();
     if options.forecast && options.profile.is_none() {
         progress.note(&format!(
@@ -46,20 +57,21 @@ pub(crate) async fn run(global: &Global, args: &Migrate) -> Result<ExitCode, Err
             plan.source, args.observing.window
         ));
     }
-    let prepared = moving::prepare(plan, &options, &sink).await?;
+    let prepared = moving::prepare(plan, options, &sink).await?;
     if let Some(forecast) = prepared.forecast() {
         progress.note(&render::forecast::lines(forecast));
     }
     if args.dry_run {
         let report = prepared.dry_report();
-        give(&answer, global, &report)?;
+        give(answer, global, &report)?;
         return Ok(advice(&prepared));
     }
     if prepared.is_advised_against() && !args.force {
         progress.note(&advice_text(&prepared));
-        give(&answer, global, &prepared.dry_report())?;
+        give(answer, global, &prepared.dry_report())?;
         return Ok(ExitCode::AdvisedAgainst);
     }
+    progress.flush();
     if !args.yes && !confirm::ask(&format!("Move {} to {}?", args.guest, args.to))? {
         progress.note("nothing was moved");
         return Ok(ExitCode::Cancelled);
@@ -67,7 +79,7 @@ pub(crate) async fn run(global: &Global, args: &Migrate) -> Result<ExitCode, Err
     let cancel = interrupt::cancel_on_ctrl_c();
     let report = prepared.go(guard_command, cancel, sink).await?;
     progress.finish();
-    give(&answer, global, &report)?;
+    give(answer, global, &report)?;
     Ok(moving::exit_code(&report))
 }
 
@@ -111,20 +123,4 @@ fn tls_dir(args: &Migrate) -> Result<Option<String>, Error> {
         source,
     })?;
     Ok(Some(dir.display().to_string()))
-}
-
-/// The same program, as a guard.
-pub(super) fn guard_command(dir: &MoveDir) -> Command {
-    // Deleted or replaced by an upgrade in the meantime: this is still ours.
-    let mut command = Command::new("/proc/self/exe");
-    let state = dir
-        .path()
-        .parent()
-        .and_then(std::path::Path::parent)
-        .unwrap_or(dir.path());
-    command
-        .arg("guard")
-        .arg(state)
-        .arg(dir.move_id().to_string());
-    command
 }

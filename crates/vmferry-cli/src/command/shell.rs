@@ -57,6 +57,9 @@ pub(crate) fn schema(global: &Global, wanted: DocumentName) -> Result<ExitCode, 
         DocumentName::Event => "event",
         DocumentName::Record => "record",
         DocumentName::Recover => "recover",
+        DocumentName::HistoryList => "history-list",
+        DocumentName::TestbedStatus => "testbed-status",
+        DocumentName::Demo => "demo",
     };
     let schema = document::schemas()
         .into_iter()

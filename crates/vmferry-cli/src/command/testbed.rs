@@ -3,6 +3,7 @@
 use vmferry::Error;
 use vmferry::core::ExitCode;
 use vmferry::demo::{self, DemoStep};
+use vmferry::document::{TestbedList, Versions};
 use vmferry::testbed::{GuestSpec, Testbed as Bed};
 
 use crate::answer::Answer;
@@ -27,7 +28,7 @@ pub(crate) async fn run(global: &Global, args: &Testbed) -> Result<ExitCode, Err
         }
         Testbed::Demo { rate } => {
             let answer = Answer::open(global)?;
-            let report = demo::run(*rate, super::migrate::guard_command, |step| match step {
+            let report = demo::run(*rate, vmferry::guard_command, |step| match step {
                 DemoStep::Doing(what) => progress::note(global, &what),
                 DemoStep::Row(row) => progress::note(global, &render::demo::row(&row)),
             })
@@ -65,15 +66,19 @@ async fn status(global: &Global, name: Option<&str>) -> Result<ExitCode, Error> 
         Some(name) => vec![name.to_owned()],
         None => Bed::list()?,
     };
-    let mut all = Vec::new();
+    let mut list = TestbedList {
+        versions: Versions::default(),
+        testbeds: Vec::new(),
+    };
     for name in names {
-        all.push(Bed::load(&name)?.status().await);
+        list.testbeds.push(Bed::load(&name)?.status().await);
     }
-    answer.give(&all, || {
-        if all.is_empty() {
+    answer.give(&list, || {
+        if list.testbeds.is_empty() {
             "no testbed runs; start one with `vmferry testbed up`".to_owned()
         } else {
-            all.iter()
+            list.testbeds
+                .iter()
                 .map(render::testbed::table)
                 .collect::<Vec<_>>()
                 .join("\n\n")

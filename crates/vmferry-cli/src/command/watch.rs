@@ -10,7 +10,7 @@ use crate::progress::Progress;
 
 pub(crate) async fn run(global: &Global, args: &Watch) -> Result<ExitCode, Error> {
     let answer = Answer::open(global)?;
-    let progress = Progress::new(global, answer.lines());
+    let progress = Progress::new(global, answer.lines())?;
     let guest = super::absolute(&args.guest)?;
     let inner = progress.sink();
     let last = std::sync::Arc::new(std::sync::Mutex::new(None));
@@ -23,10 +23,12 @@ pub(crate) async fn run(global: &Global, args: &Watch) -> Result<ExitCode, Error
         }
         inner(event);
     });
-    let end = watching::watch(&guest, sink).await?;
+    let end = watching::watch(&guest, sink).await;
     progress.finish();
+    answer.flush()?;
+    let end = end?;
     let seen = last.lock().ok().and_then(|slot| *slot);
-    Ok(match end {
+    let code = match end {
         WatchEnd::Ours => match seen {
             Some((OutcomeStatus::Completed, Place::RunningAtDestination)) => ExitCode::Done,
             Some((OutcomeStatus::Cancelled, Place::RunningAtSource)) => ExitCode::Cancelled,
@@ -46,7 +48,9 @@ pub(crate) async fn run(global: &Global, args: &Watch) -> Result<ExitCode, Error
                 None => ExitCode::Uncertain,
             }
         }
-    })
+    };
+    progress.flush();
+    Ok(code)
 }
 
 fn describe(watched: &vmferry::migrate::watching::Watched) -> String {

@@ -3,7 +3,8 @@
 use vmferry::core::Forecast;
 use vmferry::document::PredictReport;
 
-use super::{cells, or_dash, remedy, table as new_table, text};
+use super::quantities::quantities;
+use super::{or_dash, remedy, table as new_table, text};
 
 /// The answer of `predict`.
 pub(crate) fn table(report: &PredictReport) -> String {
@@ -31,16 +32,10 @@ pub(crate) fn lines(forecast: &Forecast) -> String {
     );
     if forecast.total_time_ms.is_some() {
         let mut rows = new_table(&["", "p5", "p50", "p95"]);
-        let mut row = |name: &str, cells: [String; 3]| {
-            let [a, b, c] = cells;
-            rows.add_row(vec![name.to_owned(), a, b, c]);
-        };
-        row("total time", cells(forecast.total_time_ms));
-        row("downtime", cells(forecast.downtime_ms));
-        row("transferred", cells(forecast.transferred_bytes));
-        row("on the wire", cells(forecast.wire_bytes));
-        row("slowdown", cells(forecast.slowdown));
-        row("passes", cells(forecast.passes.map(|i| i.map(f64::round))));
+        for quantity in quantities(Some(forecast), None) {
+            let [p5, p50, p95] = quantity.forecast;
+            rows.add_row([quantity.name, &p5, &p50, &p95]);
+        }
         out.push_str(&text(&rows));
         out.push('\n');
     }

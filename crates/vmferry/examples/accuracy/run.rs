@@ -1,14 +1,14 @@
 //! Makes the migration of one cell.
 
-use std::process::Command;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 use vmferry::core::plan::MoveLimits;
 use vmferry::core::{ByteRate, Bytes, LinkSpeed, Millis, MoveEvent, Plan, Ratio, RemedyKind};
+use vmferry::guard_command;
 use vmferry::measure::{ObserveOptions, PageOptions, measure};
-use vmferry::migrate::{DEFAULT_STALL_TIMEOUT, EventSink, MoveDir};
+use vmferry::migrate::{DEFAULT_STALL_TIMEOUT, EventSink};
 use vmferry::model::{Assumptions, forecast};
 use vmferry::moving::{self, MoveOptions};
 use vmferry::testbed::{GuestSpec, Side, TestGuest, Testbed};
@@ -96,7 +96,7 @@ async fn move_guest(cell: &Cell, testbed: &Testbed, guest: &TestGuest) -> Result
         tokio::time::sleep(DEADLINE).await;
         give_up.send(true)
     });
-    let report = prepared.go(guard, cancel, sink).await;
+    let report = prepared.go(guard_command, cancel, sink).await;
     deadline.abort();
     let outcome = report?.outcome.ok_or("no outcome")?;
     let times = times.lock().unwrap_or_else(PoisonError::into_inner).clone();
@@ -143,19 +143,4 @@ async fn lost(
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     None
-}
-
-/// This program, as a guard.
-fn guard(dir: &MoveDir) -> Command {
-    let mut command = Command::new("/proc/self/exe");
-    let state = dir
-        .path()
-        .parent()
-        .and_then(std::path::Path::parent)
-        .unwrap_or(dir.path());
-    command
-        .arg("guard")
-        .arg(state)
-        .arg(dir.move_id().to_string());
-    command
 }
