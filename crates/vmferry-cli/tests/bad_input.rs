@@ -232,6 +232,25 @@ fn nothing_recorded_is_no_riddle() {
     assert!(!words.trim().is_empty(), "people are told too");
 }
 
+#[tokio::test]
+async fn a_move_that_is_not_there_is_a_usage_error() {
+    let place = Place::new();
+    let path = place.0.path().join("history.db");
+    let history = vmferry::history::History::open(&path).await;
+    history.expect("a history").close().await.expect("closed");
+    let show = |id: &str| {
+        let output = place
+            .command(&["history", "show", id])
+            .env("VMFERRY_DB", &path)
+            .output();
+        Ended::from(output.expect("vmferry starts"))
+    };
+    show("zzz").expect(2, &["zzz"]);
+    show("01a1").expect(2, &["01a1", "history list"]);
+    std::fs::write(&path, "no database").expect("a file");
+    show("01a1").expect(1, &["is no history of vmferry"]);
+}
+
 #[test]
 fn a_damaged_leftover_of_a_move_is_told() {
     let place = Place::new();
@@ -243,9 +262,12 @@ fn a_damaged_leftover_of_a_move_is_told() {
         "{\"entry\":\"opened\",\"version\":99}\n",
     )
     .expect("a journal");
-    place
+    let ended = place
         .run(&["recover"])
-        .expect(20, &[id, "written by a newer vmferry"]);
+        .expect(40, &[]);
+    for word in [id, "written by a newer vmferry"] {
+        assert!(ended.stdout.contains(word), "{}", ended.stdout);
+    }
     assert!(dir.exists(), "what cannot be read is kept");
 }
 
