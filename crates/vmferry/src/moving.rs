@@ -325,7 +325,12 @@ impl Site {
         for end in [&ends.source, &ends.destination] {
             journal.belongs_to(end.uri(), Identity::of(end).await)?;
         }
-        let guard = guard::spawn(guard(&dir), &dir).await?;
+        let mut command = guard(&dir);
+        // A relative path means another place where the guard runs.
+        if let Ok(history) = history_path() {
+            command.env("VMFERRY_DB", history);
+        }
+        let guard = guard::spawn(command, &dir).await?;
         tracing::info!(pid = guard.pid(), dir = %dir.path().display(), "the guard watches");
         let mourning = tokio::spawn(mourn(guard.death(), Arc::clone(&sink)));
         if let Err(error) = remember(record).await {

@@ -3,6 +3,7 @@
 mod contract;
 mod interrupted;
 mod killed;
+mod orphaned;
 mod side_by_side;
 mod ssh;
 mod tls;
