@@ -71,10 +71,13 @@ async fn make(
         give(answer, global, &prepared.dry_report())?;
         return Ok(ExitCode::AdvisedAgainst);
     }
-    progress.flush();
-    if !args.yes && !confirm::ask(&format!("Move {} to {}?", args.guest, args.to))? {
-        progress.note("nothing was moved");
-        return Ok(ExitCode::Cancelled);
+    if !args.yes {
+        // What is asked comes after what the answer depends on.
+        progress.flush();
+        if !confirm::ask(&format!("Move {} to {}?", args.guest, args.to))? {
+            progress.note("nothing was moved");
+            return Ok(ExitCode::Cancelled);
+        }
     }
     let cancel = interrupt::cancel_on_ctrl_c();
     let report = prepared.go(guard_command, cancel, sink).await?;

@@ -1,5 +1,6 @@
 //! What the tests of moves share.
 
+mod blocked;
 mod contract;
 mod interrupted;
 mod killed;
