@@ -262,9 +262,7 @@ fn a_damaged_leftover_of_a_move_is_told() {
         "{\"entry\":\"opened\",\"version\":99}\n",
     )
     .expect("a journal");
-    let ended = place
-        .run(&["recover"])
-        .expect(40, &[]);
+    let ended = place.run(&["recover"]).expect(40, &[]);
     for word in [id, "written by a newer vmferry"] {
         assert!(ended.stdout.contains(word), "{}", ended.stdout);
     }
