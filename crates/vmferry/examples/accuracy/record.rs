@@ -51,6 +51,11 @@ impl Record {
     pub(crate) fn forecast_again(&mut self) -> Result<(), Box<dyn std::error::Error>> {
         let mut assumptions = Assumptions::for_guest(&self.observation.guest);
         assumptions.rules.downtime_limit = Duration::from_millis(300);
+        // Where both downtimes are one, the move was made with `return-path`.
+        let (downtime, of_qemu) = (self.outcome.downtime_ms, self.outcome.qemu_downtime_ms);
+        if let (Some(downtime), Some(of_qemu)) = (downtime, of_qemu) {
+            assumptions.rules.return_path = (downtime.0 - of_qemu.0).abs() < 5.0;
+        }
         self.forecast = forecast(&self.observation, &self.link, &self.limits, &assumptions, 1)?;
         Ok(())
     }
