@@ -15,7 +15,8 @@ elif test "$(readlink /proc/self/ns/pid)" != "pid:[4026531836]" || ! test -r /pr
   echo unsure
 else
   # /proc/PID/net/unix lists the sockets of one network namespace; each has an inode of its own.
-  # A path stands there as it was given to bind, so its last part is compared.
+  # A path stands there as it was given to bind: one that is relative is ours by its last part,
+  # one that is absolute unless it leads to another file.
   name=${path##*/} real=$(readlink -f "$path")
   export name real
   ls -i /proc/[0-9]*/net/unix 2>/dev/null | awk '
@@ -27,12 +28,22 @@ else
         split(line, field)
         if (substr(field[4], 4, 1) != "1") continue
         for (i = 0; i < 7; i++) sub(/^[^ ]+ +/, "", line)
+        bound = line
         sub(/.*\//, "", line)
-        if (line == name || line == real) found = 1
+        if (line == name || line == real) print "at " bound
       }
       close($2)
       # One whose process has just ended says nothing; the next one of its namespace does.
       if (lines) { done[$1] = 1; seen = 1 }
     }
-    END { print found ? "listening" : seen ? "nobody" : "unsure" }'
+    END { print seen ? "nobody" : "unsure" }' | {
+    while read -r word bound; do
+      if test "$word" != at; then echo "$word"; exit; fi
+      case $bound in
+        "$path" | "$real") echo listening; exit;;
+        /*) if ! test -e "$bound" || test "$bound" -ef "$path"; then echo listening; exit; fi;;
+        *) echo listening; exit;;
+      esac
+    done
+  }
 fi
