@@ -36,7 +36,7 @@ pub(crate) enum Alone {
     Ended {
         kind: Option<EndKind>,
         error: Option<String>,
-        info: Option<MigrationInfo>,
+        info: Option<Box<MigrationInfo>>,
     },
 }
 
@@ -90,7 +90,7 @@ pub(crate) async fn follow(
                 return Alone::Ended {
                     kind: Some(kind),
                     error,
-                    info: Some(info),
+                    info: Some(Box::new(info)),
                 };
             }
             let wanted = stall.expired() || *rules.cancel.borrow();
@@ -118,7 +118,7 @@ pub(crate) async fn follow(
                 return Alone::Ended {
                     kind: None,
                     error: Some(error),
-                    info: last,
+                    info: last.map(Box::new),
                 };
             }
         }

@@ -70,6 +70,8 @@ pub async fn take_over(dir: &MoveDir, stall_timeout: Duration, sink: EventSink) 
     let unseen = |outcome: &Option<Outcome>| !matches!(outcome, Some(o) if o.status != OutcomeStatus::Unknown);
     if let Some(record) = record.as_mut().filter(|record| unseen(&record.outcome)) {
         let cancel = watch::Sender::new(false);
+        // Before the word is given: whoever follows waits for a change.
+        let asked = cancel.subscribe();
         if dir.file(CANCEL_FILE).exists() {
             // vmferry may have died before it could do it.
             cancel.send_replace(true);
@@ -77,7 +79,7 @@ pub async fn take_over(dir: &MoveDir, stall_timeout: Duration, sink: EventSink) 
         let how = Follow {
             baseline: dir.read_json(BASELINE_FILE).ok(),
             stall_timeout,
-            cancel: cancel.subscribe(),
+            cancel: asked,
         };
         let identity = |uri| {
             journal
@@ -195,7 +197,7 @@ async fn follow(
                 Alone::Ended { kind, error, info } => {
                     record.raw_statistics = info.as_ref().map(|info| info.raw.clone());
                     let check = find(reached, &plan).await;
-                    return alone::outcome(kind, error, info.as_ref(), &check, &baseline);
+                    return alone::outcome(kind, error, info.as_deref(), &check, &baseline);
                 }
             }
         }
