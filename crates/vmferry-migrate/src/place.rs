@@ -69,6 +69,9 @@ impl PlaceCheck {
     /// What to do, where somebody has to do something.
     pub fn advice(&self) -> Option<&'static str> {
         match (&self.source, &self.destination) {
+            (EndState::Running, EndState::Gone | EndState::Stopped(_)) => {
+                Some("start the destination again (-incoming defer) before the next attempt")
+            }
             (EndState::Running, EndState::Running) => Some(
                 "it runs at BOTH ends: stop one of them at once (QMP `stop`), before both write to the same disk",
             ),

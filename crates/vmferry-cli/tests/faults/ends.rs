@@ -145,31 +145,27 @@ async fn wrong_options_are_named() {
         .run()
         .await
         .expect(2, &["--max-downtime", "2000 s"]);
-    // An address that is not the destination's: found when it is to listen, and put back.
-    let wrong = site.vmferry(&[
-        "migrate",
-        &source,
-        "--to",
-        &to,
-        "--via",
-        "tcp:10.77.0.99:4444",
-        "--yes",
-    ]);
-    wrong
-        .args(BLIND)
-        .args(&["--max-downtime", "50ms"])
+    // An address that is not the destination's.
+    let via = |address: &str| {
+        site.vmferry(&["migrate", &source, "--to", &to, "--via", address, "--yes"])
+            .args(BLIND)
+            .args(&["--max-downtime", "50ms"])
+    };
+    via("tcp:10.77.0.99:4444")
         .run()
         .await
-        .expect(
-            20,
-            &[
-                "did not start",
-                "migrate-incoming was refused",
-                "Cannot assign",
-                "the guest runs at the source",
-            ],
-        );
+        .expect(20, &["stream address", "10.77.0.99", "10.77.0.2"]);
     site.is_untouched(&guest, &before).await;
+    // One that is, but that the source does not reach: found when it tries.
+    via("tcp:127.0.0.1:4444").run().await.expect(
+        20,
+        &[
+            "Connection refused",
+            "the guest runs at the source",
+            "start the destination again",
+        ],
+    );
+    site.is_put_back(&guest, &before).await;
     // After that QEMU refuses to listen for good.
     site.migrate(&guest, BLIND).run().await.expect(
         20,

@@ -3,8 +3,12 @@
 //! questions asked afterwards: where the guest runs, whether both hypervisors
 //! are set as before, whether anything was left behind.
 
-#![expect(clippy::allow_attributes, reason = "no test program uses all of it")]
-#![allow(dead_code, unused_imports, reason = "no test program uses all of it")]
+#![allow(
+    clippy::allow_attributes,
+    dead_code,
+    unused_imports,
+    reason = "no test program uses all of it"
+)]
 
 mod command;
 mod disk;
