@@ -54,6 +54,8 @@ impl Vmferry {
                 set("VMFERRY_DB", dir.join("history.db")),
                 set("VMFERRY_STATE", dir.join("state")),
                 set("VMFERRY_TEST_SITE", dir.to_owned()),
+                // A killed vmferry leaves the directory of its ssh tunnel.
+                set("TMPDIR", dir.to_owned()),
             ],
             dir: dir.to_owned(),
         }
