@@ -7,7 +7,7 @@
 //! negative: so the form starts at the origin, never falls and is concave
 //! whatever the points say. What it cannot know is a set that was hardly begun
 //! within the window: its longest time constant is that of the window times
-//! [`LONGEST`], and all slower ones are the line.
+//! `LONGEST`, and all slower ones are the line.
 
 use std::time::Duration;
 
