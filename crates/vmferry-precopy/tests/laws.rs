@@ -98,8 +98,16 @@ fn an_idle_guest_is_sent_once() {
         assert_eq!(replay.dirty_syncs, 3);
         let pages = 131_072 * (4096 + 8);
         assert_eq!(replay.transferred.0, pages + (256 << 10));
-        let time = replay.transferred.0 as f64 / rate.0 + 0.012;
+        let start = HostCosts::default().destination_start.as_secs_f64();
+        let time = replay.transferred.0 as f64 / rate.0 + 0.012 + start;
         assert!((replay.total_time.as_secs_f64() - time).abs() < 0.01);
+        // Without a return path the source does not wait for the destination.
+        let rules = Rules {
+            return_path: false,
+            ..rules
+        };
+        let alone = run(&dirt, &rules, rate);
+        assert!((alone.total_time.as_secs_f64() - time + start).abs() < 0.01);
     }
 }
 
@@ -132,7 +140,15 @@ fn max_bandwidth_holds_the_passes_but_not_the_switchover() {
     // 16 writes of 32 pages in every 100 ms, the first at or above 2 MB.
     let slices = 16.0 * 32.0 * 4104.0 * 10.0;
     assert!((rate.0 / slices - 1.0).abs() < 0.01, "{rate}");
-    assert!(switchover.qemu_downtime < Duration::from_millis(20));
+    let start = HostCosts::default().destination_start;
+    assert!(switchover.qemu_downtime < Duration::from_millis(20) + start);
+    let alone = Rules {
+        return_path: false,
+        ..capped
+    };
+    let alone = run(&dirt, &alone, link).switchover.expect("converges");
+    assert!(alone.qemu_downtime < Duration::from_millis(20));
+    assert_eq!(alone.downtime, switchover.downtime);
 }
 
 #[test]
