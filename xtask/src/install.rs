@@ -43,6 +43,18 @@ const NEEDS: &[Need] = &[
         suite: Suite::Main,
     },
     Need {
+        package: "iputils-ping",
+        why: "tests reach the guests with it",
+        present: || all_there(&["ping"]),
+        suite: Suite::Main,
+    },
+    Need {
+        package: "e2fsprogs",
+        why: "mke2fs and debugfs make the disk with real programs",
+        present: || all_there(&["mke2fs", "debugfs"]),
+        suite: Suite::Main,
+    },
+    Need {
         package: "ethtool",
         why: "turns segmentation offload off, so that the shaped link counts real packets",
         present: || all_there(&["ethtool"]),
