@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
-use vmferry_core::{MigrationStatus, MoveEvent, MoveRecord, Outcome, OutcomeStatus};
+use vmferry_core::{MigrationStatus, MoveEvent, MoveRecord, Outcome, OutcomeStatus, Place};
 use vmferry_hypervisor::qmp::Guest;
 
 use crate::alone::{self, Alone};
@@ -159,6 +159,12 @@ async fn undo_early(
     std::future::pending().await
 }
 
+/// How long an end may take to be reached, ssh's login included, before its
+/// state counts as unknown.
+const REACH_PATIENCE: Duration = Duration::from_secs(15);
+/// How long both ends may take to agree on where the guest is.
+const PLACE_PATIENCE: Duration = Duration::from_secs(5);
+
 /// How to follow an orphaned move.
 struct Follow {
     baseline: Option<Baseline>,
@@ -265,28 +271,29 @@ async fn has_begun(source: &Guest) -> bool {
 }
 
 /// Asks both ends where the guest is; a QEMU that took the place of one of
-/// them is not asked.
+/// them is not asked. A monitor serves one client: the connections that are
+/// being made are waited for, not doubled.
 async fn find(reached: &Reached, plan: &vmferry_core::Plan) -> PlaceCheck {
-    let connected = |uri| match reached.now(uri) {
-        Some(At::Connected(guest)) => Some(guest),
-        _ => None,
+    let (source, destination) = tokio::join!(
+        timeout(REACH_PATIENCE, reached.of(&plan.source)),
+        timeout(REACH_PATIENCE, reached.of(&plan.destination)),
+    );
+    let (source, destination) = (source.ok(), destination.ok());
+    let ask = async |uri, end: Option<&At>| match end {
+        Some(At::Gone) => EndState::Gone,
+        Some(At::Connected(guest)) => place::ask(uri, Some(guest)).await,
+        Some(At::Unreachable) | None => EndState::Unknown("it was not reached".to_owned()),
     };
-    let gone = |uri| matches!(reached.now(uri), Some(At::Gone));
-    let (source, destination) = (connected(&plan.source), connected(&plan.destination));
-    if !gone(&plan.source) && !gone(&plan.destination) {
-        return place::find(
-            (&plan.source, source.as_ref()),
-            (&plan.destination, destination.as_ref()),
-            Duration::from_secs(5),
-        )
-        .await;
-    }
-    let ask = async |uri, guest: Option<&Guest>| match gone(uri) {
-        true => EndState::Gone,
-        false => place::ask(uri, guest).await,
-    };
-    PlaceCheck {
-        source: ask(&plan.source, source.as_ref()).await,
-        destination: ask(&plan.destination, destination.as_ref()).await,
+    let deadline = Instant::now() + PLACE_PATIENCE;
+    loop {
+        let check = PlaceCheck {
+            source: ask(&plan.source, source.as_ref()).await,
+            destination: ask(&plan.destination, destination.as_ref()).await,
+        };
+        if check.place() != Place::Uncertain || Instant::now() >= deadline {
+            return check;
+        }
+        // A source that resumes the guest announces it to nobody here.
+        sleep(UNDO_PAUSE).await;
     }
 }
