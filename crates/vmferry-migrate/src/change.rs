@@ -17,12 +17,9 @@ pub(crate) struct Changer<'a> {
 impl Changer<'_> {
     /// Turns a migration capability on, unless it is on.
     pub(crate) async fn enable(&mut self, capability: &str) -> Result<(), MigrateError> {
-        let answer = self.ask("query-migrate-capabilities", None).await?;
-        let state = answer.as_array().into_iter().flatten().find_map(|entry| {
-            (entry.get("capability")?.as_str()? == capability)
-                .then(|| entry.get("state")?.as_bool())?
-        });
-        if state == Some(true) {
+        let known = self.guest.capabilities().await;
+        let known = known.map_err(MigrateError::at(self.end))?;
+        if known.get(capability) == Some(&true) {
             return Ok(());
         }
         self.journal.about_to_change(

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Map, json};
 use vmferry_core::Plan;
 use vmferry_hypervisor::HypervisorError;
-use vmferry_hypervisor::qmp::MigrationAddress;
+use vmferry_hypervisor::qmp::{MigrationAddress, TLS_OBJECT};
 
 use crate::change::Changer;
 use crate::ends::Ends;
@@ -17,9 +17,6 @@ use crate::meters::Baseline;
 use crate::place;
 use crate::preflight::{self, Check, EndFacts};
 use crate::running::RunningMigration;
-
-/// Id of the TLS object that vmferry adds on both ends.
-const TLS_OBJECT: &str = "vmferry-tls0";
 
 /// A plan whose pre-flight checks have all passed.
 #[derive(Debug)]
@@ -101,8 +98,7 @@ impl CheckedPlan {
     ) -> Result<RunningMigration, MigrateError> {
         let Self { plan, ends, .. } = self;
         // Minutes may have passed since the checks: somebody was asked.
-        let now = Self::check(plan.clone(), ends.clone()).await?;
-        drop(now);
+        Self::check(plan.clone(), ends.clone()).await?;
         let streams = (ends.source.events(), ends.destination.events());
         let address = MigrationAddress::from(&plan.via);
         // Before the destination listens: a disk that is full now leaves no listener.

@@ -367,11 +367,6 @@ impl RunningMigration {
         }
     }
 
-    /// The connections of both ends, for undoing.
-    pub fn ends(&self) -> &Ends {
-        &self.ends
-    }
-
     /// The source is done before the destination has resumed the guest. Where
     /// the event may have been missed, the destination is asked instead.
     async fn await_resume(&mut self, stamps: &mut Stamps, missed: bool) {

@@ -98,6 +98,9 @@ pub(crate) fn last_progress(path: &Path) -> Option<Progress> {
         })
 }
 
+/// A guest reports every 100 ms; one that does not within this time is gone.
+const REPORT_PATIENCE: Duration = Duration::from_secs(5);
+
 /// A progress report, with the time it arrived and the host it came from.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TimedReport {
@@ -185,6 +188,23 @@ impl ConsoleWatch {
         during: (Instant, Instant),
     ) -> Option<Ratio> {
         slowdown(&lock(&self.reports), before, during)
+    }
+
+    /// The same at the end of the second span: waits for the report after it, up to 5 s.
+    pub async fn slowdown_reported(
+        &self,
+        before: (Instant, Instant),
+        during: (Instant, Instant),
+    ) -> Option<Ratio> {
+        let deadline = Instant::now() + REPORT_PATIENCE;
+        loop {
+            let slowdown = self.slowdown(before, during);
+            if slowdown.is_some() || Instant::now() > deadline {
+                return slowdown;
+            }
+            // The console is a file: nothing tells that it has grown.
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
     }
 }
 

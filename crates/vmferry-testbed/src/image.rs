@@ -59,6 +59,30 @@ pub fn cache_directory() -> PathBuf {
         .unwrap_or_else(|| PathBuf::from("/var/cache/vmferry"))
 }
 
+/// Makes the cache and holds one of its locks: one builder at a time, the
+/// others then find what it has made.
+pub(crate) fn lock_cache(images: &Path, name: &str) -> Result<Flock<File>, TestbedError> {
+    fs::create_dir_all(images).map_err(TestbedError::io(format!("make {}", images.display())))?;
+    let lock = images.join(name);
+    let file = File::create(&lock).map_err(TestbedError::io(format!("open {}", lock.display())))?;
+    Flock::lock(file, FlockArg::LockExclusive).map_err(|(_, errno)| TestbedError::Io {
+        what: format!("lock {}", lock.display()),
+        source: errno.into(),
+    })
+}
+
+/// Runs what fetches packages, and once more with new package lists if it fails: those of a fresh
+/// machine are empty, and old ones name packages that are gone.
+pub(crate) fn with_fresh_lists<T>(
+    fetch: impl Fn() -> Result<T, TestbedError>,
+) -> Result<T, TestbedError> {
+    fetch().or_else(|error| {
+        tracing::info!(%error, "trying again with new package lists");
+        call_words("apt-get", "-q -o Acquire::Retries=3 update")?;
+        fetch()
+    })
+}
+
 impl GuestImage {
     /// The image for this machine's load program, made where it is not cached yet. Takes a few
     /// seconds the first time (27 MB are fetched from Debian), then some milliseconds.
@@ -70,26 +94,10 @@ impl GuestImage {
     }
 
     pub(crate) fn prepare_in(images: &Path, load: &Path) -> Result<Self, TestbedError> {
-        fs::create_dir_all(images)
-            .map_err(TestbedError::io(format!("make {}", images.display())))?;
-        // One builder at a time: the others then find what it has made.
-        let lock = images.join("lock");
-        let file =
-            File::create(&lock).map_err(TestbedError::io(format!("open {}", lock.display())))?;
-        let _held =
-            Flock::lock(file, FlockArg::LockExclusive).map_err(|(_, errno)| TestbedError::Io {
-                what: format!("lock {}", lock.display()),
-                source: errno.into(),
-            })?;
-
+        let _held = lock_cache(images, "lock")?;
         let kernel = match cached_kernel(images) {
             Some(kernel) => kernel,
-            None => fetch_kernel(images).or_else(|error| {
-                // The lists of a fresh machine are empty, and old ones name packages that are gone.
-                tracing::info!(%error, "trying again with new package lists");
-                call_words("apt-get", "-q -o Acquire::Retries=3 update")?;
-                fetch_kernel(images)
-            })?,
+            None => with_fresh_lists(|| fetch_kernel(images))?,
         };
         let initrd = initrd(&kernel, load)?;
         Ok(Self {

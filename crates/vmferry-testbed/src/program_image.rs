@@ -1,21 +1,20 @@
 //! The disk of real programs that guests run as their load: Debian packages, unpacked into a file
 //! system that is only read. Nothing is installed on this machine.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, OpenOptions};
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use nix::fcntl::{Flock, FlockArg};
 use serde::{Deserialize, Serialize};
 use vmferry_core::Bytes;
 use vmferry_load::spec::Program;
 use xxhash_rust::xxh3::Xxh3;
 
-use crate::command::{call_words, run};
+use crate::command::run;
 use crate::error::TestbedError;
-use crate::image::cache_directory;
+use crate::image::{cache_directory, lock_cache, with_fresh_lists};
 
 /// The packages, with those they need to run as they are used here: no locales, no just-in-time
 /// compiler, no scripts that set them up.
@@ -100,26 +99,11 @@ impl ProgramImage {
     }
 
     fn prepare_in(images: &Path) -> Result<Self, TestbedError> {
-        fs::create_dir_all(images)
-            .map_err(TestbedError::io(format!("make {}", images.display())))?;
-        // One builder at a time: the others then find what it has made.
-        let lock = images.join("programs.lock");
-        let file =
-            File::create(&lock).map_err(TestbedError::io(format!("open {}", lock.display())))?;
-        let _held =
-            Flock::lock(file, FlockArg::LockExclusive).map_err(|(_, errno)| TestbedError::Io {
-                what: format!("lock {}", lock.display()),
-                source: errno.into(),
-            })?;
+        let _held = lock_cache(images, "programs.lock")?;
         let recipe = recipe();
         match cached(images, &recipe) {
             Some(image) => Ok(image),
-            None => build(images, &recipe).or_else(|error| {
-                // The lists of a fresh machine are empty, and old ones name packages that are gone.
-                tracing::info!(%error, "trying again with new package lists");
-                call_words("apt-get", "-q -o Acquire::Retries=3 update")?;
-                build(images, &recipe)
-            }),
+            None => with_fresh_lists(|| build(images, &recipe)),
         }
     }
 }

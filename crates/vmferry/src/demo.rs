@@ -4,7 +4,7 @@
 
 use std::process::Command;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -21,9 +21,6 @@ use vmferry_testbed::{ConsoleWatch, GuestSpec, Side, TestGuest, Testbed};
 use crate::Error;
 use crate::document::Versions;
 use crate::moving::{self, MoveOptions, PreparedMove};
-
-/// A guest reports every 100 ms; one that does not within this time is gone.
-const REPORT_PATIENCE: Duration = Duration::from_secs(5);
 
 /// The answer of the demonstration.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
@@ -249,18 +246,11 @@ impl<F: FnMut(DemoStep)> GuestDemo<'_, F> {
     /// Work lost during the move by the guest's own count, against its speed
     /// while it was observed.
     async fn lost(&self, observed: (Instant, Instant), span: Span) -> Option<Ratio> {
-        let during = span.get()?;
-        let deadline = Instant::now() + REPORT_PATIENCE;
-        loop {
-            if let Some(slowdown) = self.console.slowdown(observed, during) {
-                return Some(Ratio(slowdown.0.max(0.0)));
-            }
-            if Instant::now() > deadline {
-                return None;
-            }
-            // The report after the move is on its way.
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
+        let lost = self
+            .console
+            .slowdown_reported(observed, span.get()?)
+            .await?;
+        Some(Ratio(lost.0.max(0.0)))
     }
 }
 

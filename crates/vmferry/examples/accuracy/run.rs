@@ -101,7 +101,7 @@ async fn move_guest(cell: &Cell, testbed: &Testbed, guest: &TestGuest) -> Result
     let outcome = report?.outcome.ok_or("no outcome")?;
     let times = times.lock().unwrap_or_else(PoisonError::into_inner).clone();
     let guest_slowdown = match times.as_slice() {
-        [from, to] => lost(&console, observed, (*from, *to)).await,
+        [from, to] => console.slowdown_reported(observed, (*from, *to)).await,
         _ => None,
     };
     guest.kill(Side::Source).await?;
@@ -127,20 +127,4 @@ fn stopwatch(times: &Arc<Mutex<Vec<Instant>>>) -> EventSink {
                 .push(Instant::now());
         }
     })
-}
-
-/// Work lost by the guest's own count; waits for the report after the move.
-async fn lost(
-    console: &vmferry::testbed::ConsoleWatch,
-    before: (Instant, Instant),
-    during: (Instant, Instant),
-) -> Option<Ratio> {
-    let deadline = Instant::now() + Duration::from_secs(5);
-    while Instant::now() < deadline {
-        if let Some(slowdown) = console.slowdown(before, during) {
-            return Some(slowdown);
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    None
 }
