@@ -18,6 +18,7 @@ mod draws;
 mod error;
 pub mod experience;
 mod forecast;
+mod merged_history;
 mod reforecast;
 mod remedies;
 mod sampler;

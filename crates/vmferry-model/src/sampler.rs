@@ -9,9 +9,11 @@ use vmferry_precopy::postcopy::{self, PostCopy};
 use vmferry_precopy::qemu::{self, Rules, Start};
 use vmferry_precopy::{HostCosts, Replay};
 
+use crate::analysis::curve_fit::extended;
 use crate::assumptions::Assumptions;
 use crate::draws::Draws;
 use crate::error::ModelError;
+use crate::merged_history::merged;
 
 /// Relative standard deviation of a dirty curve without pages behind it: how
 /// far `calc-dirty-rate` and a later migration differ is not better known.
@@ -133,10 +135,19 @@ impl<'a> Sampler<'a> {
             return Err(ModelError::NoMemory { guest: guest() });
         }
         let history = observation.page_history.as_ref();
-        let source = match history.and_then(|h| Some((h, Recording::new(h)?))) {
-            Some((history, recording)) => Source::Pages {
-                recording,
-                zero: history.pages().iter().map(|p| p.zero).collect(),
+        let slow = observation.slow_page_history.as_ref();
+        let merged = history.zip(slow).and_then(|(h, slow)| merged(h, slow));
+        let recording = match merged {
+            Some(merged) => Recording::owning(merged),
+            None => history.and_then(Recording::new),
+        };
+        let source = match recording {
+            Some(recording) => Source::Pages {
+                zero: recording.history().pages().iter().map(|p| p.zero).collect(),
+                recording: recording.extended_by(extended(
+                    &observation.dirty_curve,
+                    observation.page_mix.total_pages.bytes(),
+                )),
             },
             None if observation.dirty_curve.points.is_empty() => {
                 return Err(ModelError::TooLittleData { guest: guest() });

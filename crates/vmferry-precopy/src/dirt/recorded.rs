@@ -1,8 +1,10 @@
 //! Dirt as it was recorded: HIST of `akoush2010`, page by page.
 
+use std::borrow::Cow;
 use std::ops::Range;
+use std::time::Duration;
 
-use vmferry_core::PageHistory;
+use vmferry_core::{FittedCurve, PageHistory};
 
 use super::{Unit, UnitDirt};
 
@@ -13,11 +15,12 @@ use super::{Unit, UnitDirt};
 /// is right for guests that go round, and for rates; it can never find more
 /// unique pages than the window held. So where a single interval is longer
 /// than the window W, unwritten pages are added along a power tail
-/// U(t) = U(W) (t/W)^b, its exponent taken from the second half of the window.
+/// U(t) = U(W) (t/W)^b, its exponent taken from the second half of the window, or along the
+/// fitted curve given by [`Recording::extended_by`].
 /// A guest that changes its habits after the window is beyond any record.
 #[derive(Clone, Debug)]
 pub struct Recording<'a> {
-    history: &'a PageHistory,
+    history: Cow<'a, PageHistory>,
     units: Vec<Unit>,
     /// Instants of the looks in seconds.
     looks: Vec<f64>,
@@ -30,6 +33,8 @@ pub struct Recording<'a> {
     cold: Vec<usize>,
     /// Exponent b of the tail, 0..1.
     tail_exponent: f64,
+    /// The curve fitted to the window, which tells the tail better.
+    fitted: Option<FittedCurve>,
     /// For 64 pages each: which of them are written before the n-th slot of an
     /// interval.
     instants: Vec<[u64; SLOTS + 1]>,
@@ -62,6 +67,15 @@ fn instants() -> Vec<[u64; SLOTS + 1]> {
 impl<'a> Recording<'a> {
     /// Prepares a history; `None` when it holds no page or no interval.
     pub fn new(history: &'a PageHistory) -> Option<Self> {
+        Self::of(Cow::Borrowed(history))
+    }
+
+    /// As [`Self::new`], keeping the history.
+    pub fn owning(history: PageHistory) -> Option<Recording<'static>> {
+        Recording::of(Cow::Owned(history))
+    }
+
+    fn of(history: Cow<'a, PageHistory>) -> Option<Self> {
         let intervals = history.intervals();
         let pages = history.pages().len();
         if intervals == 0 || pages == 0 {
@@ -128,13 +142,37 @@ impl<'a> Recording<'a> {
             ever,
             cold,
             tail_exponent,
+            fitted: None,
             instants: instants(),
         })
+    }
+
+    /// Goes on beyond the window along a curve fitted to it, instead of a power.
+    #[must_use]
+    pub fn extended_by(self, fitted: Option<FittedCurve>) -> Self {
+        Self { fitted, ..self }
+    }
+
+    /// Unique pages of so many seconds, longer than the window, over those of the window.
+    fn growth(&self, seconds: f64) -> f64 {
+        let window = self.window();
+        let by_power = || (seconds / window).powf(self.tail_exponent);
+        let by_fit = self.fitted.as_ref().and_then(|curve| {
+            let at = |s| curve.dirtied_in(Duration::from_secs_f64(s)).0 as f64;
+            let seen = at(window);
+            (seen > 0.0).then(|| at(seconds) / seen)
+        });
+        by_fit.unwrap_or_else(by_power).max(1.0)
     }
 
     /// The units as recorded: what a replay may weigh anew.
     pub fn units(&self) -> &[Unit] {
         &self.units
+    }
+
+    /// The history behind it.
+    pub fn history(&self) -> &PageHistory {
+        &self.history
     }
 
     /// Length of the window in seconds.
@@ -261,7 +299,7 @@ impl UnitDirt for RecordedDirt<'_> {
             }
         }
         if length > window && self.cold_pages > 0.0 {
-            let growth = (length / window).powf(recording.tail_exponent) - 1.0;
+            let growth = recording.growth(length) - 1.0;
             let share = (self.ever_pages * growth / self.cold_pages).min(1.0);
             let reached = (share * recording.cold.len() as f64).round() as usize;
             for unit in &recording.cold[..reached] {
