@@ -17,11 +17,26 @@ struct Bench {
 
 /// Benchmarks that are no `[[bench]]` target: name, what it measures, arguments of cargo.
 /// Add a line here for each.
-const LISTED: &[(&str, &str, &[&str])] = &[(
-    "accuracy",
-    "forecasts frozen before real migrations, beside their outcomes (an hour; `cargo xtask load` first)",
-    &["run", "-p", "vmferry", "--example", "accuracy", "--"],
-)];
+const LISTED: &[(&str, &str, &[&str])] = &[
+    (
+        "accuracy",
+        "forecasts frozen before real migrations, beside their outcomes (an hour; `cargo xtask load` first)",
+        &["run", "-p", "vmferry", "--example", "accuracy", "--"],
+    ),
+    (
+        "overhead",
+        "what observing costs a guest and its host (half an hour; `cargo xtask load` first)",
+        &[
+            "run",
+            "--release",
+            "-p",
+            "vmferry",
+            "--example",
+            "overhead",
+            "--",
+        ],
+    ),
+];
 
 /// Lists the benchmarks, or runs the one named and passes further arguments to it.
 pub(crate) fn run(args: &[OsString]) -> Outcome {

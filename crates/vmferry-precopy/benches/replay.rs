@@ -1,0 +1,149 @@
+//! How long one replay takes. Targets: 50 us over the dirty curve of a guest of
+//! 1 TiB, 5 ms over 4096 recorded pages.
+//!
+//! `cargo xtask bench replay`
+
+use std::hint::black_box;
+use std::time::Duration;
+
+use criterion::{Criterion, criterion_group, criterion_main};
+use vmferry_core::{
+    ByteRate, Bytes, CurvePoint, DirtyCurve, Millis, PageHistory, Pages, Ratio, SampledPage,
+};
+use vmferry_precopy::dirt::{CurveAmount, CurveDirt, Recording};
+use vmferry_precopy::qemu::{self, LogClear, Rules, Start};
+use vmferry_precopy::{HostCosts, textbook};
+
+/// 1 TiB.
+const LARGE: Pages = Pages(1 << 28);
+const DEADLINE: Duration = Duration::from_secs(3600);
+
+/// 32 GB written within a minute, 4 GB of them within two seconds: two sets of
+/// pages written at random. It converges in about ten passes at 40 Gbit/s and not
+/// at 25.
+fn large_curve() -> DirtyCurve {
+    let dirtied = |s: f64| 4e9 * (1.0 - (-s / 0.8).exp()) + 3.6e10 * (1.0 - (-s / 40.0).exp());
+    let windows = [
+        0.01, 0.025, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 60.0,
+    ];
+    let points = windows.map(|s| CurvePoint {
+        window_ms: Millis(s * 1e3),
+        dirtied_bytes: Bytes(dirtied(s) as u64),
+        standard_error_bytes: Bytes(0),
+    });
+    DirtyCurve {
+        points: points.to_vec(),
+    }
+}
+
+/// 4096 pages of a guest of 4 GiB over 15 s: an eighth is written all the time,
+/// an eighth now and then, half of the rest is zero.
+fn history() -> PageHistory {
+    const PAGES: usize = 4096;
+    let mut state = 1u64;
+    let mut random = move || {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (state >> 11) as f64 / (1u64 << 53) as f64
+    };
+    let (hot, cold) = (PAGES / 4..PAGES * 3 / 8, PAGES / 2..PAGES * 5 / 8);
+    let pages = (0..PAGES)
+        .map(|i| SampledPage {
+            index: Pages(i as u64 * 256),
+            weight: 256.0,
+            zero: !hot.contains(&i) && !cold.contains(&i) && i % 2 == 0,
+        })
+        .collect();
+    let mut history = PageHistory::new(pages);
+    for look in 1..=600 {
+        let dirty: Vec<usize> = hot
+            .clone()
+            .chain(cold.clone())
+            .filter(|page| random() < if hot.contains(page) { 0.2 } else { 0.005 })
+            .collect();
+        history.push(look * 25_000, dirty);
+    }
+    history
+}
+
+fn rules(log_clear: LogClear) -> Rules {
+    Rules {
+        max_bandwidth: None,
+        log_clear,
+        ..Rules::default()
+    }
+}
+
+fn curve(criterion: &mut Criterion) {
+    let curve = large_curve();
+    let zero = Ratio(0.3);
+    let rate = ByteRate::from_mbit_per_s(40_000.0);
+    let mut group = criterion.benchmark_group("curve of a 1 TiB guest");
+    let amount = CurveAmount::new(curve.clone(), LARGE, zero);
+    let textbook_rules = textbook::Rules::default();
+    assert!(
+        textbook::replay(&amount, &textbook_rules, rate, DEADLINE)
+            .switchover
+            .is_some(),
+        "a guest that converges was meant"
+    );
+    group.bench_function("textbook", |bencher| {
+        bencher.iter(|| textbook::replay(black_box(&amount), &textbook_rules, rate, DEADLINE));
+    });
+    for (name, clear) in [
+        ("qemu, log cleared at sync", LogClear::AtSync),
+        ("qemu, log cleared in chunks", LogClear::ChunkOnSend),
+    ] {
+        let rules = rules(clear);
+        let costs = HostCosts::default();
+        let run =
+            |dirt: &CurveDirt| qemu::replay(dirt, &rules, &costs, rate, &Start::Command, DEADLINE);
+        let dirt = CurveDirt::new(&curve, LARGE, zero, 1.0);
+        assert!(
+            run(&dirt).switchover.is_some(),
+            "a guest that converges was meant"
+        );
+        group.bench_function(name, |bencher| bencher.iter(|| run(black_box(&dirt))));
+    }
+    group.bench_function("units of the curve", |bencher| {
+        bencher.iter(|| CurveDirt::new(black_box(&curve), LARGE, zero, 1.0));
+    });
+    group.finish();
+}
+
+fn pages(criterion: &mut Criterion) {
+    let history = history();
+    let mut group = criterion.benchmark_group("4096 recorded pages");
+    group.bench_function("preparing", |bencher| {
+        bencher.iter(|| Recording::new(black_box(&history)));
+    });
+    let Some(recording) = Recording::new(&history) else {
+        unreachable!("the history has pages and intervals");
+    };
+    let rules = rules(LogClear::AtSync);
+    let costs = HostCosts::default();
+    let run = |rate: f64, deadline_s: u64| {
+        let dirt = recording.replayed(1.0, 1.0, recording.units().to_vec());
+        qemu::replay(
+            &dirt,
+            &rules,
+            &costs,
+            ByteRate::from_mbit_per_s(rate),
+            &Start::Command,
+            Duration::from_secs(deadline_s),
+        )
+    };
+    // 0.5 GiB are written all the time.
+    for (name, rate, converges) in [
+        ("converging", 20_000.0, true),
+        ("not converging, 120 s", 2000.0, false),
+    ] {
+        assert_eq!(run(rate, 120).switchover.is_some(), converges, "{name}");
+        group.bench_function(name, |bencher| bencher.iter(|| run(black_box(rate), 120)));
+    }
+    group.finish();
+}
+
+criterion_group!(benches, curve, pages);
+criterion_main!(benches);
