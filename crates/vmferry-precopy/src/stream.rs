@@ -84,6 +84,11 @@ impl Stream {
         self.queued = (self.queued - self.rate * seconds).max(0.0);
     }
 
+    /// Bytes in the buffer.
+    pub(crate) fn queued(&self) -> f64 {
+        self.queued
+    }
+
     /// Seconds until all that was handed over has crossed the link.
     pub(crate) fn drain_time(&self) -> f64 {
         self.queued / self.rate

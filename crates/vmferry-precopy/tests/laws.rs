@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use vmferry_core::{
     ByteRate, Bytes, CurvePoint, DirtyCurve, Millis, PageHistory, Pages, Ratio, SampledPage,
 };
-use vmferry_precopy::dirt::{CurveAmount, CurveDirt, Recording, UnitDirt};
+use vmferry_precopy::dirt::{CurveAmount, CurveDirt, Recording, Unit, UnitDirt};
 use vmferry_precopy::qemu::{LogClear, Rules, Start};
 use vmferry_precopy::{HostCosts, Replay, qemu, textbook};
 
@@ -109,6 +109,86 @@ fn an_idle_guest_is_sent_once() {
         let alone = run(&dirt, &rules, rate);
         assert!((alone.total_time.as_secs_f64() - time + start).abs() < 0.01);
     }
+}
+
+/// Memory in equal pieces, all written alike.
+struct Pieces {
+    units: Vec<Unit>,
+    /// Times per second that all of it is written.
+    frequency: f64,
+}
+
+impl Pieces {
+    fn new(pages: u64, pieces: u64, frequency: f64) -> Self {
+        let unit = |piece| Unit {
+            index: Pages(pages / pieces * piece),
+            pages: (pages / pieces) as f64,
+            zero: 0.0,
+        };
+        Self {
+            units: (0..pieces).map(unit).collect(),
+            frequency,
+        }
+    }
+}
+
+impl UnitDirt for Pieces {
+    fn units(&self) -> &[Unit] {
+        &self.units
+    }
+
+    fn visit_dirtied(
+        &self,
+        units: std::ops::Range<usize>,
+        since: f64,
+        until: f64,
+        mark: &mut impl FnMut(usize, f64),
+    ) {
+        let share = ((until - since) * self.frequency).min(1.0);
+        for unit in units {
+            mark(unit, share);
+        }
+    }
+}
+
+/// Within a large unit many windows are gone through at once, within a small
+/// one never.
+#[test]
+fn a_large_unit_takes_as_long_as_the_pieces_it_is_cut_into() {
+    const PAGES: u64 = 1 << 22;
+    let rate = ByteRate(300e6);
+    let mut converged = 0;
+    for (frequency, cap, send_rate) in [
+        (0.0, None, None),
+        (0.0, Some(190e6), None),
+        (0.0, None, Some(250e6)),
+        (0.002, None, None),
+        (0.002, Some(290e6), None),
+        (0.01, None, Some(280e6)),
+        // Never converges: until the deadline.
+        (0.5, None, None),
+        (0.5, Some(100e6), None),
+    ] {
+        let rules = Rules {
+            max_bandwidth: cap.map(ByteRate),
+            ..rules(300)
+        };
+        let costs = HostCosts {
+            send_rate: send_rate.map(ByteRate),
+            ..HostCosts::default()
+        };
+        let run = |pieces| {
+            let dirt = Pieces::new(PAGES, pieces, frequency);
+            qemu::replay(&dirt, &rules, &costs, rate, &Start::Command, DEADLINE)
+        };
+        let (whole, cut) = (run(1), run(1 << 14));
+        assert_eq!(whole.dirty_syncs, cut.dirty_syncs, "{frequency} {cap:?}");
+        assert!(whole.transferred.0.abs_diff(cut.transferred.0) < 100_000);
+        let apart = whole.total_time.abs_diff(cut.total_time);
+        assert!(apart < Duration::from_millis(1), "{apart:?}");
+        converged += u32::from(whole.switchover.is_some());
+    }
+    assert_eq!(converged, 6, "guests that converge were meant");
 }
 
 #[test]

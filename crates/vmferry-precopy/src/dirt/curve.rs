@@ -32,7 +32,9 @@ struct Group {
 #[derive(Clone, Debug)]
 pub struct CurveDirt {
     units: Vec<Unit>,
-    periods: Vec<f64>,
+    /// Of each unit, the times per second that it is written once over; 0 for pages never
+    /// written.
+    frequencies: Vec<f64>,
     speed: f64,
 }
 
@@ -62,7 +64,7 @@ impl CurveDirt {
             zero_left -= *share * group.pages;
         }
         let mut units = Vec::with_capacity(BLOCKS * groups.len());
-        let mut periods = Vec::with_capacity(units.capacity());
+        let mut frequencies = Vec::with_capacity(units.capacity());
         let mut index = 0.0;
         for _ in 0..BLOCKS {
             for (group, zero) in groups.iter().zip(&zeros) {
@@ -72,13 +74,13 @@ impl CurveDirt {
                     pages,
                     zero: *zero,
                 });
-                periods.push(group.period);
+                frequencies.push(group.period.recip());
                 index += pages;
             }
         }
         Self {
             units,
-            periods,
+            frequencies,
             speed,
         }
     }
@@ -172,7 +174,7 @@ impl UnitDirt for CurveDirt {
             return;
         }
         for unit in units {
-            let share = (length / self.periods[unit]).min(1.0);
+            let share = (length * self.frequencies[unit]).min(1.0);
             if share > 0.0 {
                 mark(unit, share);
             }

@@ -5,6 +5,7 @@
 pub struct UnitSet {
     words: Vec<u64>,
     units: usize,
+    members: usize,
 }
 
 impl UnitSet {
@@ -13,6 +14,7 @@ impl UnitSet {
         Self {
             words: vec![0; units.div_ceil(64)],
             units,
+            members: 0,
         }
     }
 
@@ -28,12 +30,19 @@ impl UnitSet {
     /// Adds a unit.
     pub fn insert(&mut self, unit: usize) {
         debug_assert!(unit < self.units);
+        self.members += usize::from(!self.contains(unit));
         self.words[unit / 64] |= 1 << (unit % 64);
     }
 
     /// Takes a unit out.
     pub fn remove(&mut self, unit: usize) {
+        self.members -= usize::from(self.contains(unit));
         self.words[unit / 64] &= !(1 << (unit % 64));
+    }
+
+    /// Whether no unit is in the set.
+    pub fn is_empty(&self) -> bool {
+        self.members == 0
     }
 
     /// Whether a unit is in the set.
@@ -73,6 +82,13 @@ mod tests {
             prop_assert_eq!(set.next_from(from), members.range(from..).next().copied());
             let first = members.first().copied();
             prop_assert_eq!(set.next_cyclic(from), members.range(from..).next().copied().or(first));
+            for unit in &members {
+                prop_assert!(!set.is_empty());
+                set.insert(*unit);
+                set.remove(*unit);
+                set.remove(*unit);
+            }
+            prop_assert!(set.is_empty());
         }
     }
 }
