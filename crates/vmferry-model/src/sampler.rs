@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use vmferry_core::plan::MoveLimits;
-use vmferry_core::{ByteRate, DirtyCurve, LinkSpeed, Observation, PageMix, Ratio};
+use vmferry_core::{ByteRate, Bytes, DirtyCurve, LinkSpeed, Observation, PageMix, Ratio};
 use vmferry_precopy::dirt::{CurveDirt, RecordedDirt, Recording, Unit, UnitDirt};
 use vmferry_precopy::postcopy::{self, PostCopy};
 use vmferry_precopy::qemu::{self, Rules, Start};
@@ -42,7 +42,7 @@ pub(crate) struct Sample {
 /// Where the dirt comes from.
 enum Source<'a> {
     Pages {
-        recording: Recording<'a>,
+        recording: Box<Recording<'a>>,
         /// Zero pages when the window began.
         zero: Vec<bool>,
     },
@@ -144,10 +144,10 @@ impl<'a> Sampler<'a> {
         let source = match recording {
             Some(recording) => Source::Pages {
                 zero: recording.history().pages().iter().map(|p| p.zero).collect(),
-                recording: recording.extended_by(extended(
+                recording: Box::new(recording.extended_by(extended(
                     &observation.dirty_curve,
                     observation.page_mix.total_pages.bytes(),
-                )),
+                ))),
             },
             None if observation.dirty_curve.points.is_empty() => {
                 return Err(ModelError::TooLittleData { guest: guest() });
@@ -225,13 +225,15 @@ impl<'a> Sampler<'a> {
         let overhead = draws.between(low, high);
         let fill = self.assumptions.socket_fill;
         let speed = scenario.speed * self.assumptions.dirt.drawn(draws.normal());
-        let costs = HostCosts {
+        let mut costs = HostCosts {
             device_save: Duration::from_secs_f64(save),
             destination_start: Duration::from_secs_f64(start),
             socket_buffer: fill.drawn(rate, draws.normal()),
             ..self.assumptions.costs
         };
         let zero = self.zero_share(&mut draws);
+        let (least, most) = self.assumptions.socket_wake;
+        costs.socket_wake = Bytes(draws.between(least.0 as f64, most.0 as f64) as u64);
         let played = match &self.source {
             Source::Pages {
                 recording,

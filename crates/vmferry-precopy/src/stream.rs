@@ -15,6 +15,8 @@ pub(crate) struct Stream {
     /// Bytes per second that cross the link.
     rate: f64,
     buffer: f64,
+    /// Bytes that have to leave a full buffer before a waiting sender goes on.
+    wake: f64,
     seconds_per_page: f64,
     seconds_per_zero_page: f64,
     /// Bytes in the buffer.
@@ -36,6 +38,7 @@ impl Stream {
         Self {
             rate: rate.0.max(1.0),
             buffer: costs.socket_buffer.0 as f64,
+            wake: costs.socket_wake.0 as f64,
             seconds_per_page: costs.send_rate.map_or(0.0, |rate| page / rate.0.max(1.0)),
             seconds_per_zero_page: page / costs.zero_scan_rate.0.max(1.0),
             queued: 0.0,
@@ -68,6 +71,19 @@ impl Stream {
             f64::INFINITY
         };
         link.min(cpu).max(0.0)
+    }
+
+    /// Pages handed over when a sender that looks at the clock finds `seconds` passed, after
+    /// `already` bytes since it last looked. A sender that waits for the link sees time pass in
+    /// jumps: it waits until enough has left the buffer, and hands that much over at once.
+    pub(crate) fn pages_at_least(&self, seconds: f64, cost: PageCost, already: f64) -> f64 {
+        let pages = self.pages_within(seconds, cost);
+        let by_cpu = seconds / cost.cpu.max(1e-12);
+        if self.wake <= 0.0 || cost.bytes <= 0.0 || pages >= by_cpu {
+            return pages;
+        }
+        let bytes = already + pages * cost.bytes;
+        ((bytes / self.wake).ceil() * self.wake - already) / cost.bytes
     }
 
     /// Hands over `pages` pages and tells the seconds it took.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use vmferry_core::{GuestUri, Observation, Ratio};
 use vmferry_hypervisor::qmp::{ConnectOptions, Guest};
-use vmferry_measure::observe;
+pub use vmferry_measure::observe;
 pub use vmferry_measure::pages::PageOptions;
 pub use vmferry_measure::{Method, ObserveOptions};
 use vmferry_model::analyse;

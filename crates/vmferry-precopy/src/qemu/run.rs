@@ -235,7 +235,7 @@ impl<'a, D: UnitDirt> Run<'a, D> {
     /// Sends until the slice's bytes or the burst's time are used up, or
     /// nothing is left.
     fn burst(&mut self) {
-        let started = self.now;
+        let (started, sent_before) = (self.now, self.stream.sent);
         // Pages after which the clock is read and found past the limit.
         let mut count = 0.0;
         let mut last_page = f64::INFINITY;
@@ -247,7 +247,8 @@ impl<'a, D: UnitDirt> Run<'a, D> {
             let cost = self.stream.cost(self.zero[unit]);
             if last_page.is_infinite() {
                 let left = (started + BURST - self.now).max(0.0);
-                let fits = self.stream.pages_within(left, cost);
+                let already = self.stream.sent - sent_before;
+                let fits = self.stream.pages_at_least(left, cost, already);
                 if fits < self.pending[unit] {
                     last_page = ((count + fits) / CLOCK_EVERY).floor() * CLOCK_EVERY + CLOCK_EVERY;
                 }

@@ -33,6 +33,8 @@ pub(crate) struct Cell {
     pub(crate) of_boundary: Option<f64>,
     /// Whether it may be looked at.
     pub(crate) set: Set,
+    /// Whether the move is made a second time, to see how much two differ.
+    pub(crate) repeated: bool,
 }
 
 impl Cell {
@@ -129,8 +131,20 @@ const fn set(number: usize) -> Set {
     }
 }
 
-/// Every cell, in the order in which they run.
+/// Every so many cells one is repeated.
+const REPEATED: usize = 6;
+
+/// Every cell, in the order in which they run: those that may be looked at first.
 pub(crate) fn all() -> Vec<Cell> {
+    let mut cells = square();
+    for cell in cells.iter_mut().step_by(REPEATED) {
+        cell.repeated = true;
+    }
+    cells.sort_by_key(|cell| cell.set == Set::Held);
+    cells
+}
+
+fn square() -> Vec<Cell> {
     let mut cells = Vec::new();
     // A Latin square: every load meets every rate, limit and size once.
     for (row, (pattern, load, sizes)) in LOADS.iter().enumerate() {
@@ -144,6 +158,7 @@ pub(crate) fn all() -> Vec<Cell> {
                 limit_ms: LIMITS[step],
                 of_boundary: None,
                 set: set(row + step),
+                repeated: false,
             });
         }
     }
@@ -158,6 +173,7 @@ pub(crate) fn all() -> Vec<Cell> {
                 limit_ms: LIMITS[step],
                 of_boundary: None,
                 set: set(row + step),
+                repeated: false,
             });
         }
     }
@@ -172,6 +188,7 @@ pub(crate) fn all() -> Vec<Cell> {
                 limit_ms: LIMITS[(row + step) % 3],
                 of_boundary: Some(*share),
                 set: set(row + step),
+                repeated: false,
             });
         }
     }

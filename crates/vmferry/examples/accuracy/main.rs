@@ -4,7 +4,7 @@
 //! ```text
 //! accuracy                     run every cell that has no record yet, then report
 //! accuracy --only NAME         run one cell, again
-//! accuracy --set tuning        run only the cells that may be looked at
+//! accuracy --set tuning|held   run only the cells that may be looked at, or only those held back
 //! accuracy --report            only report, with the forecasts as they were frozen
 //! accuracy --replay            only report, with forecasts made anew from the recorded observations
 //! accuracy --list              name the cells
@@ -75,11 +75,13 @@ fn work(args: &[String]) -> Result<(), Box<dyn std::error::Error>> {
             }
             return run_all(&chosen, &directory, true);
         }
-        ["--set", "tuning"] => {
-            let chosen: Vec<Cell> = cells
-                .into_iter()
-                .filter(|cell| cell.set == Set::Tuning)
-                .collect();
+        ["--set", name @ ("tuning" | "held")] => {
+            let set = if *name == "held" {
+                Set::Held
+            } else {
+                Set::Tuning
+            };
+            let chosen: Vec<Cell> = cells.into_iter().filter(|cell| cell.set == set).collect();
             return run_all(&chosen, &directory, false);
         }
         ["--report"] => false,

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use vmferry::core::plan::MoveLimits;
-use vmferry::core::{Forecast, LinkSpeed, Observation, Outcome, OutcomeStatus, Ratio};
+use vmferry::core::{Forecast, LinkSpeed, Millis, Observation, Outcome, OutcomeStatus, Ratio};
 use vmferry::model::{Assumptions, forecast};
 
 use crate::cells::Cell;
@@ -22,6 +22,21 @@ pub(crate) struct Record {
     pub(crate) outcome: Outcome,
     /// Work lost by the guest's own count.
     pub(crate) guest_slowdown: Option<Ratio>,
+    /// The same move forecast from an observation in the background.
+    pub(crate) background: Option<Background>,
+    /// Where the boundary of convergence was searched: the link's rate there by the forecast.
+    pub(crate) boundary_mbit: Option<f64>,
+    /// Time from the guest's start to the move.
+    pub(crate) moved_after_ms: f64,
+    /// The outcome of the same move of another guest like it, as long after its start.
+    pub(crate) repeat: Option<Outcome>,
+}
+
+/// What an observation within the background budget, at the same time, would have said.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Background {
+    pub(crate) observation: Observation,
+    pub(crate) forecast: Forecast,
 }
 
 /// Where the record of a cell is kept.
@@ -40,11 +55,17 @@ impl Record {
 
     /// Whether the move came to its end by itself within the deadline.
     pub(crate) fn converged(&self) -> bool {
-        self.outcome.status == OutcomeStatus::Completed
-            && self
-                .outcome
-                .total_time_ms
-                .is_some_and(|total| total.0 <= self.limits.deadline_ms.0)
+        self.came_to_its_end(&self.outcome)
+    }
+
+    /// The repeat, where it came to its end too.
+    pub(crate) fn converged_repeat(&self) -> Option<&Outcome> {
+        self.repeat.as_ref().filter(|o| self.came_to_its_end(o))
+    }
+
+    fn came_to_its_end(&self, outcome: &Outcome) -> bool {
+        let in_time = |total: Millis| total.0 <= self.limits.deadline_ms.0;
+        outcome.status == OutcomeStatus::Completed && outcome.total_time_ms.is_some_and(in_time)
     }
 
     /// Forecasts anew from what was observed, with the model as it is now.
@@ -57,16 +78,28 @@ impl Record {
             assumptions.rules.return_path = (downtime.0 - of_qemu.0).abs() < 5.0;
         }
         self.forecast = forecast(&self.observation, &self.link, &self.limits, &assumptions, 1)?;
+        if let Some(background) = &mut self.background {
+            background.forecast = forecast(
+                &background.observation,
+                &self.link,
+                &self.limits,
+                &assumptions,
+                1,
+            )?;
+        }
         Ok(())
     }
 
     pub(crate) fn line(&self) -> String {
         let (f, o) = (&self.forecast, &self.outcome);
+        let background = self.background.as_ref().map(|b| &b.forecast);
         let text = |v: Option<f64>| v.map_or_else(|| "-".to_owned(), |v| format!("{v:.0}"));
         format!(
-            "p {:.2}; total {} / {} ms; downtime {} / {} ms; passes {} / {}; {:.0} Mbit/s; {:?}",
+            "p {:.2} ({:.2}); total {} ({}) / {} ms; downtime {} / {} ms; passes {} / {}; {:.0} Mbit/s; {:?}",
             f.converges_probability,
+            background.map_or(f64::NAN, |b| b.converges_probability),
             text(f.total_time_ms.map(|i| i.p50.0)),
+            text(background.and_then(|b| b.total_time_ms).map(|i| i.p50.0)),
             text(o.total_time_ms.map(|m| m.0)),
             text(f.downtime_ms.map(|i| i.p50.0)),
             text(o.downtime_ms.map(|m| m.0)),
