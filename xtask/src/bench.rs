@@ -21,7 +21,15 @@ const LISTED: &[(&str, &str, &[&str])] = &[
     (
         "accuracy",
         "forecasts frozen before real migrations, beside their outcomes (an hour; `cargo xtask load` first)",
-        &["run", "-p", "vmferry", "--example", "accuracy", "--"],
+        &[
+            "run",
+            "--release",
+            "-p",
+            "vmferry",
+            "--example",
+            "accuracy",
+            "--",
+        ],
     ),
     (
         "overhead",
