@@ -53,6 +53,14 @@ pub struct ModelInfo {
     pub wire_rate_bytes_per_s: f64,
     /// Downtime limit that was assumed.
     pub max_downtime_ms: Millis,
+    /// Dirt during the move over dirt while observed that was assumed (median);
+    /// 1 in records of versions that assumed nothing else.
+    #[serde(default = "no_factor")]
+    pub dirt_factor: f64,
     /// What the reader should know, each a sentence.
     pub notes: Vec<String>,
+}
+
+const fn no_factor() -> f64 {
+    1.0
 }

@@ -61,7 +61,8 @@ const SOCKETS: Prior = Prior {
     noise: 0.25,
     doubt: 0.15,
 };
-/// Dirt during the move over dirt before it, as a logarithm.
+/// Dirt during the move over dirt before it, as a logarithm; its centre is what
+/// [`Assumptions::dirt`] takes for granted.
 const DIRT: Prior = Prior {
     centre: 0.0,
     noise: 0.03,
@@ -96,7 +97,8 @@ pub struct Experience {
     /// ms, median -23 ms (five moves under TCG, 200 to 800 Mbit/s).
     pub source_pause_ms: Estimate,
     /// Dirt during the move over dirt before it, as a logarithm: measured share
-    /// of repeats over the forecast's (median). The *share of repeats* is what
+    /// of repeats over the forecast's (median), times the factor that forecast
+    /// assumed. The *share of repeats* is what
     /// was sent beyond the first pass, over all that was sent; with passes
     /// that shrink by a constant ratio it is that ratio, dirty rate over
     /// bandwidth.
@@ -125,7 +127,11 @@ impl Experience {
             sockets: SOCKETS.with(&known(|l| l.sockets)),
             destination_start_ms: range(assumed.destination_start).with(&known(|l| l.start_ms)),
             source_pause_ms: range(assumed.device_save).with(&known(|l| l.source_pause_ms)),
-            dirt: DIRT.with(&known(|l| l.dirt)),
+            dirt: Prior {
+                centre: assumed.dirt.median.ln(),
+                ..DIRT
+            }
+            .with(&known(|l| l.dirt)),
         }
     }
 }
@@ -307,7 +313,9 @@ fn dirt(record: &MoveRecord) -> Option<f64> {
     let repeats = |transferred: f64| (transferred - first) / transferred;
     let said = repeats(forecast.transferred_bytes?.p50.0 as f64);
     let was = repeats(record.outcome.as_ref()?.transferred_bytes?.0 as f64);
-    (said > LEAST_REPEATS && was > LEAST_REPEATS).then(|| (was / said).ln())
+    let assumed = forecast.model.dirt_factor;
+    (said > LEAST_REPEATS && was > LEAST_REPEATS && assumed > 0.0)
+        .then(|| (assumed * was / said).ln())
 }
 
 impl Estimate {

@@ -92,6 +92,7 @@ pub fn forecast(
             samples: sampler.count(),
             wire_rate_bytes_per_s: link.wire_rate.0,
             max_downtime_ms: sampler.planned.rules.downtime_limit.into(),
+            dirt_factor: assumptions.dirt.median,
             notes,
         },
     })

@@ -42,7 +42,8 @@ fn record(observation: &Observation, truth: Truth, noise: f64) -> MoveRecord {
     let zero = observation.page_mix.zero.unwrap().0;
     let first = observation.page_mix.total_pages.0 as f64 * ((1.0 - zero) * 4104.0 + zero * 9.0);
     let share = 1.0 - first / said.transferred_bytes.unwrap().p50.0 as f64;
-    let transferred = first / (1.0 - share * truth.dirt * (1.0 + 0.02 * noise));
+    let beyond = truth.dirt / Assumptions::tcg().dirt.median;
+    let transferred = first / (1.0 - share * beyond * (1.0 + 0.02 * noise));
     let rate = link().stream_rate().0 / 1e3 * truth.link * (1.0 + 0.005 * noise);
     let gap = truth.gap_ms * (1.0 + 0.05 * noise);
     let left = 8_000_000.0;

@@ -140,6 +140,7 @@ fn write_report(
             records.push(record);
         }
     }
+    learn(&mut records)?;
     let report = report::Report::of(&records);
     let text = report.markdown();
     println!("{text}");
@@ -148,6 +149,17 @@ fn write_report(
         std::fs::create_dir_all(&docs)?;
         std::fs::write(docs.join("README.md"), &text)?;
         std::fs::write(docs.join("accuracy.json"), report.json()?)?;
+    }
+    Ok(())
+}
+
+/// Lets every move learn from those before it, in the order in which they were made.
+fn learn(records: &mut [record::Record]) -> Result<(), Box<dyn std::error::Error>> {
+    records.sort_by_key(|record| record.outcome.started_at);
+    let mut earlier = Vec::new();
+    for record in records {
+        record.learn_from(&earlier)?;
+        earlier.push(record.as_remembered()?);
     }
     Ok(())
 }

@@ -1,15 +1,22 @@
 //! What is kept of a cell: enough to forecast it again.
 
+use std::error::Error;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 use vmferry::core::plan::MoveLimits;
-use vmferry::core::{Forecast, LinkSpeed, Millis, Observation, Outcome, OutcomeStatus, Ratio};
-use vmferry::model::{Assumptions, forecast};
+use vmferry::core::{
+    Forecast, LinkSpeed, Millis, MoveRecord, Observation, Outcome, OutcomeStatus, Plan, Ratio,
+};
+use vmferry::model::{Assumptions, Experience, forecast};
 
 use crate::cells::Cell;
+
+/// Earlier moves a forecast learns from, as with the history.
+const LEARNED_FROM: usize = 50;
 
 /// One migration with the forecast frozen before it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -30,6 +37,9 @@ pub(crate) struct Record {
     pub(crate) moved_after_ms: f64,
     /// The outcome of the same move of another guest like it, as long after its start.
     pub(crate) repeat: Option<Outcome>,
+    /// The forecast with what the moves before this one taught; made for a report.
+    #[serde(skip)]
+    pub(crate) learned: Option<Forecast>,
 }
 
 /// What an observation within the background budget, at the same time, would have said.
@@ -45,7 +55,7 @@ pub(crate) fn path(directory: &Path, cell: &Cell) -> PathBuf {
 }
 
 impl Record {
-    pub(crate) fn read(path: &Path) -> Result<Self, Box<dyn std::error::Error>> {
+    pub(crate) fn read(path: &Path) -> Result<Self, Box<dyn Error>> {
         Ok(serde_json::from_slice(&fs::read(path)?)?)
     }
 
@@ -69,7 +79,7 @@ impl Record {
     }
 
     /// Forecasts anew from what was observed, with the model as it is now.
-    pub(crate) fn forecast_again(&mut self) -> Result<(), Box<dyn std::error::Error>> {
+    pub(crate) fn forecast_again(&mut self) -> Result<(), Box<dyn Error>> {
         let mut assumptions = Assumptions::for_guest(&self.observation.guest);
         assumptions.rules.downtime_limit = Duration::from_millis(300);
         // Where both downtimes are one, the move was made with `return-path`.
@@ -88,6 +98,41 @@ impl Record {
             )?;
         }
         Ok(())
+    }
+
+    /// Forecasts with what earlier moves taught, those before this one in time.
+    pub(crate) fn learn_from(&mut self, earlier: &[MoveRecord]) -> Result<(), Box<dyn Error>> {
+        let latest = &earlier[earlier.len().saturating_sub(LEARNED_FROM)..];
+        let mut assumptions = Assumptions::for_guest(&self.observation.guest);
+        assumptions.rules.downtime_limit = Duration::from_millis(300);
+        let assumptions = assumptions.with(&Experience::of(latest));
+        let (seen, link, limits) = (&self.observation, &self.link, &self.limits);
+        self.learned = Some(forecast(seen, link, limits, &assumptions, 1)?);
+        Ok(())
+    }
+
+    /// This move as the history would keep it.
+    pub(crate) fn as_remembered(&self) -> Result<MoveRecord, Box<dyn Error>> {
+        Ok(MoveRecord {
+            schema_version: 1,
+            tool_version: env!("CARGO_PKG_VERSION").to_owned(),
+            move_id: Uuid::nil(),
+            started_at: self.outcome.started_at,
+            plan: Plan {
+                source: "qmp:/source.sock".parse()?,
+                destination: "qmp:/destination.sock".parse()?,
+                via: "tcp:10.78.0.2:4444".parse()?,
+                limits: self.limits,
+                tls_dir: None,
+            },
+            guest: self.observation.guest.clone(),
+            source_host: self.observation.host.clone(),
+            destination_host: self.observation.host.clone(),
+            link: Some(self.link.clone()),
+            forecast: Some(self.forecast.clone()),
+            outcome: Some(self.outcome.clone()),
+            raw_statistics: None,
+        })
     }
 
     pub(crate) fn line(&self) -> String {

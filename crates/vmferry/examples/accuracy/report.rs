@@ -34,7 +34,7 @@ impl<'a> Report<'a> {
         let near = self.near_boundary();
         let _ = writeln!(
             out,
-            "{} migrations on QEMU under TCG, {near} of them within 25 % of the rate at which they stop converging, made and reported by `cargo xtask bench accuracy`; every forecast was frozen before its move. Errors are |forecast p50 - outcome| / outcome over the moves that converged within 60 s. *Burst*: 15 s at no more than 20 % of a core. *Background*: 30 s at no more than 1 %, over the same seconds.\n",
+            "{} migrations on QEMU under TCG, {near} of them within 25 % of the rate at which they stop converging, made and reported by `cargo xtask bench accuracy`; every forecast was frozen before its move. Errors are |forecast p50 - outcome| / outcome over the moves that converged within 60 s. *Burst*: 15 s at no more than 20 % of a core. *Background*: 30 s at no more than 1 %, over the same seconds. *Learning*: the burst again, with what up to 50 moves before this one taught of route and hosts (`Experience`).\n",
             self.records.len()
         );
         repeats(&mut out, self.records);
@@ -92,8 +92,9 @@ impl<'a> Report<'a> {
 /// Forecasts of one kind.
 type Said = fn(&Record) -> Option<&Forecast>;
 
-const SAID: [(&str, Said); 2] = [
+const SAID: [(&str, Said); 3] = [
     ("burst", |r| Some(&r.forecast)),
+    ("burst and learning", |r| r.learned.as_ref()),
     ("background", |r| r.background.as_ref().map(|b| &b.forecast)),
 ];
 

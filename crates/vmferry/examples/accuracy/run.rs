@@ -132,6 +132,7 @@ async fn forecast_and_move(
         boundary_mbit: cell.of_boundary.map(|share| rate.mbit_per_s() / share),
         moved_after_ms,
         repeat: None,
+        learned: None,
     })
 }
 
