@@ -109,6 +109,31 @@ impl PageHistory {
         self.row(interval)[page / 64] >> (page % 64) & 1 == 1
     }
 
+    /// Pairs of neighbouring pages drawn alike, by position: where some pages stand for many times
+    /// as many as others, light and heavy ones are neighbours among themselves. Differences between
+    /// neighbours tell the error of a stratified sample.
+    pub fn neighbours(&self) -> Vec<(usize, usize)> {
+        let weights = || self.pages.iter().map(|p| p.weight);
+        let (least, most) = (
+            weights().fold(f64::INFINITY, f64::min),
+            weights().fold(0.0, f64::max),
+        );
+        let border = if most > 2.0 * least {
+            (least * most).sqrt()
+        } else {
+            0.0
+        };
+        let mut last = [None, None];
+        let mut pairs = Vec::with_capacity(self.pages.len());
+        for (position, weight) in weights().enumerate() {
+            let before = &mut last[usize::from(weight > border)];
+            if let Some(before) = before.replace(position) {
+                pairs.push((before, position));
+            }
+        }
+        pairs
+    }
+
     /// Pages that all sampled pages together stand for.
     pub fn represented_pages(&self) -> f64 {
         self.pages.iter().map(|p| p.weight).sum()

@@ -20,10 +20,18 @@ const WINDOWS_FOR_ERROR: usize = 400;
 pub fn dirty_curve(history: &PageHistory) -> DirtyCurve {
     let unions = Unions::new(history);
     let weights = Weights::new(history);
+    let neighbours = history.neighbours();
     let mut points: Vec<CurvePoint> = Vec::new();
     let mut relative_time_error = 0.0;
     for length in lengths(history.intervals()) {
-        let measured = measure(history, &unions, &weights, length, relative_time_error);
+        let measured = measure(
+            history,
+            &unions,
+            &weights,
+            &neighbours,
+            length,
+            relative_time_error,
+        );
         relative_time_error = measured.relative_time_error;
         let bytes = |pages: f64| Bytes((pages * PAGE_SIZE.0 as f64).round() as u64);
         let before = points.last().map_or(Bytes(0), |p| p.dirtied_bytes);
@@ -110,6 +118,7 @@ fn measure(
     history: &PageHistory,
     unions: &Unions,
     weights: &Weights,
+    neighbours: &[(usize, usize)],
     length: usize,
     shorter_windows_time_error: f64,
 ) -> Measured {
@@ -147,7 +156,7 @@ fn measure(
         // One window alone shows no spread: it is at least as uncertain as shorter ones.
         shorter_windows_time_error
     };
-    let page_error = page_error(history, &hits, counted);
+    let page_error = page_error(history, neighbours, &hits, counted);
     Measured {
         window_us: window_us / n,
         pages: mean,
@@ -157,14 +166,20 @@ fn measure(
 }
 
 /// Standard error from sampling one page a stratum.
-fn page_error(history: &PageHistory, hits: &[u32], windows: u32) -> f64 {
+fn page_error(
+    history: &PageHistory,
+    neighbours: &[(usize, usize)],
+    hits: &[u32],
+    windows: u32,
+) -> f64 {
     let dirty = |at: usize| f64::from(hits[at]) / f64::from(windows.max(1));
     let mut variance = 0.0;
-    for (at, pair) in history.pages().windows(2).enumerate() {
+    for (one, other) in neighbours {
         // A stratum watched whole has no sampling error; neighbours of other blocks are no guide,
         // and there are too few of those to matter.
-        let weight = (pair[0].weight + pair[1].weight) / 2.0;
-        let difference = dirty(at) - dirty(at + 1);
+        let pages = history.pages();
+        let weight = (pages[*one].weight + pages[*other].weight) / 2.0;
+        let difference = dirty(*one) - dirty(*other);
         variance += weight * (weight - 1.0).max(0.0) * difference * difference / 2.0;
     }
     variance.sqrt()

@@ -17,6 +17,7 @@
 mod background;
 mod backing;
 mod calc_dirty_rate;
+mod census;
 mod content;
 mod cpu_clock;
 mod dirty_curve;
@@ -26,12 +27,14 @@ pub mod link;
 mod memory;
 mod network_namespace;
 pub mod observe;
+mod pace;
 pub mod page_mix;
 pub mod pages;
 mod process;
 mod route;
 mod vcpu;
 
+pub use census::rewritten_pages;
 pub use content::Content;
 pub use dirty_curve::{dirty_curve, nested_dirty_curve};
 pub use error::MeasureError;

@@ -11,11 +11,16 @@ use vmferry_hypervisor::qmp::Guest;
 use crate::MeasureError;
 use crate::background;
 use crate::calc_dirty_rate;
+use crate::census::rewritten_pages;
+use crate::cpu_clock::thread_cpu_time;
 use crate::dirty_curve::nested_dirty_curve;
 use crate::memory::GuestMemory;
 use crate::page_mix::{ZeroCount, count_zero_pages};
 use crate::pages::{PageOptions, PageWatch, Progress, watch};
 use crate::vcpu::VcpuMeter;
+
+/// A census reads everything twice and hashes it: so many times what counting zero pages took.
+const CENSUS: f64 = 3.0;
 
 /// How a guest is observed.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -183,12 +188,17 @@ fn see_pages(
     cancel: &AtomicBool,
     progress: impl FnMut(Progress),
 ) -> Result<Seen, MeasureError> {
-    let start = Instant::now();
+    let (start, cpu_start) = (Instant::now(), thread_cpu_time());
     // The count may make the observation half as long again, at the same share of a core.
     let cpu_limit = options.window.mul_f64(options.budget.0 / 2.0);
     let zero = count_zero_pages(memory, cpu_limit, options.budget, options.seed, cancel)?;
-    let seen = watch(memory, options, cancel, progress)?;
-    let cpu = (zero.cpu_time + seen.cpu_time).as_secs_f64() / start.elapsed().as_secs_f64();
+    let rewritten = if zero.exact && zero.cpu_time.mul_f64(CENSUS) <= cpu_limit {
+        rewritten_pages(memory, options.budget, cancel)?
+    } else {
+        Vec::new()
+    };
+    let seen = watch(memory, options, &rewritten, cancel, progress)?;
+    let cpu = (thread_cpu_time() - cpu_start).as_secs_f64() / start.elapsed().as_secs_f64();
 
     let mut notes = seen.notes.clone();
     if memory.is_partial() {

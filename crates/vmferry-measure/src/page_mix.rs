@@ -1,7 +1,7 @@
 //! The page mix: how much of what a migration sends is zero.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
@@ -11,9 +11,10 @@ use crate::MeasureError;
 use crate::backing::{Backing, PageTables};
 use crate::cpu_clock::thread_cpu_time;
 use crate::memory::{BATCH, GuestMemory, PageBuffer, is_zero};
+use crate::pace::Pace;
 
 /// Pages whose backing is asked for at once: 256 MiB of guest for half a MiB of ours.
-const STRETCH: usize = 1 << 16;
+pub(crate) const STRETCH: usize = 1 << 16;
 
 /// Pages read to learn the speed of reading.
 const TRIAL: u64 = 4096;
@@ -54,10 +55,7 @@ pub fn count_zero_pages(
     let mut pass = Pass {
         memory,
         tables: &tables,
-        cancel,
-        budget,
-        start: Instant::now(),
-        cpu_start: thread_cpu_time(),
+        pace: Pace::start(budget, cancel),
         buffer: PageBuffer::new(BATCH),
     };
 
@@ -93,17 +91,14 @@ pub fn count_zero_pages(
         standard_error: Ratio(error),
         exact,
         swapped_pages: Pages(swapped),
-        cpu_time: thread_cpu_time() - pass.cpu_start,
+        cpu_time: pass.pace.cpu_time(),
     })
 }
 
 struct Pass<'a> {
     memory: &'a GuestMemory,
     tables: &'a PageTables,
-    cancel: &'a AtomicBool,
-    budget: Ratio,
-    start: Instant,
-    cpu_start: Duration,
+    pace: Pace<'a>,
     buffer: PageBuffer,
 }
 
@@ -172,7 +167,7 @@ impl Pass<'_> {
         self.memory.read(addresses, &mut self.buffer)?;
         let pages = &self.buffer.pages()[..addresses.len()];
         let zero = pages.iter().filter(|page| is_zero(page)).count() as u64;
-        self.keep_pace()?;
+        self.pace.keep(self.memory.process())?;
         Ok(zero)
     }
 
@@ -187,24 +182,8 @@ impl Pass<'_> {
                     .into_iter()
                     .for_each(&mut seen);
                 done += pages as u64;
-                self.keep_pace()?;
+                self.pace.keep(self.memory.process())?;
             }
-        }
-        Ok(())
-    }
-
-    /// Rests until the budget is kept, and notices a cancellation or the guest's exit.
-    fn keep_pace(&self) -> Result<(), MeasureError> {
-        let process = self.memory.process();
-        if self.cancel.load(Ordering::Relaxed) {
-            return Err(MeasureError::Cancelled {
-                guest: process.guest().to_owned(),
-            });
-        }
-        let allowed = (thread_cpu_time() - self.cpu_start).div_f64(self.budget.0);
-        let rest = allowed.saturating_sub(self.start.elapsed());
-        if process.exits_within(rest) {
-            return Err(process.exited());
         }
         Ok(())
     }

@@ -18,6 +18,8 @@ use crate::merged_history::merged;
 /// Relative standard deviation of a dirty curve without pages behind it: how
 /// far `calc-dirty-rate` and a later migration differ is not better known.
 const CURVE_SD: f64 = 0.25;
+/// A page that stands for fewer pages than this was not drawn but taken with all its like.
+const COUNTED: f64 = 1.5;
 /// Range of the zero share where it is unknown.
 const UNKNOWN_ZERO: (f64, f64) = (0.0, 0.9);
 
@@ -288,21 +290,39 @@ impl<'a> Sampler<'a> {
     ) -> Vec<Unit> {
         let mut units = recording.units().to_vec();
         let mut sums = [0.0, 0.0];
+        // Pages that stand for hardly more than themselves were not sampled, but counted: their
+        // number is certain, and only the others make up for the rest of memory.
+        let mut counted = [0.0, 0.0];
         for (unit, flag) in units.iter_mut().zip(flags) {
-            unit.pages *= draws.exponential().max(1e-3);
-            sums[usize::from(*flag)] += unit.pages;
+            let drawn = draws.exponential();
+            let sum = if unit.pages < COUNTED {
+                &mut counted
+            } else {
+                // One page seen of w has a variance of w (w - 1).
+                let spread = (1.0 - 1.0 / unit.pages).sqrt();
+                unit.pages *= (1.0 + spread * (drawn - 1.0)).max(1e-3);
+                &mut sums
+            };
+            sum[usize::from(*flag)] += unit.pages;
         }
         let total = self.mix.total_pages.0 as f64;
         if sums[0] > 0.0 && sums[1] > 0.0 {
-            let factors = [total * (1.0 - zero) / sums[0], total * zero / sums[1]];
-            for (unit, flag) in units.iter_mut().zip(flags) {
-                // A page that stands for next to nothing must not be nothing.
-                unit.pages *= factors[usize::from(*flag)].max(1e-9);
+            let wanted = [total * (1.0 - zero), total * zero];
+            let factor = |flag: usize| (wanted[flag] - counted[flag]).max(0.0) / sums[flag];
+            let factors = [factor(0), factor(1)];
+            let recorded = recording.units().iter().zip(flags);
+            for (unit, (recorded, flag)) in units.iter_mut().zip(recorded) {
+                if recorded.pages >= COUNTED {
+                    // A page that stands for next to nothing must not be nothing.
+                    unit.pages *= factors[usize::from(*flag)].max(1e-9);
+                }
             }
         } else {
+            let all = sums[0] + sums[1] + counted[0] + counted[1];
+            let any_zero = sums[1] + counted[1] > 0.0;
             for unit in &mut units {
-                unit.pages *= total / (sums[0] + sums[1]);
-                unit.zero = if unit.zero > 0.0 || sums[1] == 0.0 {
+                unit.pages *= total / all;
+                unit.zero = if unit.zero > 0.0 || !any_zero {
                     zero
                 } else {
                     0.0

@@ -9,7 +9,7 @@ use crate::memory::{BATCH, GuestMemory, PAGE, PageBuffer, is_zero};
 pub(crate) const ZERO: u64 = 0;
 
 /// Two contents of 4 KiB collide with a chance of 2^-64: a missed change in 10^14 years.
-fn hash(page: &[u8; PAGE]) -> u64 {
+pub(crate) fn hash(page: &[u8; PAGE]) -> u64 {
     if is_zero(page) {
         ZERO
     } else {

@@ -7,6 +7,9 @@
 //! quickly and all of them slowly. The samples are drawn apart. Short windows of the dirty curve
 //! come from the first, long ones from the second.
 //!
+//! **Two densities.** Pages that a census found written ([`rewritten_pages`](crate::rewritten_pages))
+//! get half of the sample, all of them where they are no more; the rest of memory gets the others.
+//!
 //! **Time stamps.** A look takes some milliseconds; all its pages carry the instant at which it
 //! started. Pages are read in the same order every time, so the interval between two reads of one
 //! page equals the interval between the looks up to the variation of a look's length. Only *when*
@@ -18,4 +21,5 @@ mod sample;
 mod sampler;
 mod watched;
 
+pub(crate) use look::hash;
 pub use sampler::{PageOptions, PageWatch, Progress, watch};

@@ -21,8 +21,73 @@ impl Sample {
     /// About `pages` pages of a guest's memory: as many as its blocks' sizes suggest, at least one
     /// of each block, and all pages where there are no more than that. The same `seed` draws the
     /// same pages.
-    pub(crate) fn draw(memory: &GuestMemory, pages: usize, seed: u64) -> Self {
-        Self::of_blocks(memory.blocks(), pages, seed)
+    ///
+    /// Pages known to be written often, `rewritten` by position in growing order, are drawn apart
+    /// from the others: they get up to half of the sample.
+    pub(crate) fn draw(memory: &GuestMemory, pages: usize, seed: u64, rewritten: &[u64]) -> Self {
+        let blocks = memory.blocks();
+        let all = blocks.iter().map(|b| b.pages).sum::<u64>();
+        if rewritten.is_empty() || all <= pages as u64 {
+            Self::of_blocks(blocks, pages, seed)
+        } else {
+            Self::of_two_kinds(blocks, pages, seed, rewritten)
+        }
+    }
+
+    fn of_two_kinds(blocks: &[MemoryBlock], pages: usize, seed: u64, rewritten: &[u64]) -> Self {
+        let mut random = SmallRng::seed_from_u64(seed);
+        // Ranks among the pages with a known address, in sending order.
+        let mut first_rank = 0;
+        let mut ranks = Vec::with_capacity(rewritten.len());
+        let mut of_block = rewritten.iter().copied().peekable();
+        for block in blocks {
+            let end = block.first_page + block.pages;
+            while let Some(page) = of_block.next_if(|page| *page < end) {
+                if page >= block.first_page {
+                    ranks.push(first_rank + page - block.first_page);
+                }
+            }
+            first_rank += block.pages;
+        }
+        let others = first_rank - ranks.len() as u64;
+        let of_written = (ranks.len() as u64).min(pages as u64 / 2);
+        let of_others = (pages as u64 - of_written).min(others);
+        let mut drawn: Vec<(u64, u64)> = Vec::with_capacity(pages);
+        for (start, end) in strata(ranks.len() as u64, of_written) {
+            drawn.push((ranks[random.random_range(start..end) as usize], end - start));
+        }
+        let mut written_before = 0;
+        for (start, end) in strata(others, of_others) {
+            let other = random.random_range(start..end);
+            while ranks
+                .get(written_before)
+                .is_some_and(|rank| *rank <= other + written_before as u64)
+            {
+                written_before += 1;
+            }
+            drawn.push((other + written_before as u64, end - start));
+        }
+        drawn.sort_unstable();
+
+        let mut sample = Self {
+            addresses: Vec::with_capacity(drawn.len()),
+            pages: Vec::with_capacity(drawn.len()),
+        };
+        let mut drawn = drawn.into_iter().peekable();
+        let mut first_rank = 0;
+        for block in blocks {
+            while let Some((rank, weight)) = drawn.next_if(|(r, _)| *r < first_rank + block.pages) {
+                let page = rank - first_rank;
+                sample.addresses.push(block.address + page * PAGE_SIZE.0);
+                sample.pages.push(SampledPage {
+                    index: Pages(block.first_page + page),
+                    weight: weight as f64,
+                    zero: false,
+                });
+            }
+            first_rank += block.pages;
+        }
+        sample
     }
 
     fn of_blocks(blocks: &[MemoryBlock], pages: usize, seed: u64) -> Self {
@@ -34,15 +99,10 @@ impl Sample {
         };
         for block in blocks {
             let share = pages as u128 * u128::from(block.pages) / u128::from(total.max(1));
-            let strata = u64::try_from(share)
+            let count = u64::try_from(share)
                 .unwrap_or(u64::MAX)
                 .clamp(1, block.pages);
-            let bound = |i: u64| {
-                // Fits: the quotient is at most the block's number of pages.
-                (u128::from(block.pages) * u128::from(i) / u128::from(strata)) as u64
-            };
-            for stratum in 0..strata {
-                let (start, end) = (bound(stratum), bound(stratum + 1));
+            for (start, end) in strata(block.pages, count) {
                 let page = random.random_range(start..end);
                 sample.addresses.push(block.address + page * PAGE_SIZE.0);
                 sample.pages.push(SampledPage {
@@ -69,9 +129,19 @@ impl Sample {
     }
 }
 
+/// Cuts `0..total` into `count` stretches of equal length, up to one.
+fn strata(total: u64, count: u64) -> impl Iterator<Item = (u64, u64)> {
+    let bound = move |i: u64| {
+        // Fits: the quotient is at most the total.
+        (u128::from(total) * u128::from(i) / u128::from(count)) as u64
+    };
+    (0..count).map(move |i| (bound(i), bound(i + 1)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rand::Rng;
     use proptest::prelude::*;
 
     fn blocks(sizes: &[u64]) -> Vec<MemoryBlock> {
@@ -116,6 +186,39 @@ mod tests {
                 prop_assert!(at_their_address);
             }
             prop_assert!(sample.pages.windows(2).all(|p| p[0].index < p[1].index));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn written_pages_are_drawn_apart_and_all_add_up(
+            sizes in prop::collection::vec(1u64..3_000, 1..5),
+            share in 0f64..0.9,
+            wanted in 16usize..500,
+            seed: u64,
+        ) {
+            let blocks = blocks(&sizes);
+            let total: u64 = sizes.iter().sum();
+            let mut random = SmallRng::seed_from_u64(seed);
+            let written: Vec<u64> = (0..total).filter(|_| random.random_bool(share)).collect();
+            prop_assume!(total > wanted as u64 && !written.is_empty());
+            let sample = Sample::of_two_kinds(&blocks, wanted, seed, &written);
+            prop_assert!(sample.len() <= wanted);
+            prop_assert!(sample.pages.windows(2).all(|p| p[0].index < p[1].index));
+            let of_written: Vec<&SampledPage> = sample
+                .pages
+                .iter()
+                .filter(|page| written.binary_search(&page.index.0).is_ok())
+                .collect();
+            let sum = |pages: &[&SampledPage]| pages.iter().map(|p| p.weight).sum::<f64>();
+            prop_assert_eq!(sum(&of_written), written.len() as f64);
+            prop_assert_eq!(sum(&sample.pages.iter().collect::<Vec<_>>()), total as f64);
+            prop_assert_eq!(of_written.len(), written.len().min(wanted / 2));
+            for (page, address) in sample.pages.iter().zip(&sample.addresses) {
+                let block = blocks.iter().rfind(|b| b.first_page <= page.index.0).unwrap();
+                let offset = (page.index.0 - block.first_page) * PAGE_SIZE.0;
+                prop_assert_eq!(*address, block.address + offset);
+            }
         }
     }
 

@@ -86,7 +86,8 @@ pub struct PageWatch {
     pub notes: Vec<String>,
 }
 
-/// Watches a sample of a guest's pages for a window. Blocks its thread: call it on one of its own.
+/// Watches a sample of a guest's pages for a window. Those `rewritten`, by position in growing
+/// order ([`rewritten_pages`](crate::rewritten_pages)), are sampled more densely. Blocks its thread: call it on one of its own.
 /// `cancel` is looked at before every look.
 ///
 /// # Errors
@@ -95,6 +96,7 @@ pub struct PageWatch {
 pub fn watch(
     memory: &GuestMemory,
     options: &PageOptions,
+    rewritten: &[u64],
     cancel: &AtomicBool,
     mut progress: impl FnMut(Progress),
 ) -> Result<PageWatch, MeasureError> {
@@ -105,7 +107,7 @@ pub fn watch(
         mut quick,
         mut slow,
         mut notes,
-    } = choose(memory, options, &mut content, cpu_start)?;
+    } = choose(memory, options, rewritten, &mut content, cpu_start)?;
 
     let baseline = quick.baseline;
     let mut looks = 1;
@@ -179,11 +181,13 @@ struct Pages {
 fn choose(
     memory: &GuestMemory,
     options: &PageOptions,
+    rewritten: &[u64],
     content: &mut Content,
     cpu_start: Duration,
 ) -> Result<Pages, MeasureError> {
     let take = |pages: usize, seed: u64, content: &mut Content| {
-        FirstLooks::take(memory, Sample::draw(memory, pages, seed), content)
+        let sample = Sample::draw(memory, pages, seed, rewritten);
+        FirstLooks::take(memory, sample, content)
     };
     // What the first looks cost is saved on the later ones.
     let share = || {

@@ -33,7 +33,7 @@ fn exactly_the_dirtied_pages_are_seen() {
     assert_eq!(memory.size(), Bytes(1999 * PAGE_SIZE.0));
     // Page 1994 lies between the blocks; 1995 is the first of the second one, 1994th in order.
     let writes: [&[u64]; 3] = [&[0, 3, 64, 1993, 1994], &[3, 1995, 1999], &[1000]];
-    let seen = watch(&memory, &everything(), &GO_ON, |progress| {
+    let seen = watch(&memory, &everything(), &[], &GO_ON, |progress| {
         // After look n+1, so the change is in interval n.
         if let Some(pages) = writes.get(progress.looks as usize - 2) {
             child.write(progress.looks, pages);
@@ -76,7 +76,7 @@ fn a_sample_weighs_what_it_stands_for() {
     };
     // The first half of the memory, all the time.
     let half: Vec<u64> = (0..2000).collect();
-    let seen = watch(&memory, &options, &GO_ON, |progress| {
+    let seen = watch(&memory, &options, &[], &GO_ON, |progress| {
         child.write(progress.looks, &half);
     })
     .unwrap();
@@ -120,7 +120,7 @@ fn a_guest_that_exits_is_named() {
     let mut child = Memory::start(100);
     let pid = child.pid();
     let memory = GuestMemory::open(pid, "db1", &child.blocks()).unwrap();
-    let error = watch(&memory, &everything(), &GO_ON, |progress| {
+    let error = watch(&memory, &everything(), &[], &GO_ON, |progress| {
         if progress.looks == 3 {
             child.kill();
         }
@@ -145,7 +145,7 @@ fn a_cancelled_watch_ends() {
         window: Duration::from_secs(3600),
         ..everything()
     };
-    let error = watch(&memory, &options, &cancel, |progress| {
+    let error = watch(&memory, &options, &[], &cancel, |progress| {
         cancel.store(progress.looks == 4, Ordering::Relaxed);
     })
     .unwrap_err();
@@ -164,7 +164,7 @@ fn the_budget_is_kept_by_a_slower_pace_and_fewer_pages() {
         budget: Ratio(0.02),
         ..everything()
     };
-    let seen = watch(&memory, &options, &GO_ON, |_| ()).unwrap();
+    let seen = watch(&memory, &options, &[], &GO_ON, |_| ()).unwrap();
     assert!(seen.history.pages().len() < 20_000, "{:?}", seen.notes);
     assert!(
         seen.notes[0].contains("to stay within 2.0 % of a core"),
@@ -192,7 +192,7 @@ fn a_small_budget_looks_at_few_pages_quickly_and_at_many_slowly() {
         budget: Ratio(0.05),
         seed: 1,
     };
-    let seen = watch(&memory, &options, &GO_ON, |progress| {
+    let seen = watch(&memory, &options, &[], &GO_ON, |progress| {
         if progress.looks == 3 {
             child.write(10, &third);
         }

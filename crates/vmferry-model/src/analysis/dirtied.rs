@@ -6,6 +6,7 @@ use vmferry_core::{Bytes, PAGE_SIZE, PageHistory};
 #[derive(Clone, Debug)]
 pub(crate) struct Dirtied<'a> {
     history: &'a PageHistory,
+    neighbours: Vec<(usize, usize)>,
     bits: Vec<u64>,
 }
 
@@ -35,6 +36,7 @@ impl<'a> Dirtied<'a> {
     pub(crate) fn new(history: &'a PageHistory) -> Self {
         Self {
             history,
+            neighbours: history.neighbours(),
             bits: vec![0; history.pages().len().div_ceil(64)],
         }
     }
@@ -58,8 +60,10 @@ impl<'a> Dirtied<'a> {
             if dirty(at) {
                 sum += page.weight;
             }
-            if at > 0 && dirty(at) != dirty(at - 1) {
-                let weight = (page.weight + pages[at - 1].weight) / 2.0;
+        }
+        for (one, other) in &self.neighbours {
+            if dirty(*one) != dirty(*other) {
+                let weight = (pages[*one].weight + pages[*other].weight) / 2.0;
                 variance += weight * (weight - 1.0).max(0.0) / 2.0;
             }
         }
