@@ -7,6 +7,7 @@
 //! the census found are sampled apart from the others, and more densely.
 
 use std::sync::atomic::AtomicBool;
+use std::time::{Duration, Instant};
 
 use vmferry_core::{PAGE_SIZE, Ratio};
 
@@ -17,17 +18,21 @@ use crate::pace::Pace;
 use crate::page_mix::STRETCH;
 use crate::pages::hash;
 
+/// A cancellation is noticed within this time.
+const ATTENTIVE: Duration = Duration::from_millis(100);
+
 /// The content of a page that is not there, or that no reading saw.
 const ABSENT: u64 = 0;
 
-/// Positions, in sending order, of the pages that changed between two readings of all memory, each
-/// as far apart as one reading takes within the budget. Blocks its thread.
+/// Positions, in sending order, of the pages that changed between two readings of all memory that
+/// begin `apart`, or as far apart as one reading takes within the budget. Blocks its thread.
 ///
 /// # Errors
 /// [`MeasureError::Cancelled`], [`MeasureError::GuestExited`], [`MeasureError::Memory`] and
 /// [`MeasureError::PermissionDenied`].
 pub fn rewritten_pages(
     memory: &GuestMemory,
+    apart: Duration,
     budget: Ratio,
     cancel: &AtomicBool,
 ) -> Result<Vec<u64>, MeasureError> {
@@ -36,7 +41,15 @@ pub fn rewritten_pages(
     let mut contents = vec![ABSENT; memory.pages() as usize];
     let mut buffer = PageBuffer::new(BATCH);
     let mut changed = Vec::new();
+    let begin = Instant::now();
     for reading in 0..2 {
+        while reading > 0 && begin.elapsed() < apart {
+            let rest = apart.saturating_sub(begin.elapsed()).min(ATTENTIVE);
+            if memory.process().exits_within(rest) {
+                return Err(memory.process().exited());
+            }
+            pace.keep(memory.process())?;
+        }
         let mut position = 0;
         for block in memory.blocks() {
             for done in (0..block.pages).step_by(STRETCH) {

@@ -22,6 +22,9 @@ use crate::vcpu::VcpuMeter;
 /// A census reads everything twice and hashes it: so many times what counting zero pages took.
 const CENSUS: f64 = 3.0;
 
+/// The two readings of a census are this part of the window apart: 2 s of 15.
+const BETWEEN_READINGS: u32 = 7;
+
 /// How a guest is observed.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct ObserveOptions {
@@ -193,7 +196,12 @@ fn see_pages(
     let cpu_limit = options.window.mul_f64(options.budget.0 / 2.0);
     let zero = count_zero_pages(memory, cpu_limit, options.budget, options.seed, cancel)?;
     let rewritten = if zero.exact && zero.cpu_time.mul_f64(CENSUS) <= cpu_limit {
-        rewritten_pages(memory, options.budget, cancel)?
+        rewritten_pages(
+            memory,
+            options.window / BETWEEN_READINGS,
+            options.budget,
+            cancel,
+        )?
     } else {
         Vec::new()
     };

@@ -141,8 +141,8 @@ fn strata(total: u64, count: u64) -> impl Iterator<Item = (u64, u64)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rand::Rng;
     use proptest::prelude::*;
+    use rand::Rng;
 
     fn blocks(sizes: &[u64]) -> Vec<MemoryBlock> {
         let mut first_page = 0;

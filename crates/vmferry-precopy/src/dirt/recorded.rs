@@ -35,33 +35,34 @@ pub struct Recording<'a> {
     tail_exponent: f64,
     /// The curve fitted to the window, which tells the tail better.
     fitted: Option<FittedCurve>,
-    /// For 64 pages each: which of them are written before the n-th slot of an
-    /// interval.
-    instants: Vec<[u64; SLOTS + 1]>,
+    /// The other pages written in each interval, in a scattered order.
+    changed: Vec<u32>,
+    /// Where those of an interval begin in it; one more than there are
+    /// intervals.
+    changed_from: Vec<usize>,
 }
 
-/// Parts of an interval that are told apart.
-const SLOTS: usize = 16;
-/// Words of pages with instants of their own before these come round again.
-const INSTANT_WORDS: usize = 251;
+/// Time to either side over which the amount of dirt is evened out, seconds.
+const EVEN_OVER: f64 = 0.2;
+/// Share of the mean amount that is taken to flow at all times.
+const TRICKLE: f64 = 0.05;
 
-/// Draws an instant for every page of some words.
-fn instants() -> Vec<[u64; SLOTS + 1]> {
-    let slot = |page: usize| {
-        let hash = (page as u64 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-        ((hash ^ hash >> 29).wrapping_mul(0xBF58_476D_1CE4_E5B9) >> 60) as usize
-    };
-    (0..INSTANT_WORDS)
-        .map(|word| {
-            let mut before = [0; SLOTS + 1];
-            for bit in 0..64 {
-                for later in &mut before[slot(word * 64 + bit) + 1..] {
-                    *later |= 1u64 << bit;
-                }
-            }
-            before
-        })
-        .collect()
+/// A number without order in unit or interval.
+fn scattered(unit: u32, interval: usize) -> u64 {
+    let hash = (u64::from(unit) + 1)
+        .wrapping_mul(0x9E37_79B9_7F4A_7C15)
+        .wrapping_add((interval as u64 + 1).wrapping_mul(0xD6E8_FEB8_6659_FD93));
+    (hash ^ hash >> 29).wrapping_mul(0xBF58_476D_1CE4_E5B9)
+}
+
+/// Calls `each` with the positions of the bits set.
+fn each_bit(words: impl Iterator<Item = u64>, mut each: impl FnMut(usize)) {
+    for (at, mut bits) in words.enumerate() {
+        while bits != 0 {
+            each(at * 64 + bits.trailing_zeros() as usize);
+            bits &= bits - 1;
+        }
+    }
 }
 
 impl<'a> Recording<'a> {
@@ -93,6 +94,17 @@ impl<'a> Recording<'a> {
             let after = history.row((k + 1).min(intervals - 1));
             let row = history.row(k);
             steady.extend((0..words).map(|w| before[w] & row[w] & after[w]));
+        }
+        let (mut changed, mut changed_from) = (Vec::new(), vec![0]);
+        for k in 0..intervals {
+            let begin = changed.len();
+            let always = &steady[k * words..(k + 1) * words];
+            let row = history.row(k).iter().zip(always);
+            each_bit(row.map(|(row, always)| row & !always), |unit| {
+                changed.push(unit as u32);
+            });
+            changed[begin..].sort_unstable_by_key(|unit| scattered(*unit, k));
+            changed_from.push(changed.len());
         }
         let union = |range: Range<usize>| {
             let mut all = vec![0u64; words];
@@ -143,7 +155,8 @@ impl<'a> Recording<'a> {
             cold,
             tail_exponent,
             fitted: None,
-            instants: instants(),
+            changed,
+            changed_from,
         })
     }
 
@@ -195,14 +208,27 @@ impl<'a> Recording<'a> {
         assert_eq!(units.len(), self.units.len(), "units do not match");
         let cold_pages = self.cold.iter().map(|i| units[*i].pages).sum();
         let ever_pages = units.iter().map(|u| u.pages).sum::<f64>() - cold_pages;
+        let amounts = (0..self.history.intervals())
+            .map(|k| {
+                let written = self.changed(k).iter();
+                written.map(|u| units[*u as usize].pages).sum()
+            })
+            .collect::<Vec<f64>>();
         RecordedDirt {
             recording: self,
             offset,
             speed,
+            even: EvenTime::new(&self.looks, &amounts),
+            amounts,
             units,
             cold_pages,
             ever_pages,
         }
+    }
+
+    /// Units written in an interval, without those written all the time.
+    fn changed(&self, interval: usize) -> &[u32] {
+        &self.changed[self.changed_from[interval]..self.changed_from[interval + 1]]
     }
 
     /// Position in the window of an instant of guest time.
@@ -217,44 +243,87 @@ impl<'a> Recording<'a> {
             .clamp(1, self.history.intervals())
             - 1
     }
+}
 
-    /// Adds what was written between two positions of one window.
-    ///
-    /// A look tells that a page changed since the look before, not when. So
-    /// every page has an instant of its own within the interval, drawn once:
-    /// of an interval reached in part, pages are found in proportion, and each
-    /// is found once. (Were all to change at one instant, a pass shorter than
-    /// the interval would find all or nothing, and nothing lets QEMU switch
-    /// over.) Pages that change in every interval count in any part of one.
-    fn gather(&self, from: f64, to: f64, words: &Range<usize>, into: &mut [u64]) {
-        let (first, last) = (self.interval_at(from), self.interval_at(to));
-        let width = self.ever.len();
-        for k in first..=last {
-            let (start, end) = (self.looks[k], self.looks[k + 1]);
-            if end <= from || start >= to {
-                continue;
+/// A clock on which the recorded dirt flows evenly.
+///
+/// Each page of a sample stands for many, so a pass of 50 ms finds a handful of them, more or fewer
+/// by a quarter than the pages they stand for would show. QEMU switches over at the first pass that
+/// finds little enough, so that noise would end replays too early. Instants of the replay are
+/// therefore moved, by a few hundredths of a second, to where as much was written before them as the
+/// mean of the 0.2 s around says. Which pages are written in which order stays as recorded.
+#[derive(Clone, Debug)]
+struct EvenTime {
+    /// Instants of the looks, seconds.
+    looks: Vec<f64>,
+    /// Pages written before each look, as recorded.
+    recorded: Vec<f64>,
+    /// The same, evened out.
+    even: Vec<f64>,
+}
+
+impl EvenTime {
+    /// `amounts` are the pages written in each interval.
+    fn new(looks: &[f64], amounts: &[f64]) -> Self {
+        let window = looks[looks.len() - 1];
+        // A trickle keeps time going where nothing is written.
+        let trickle = (TRICKLE * amounts.iter().sum::<f64>() / window).max(1.0);
+        let total = amounts.iter().sum::<f64>() + trickle * window;
+        let cumulated = |each: &dyn Fn(usize) -> f64| {
+            let mut sum = 0.0;
+            let mut all = Vec::with_capacity(looks.len());
+            all.push(0.0);
+            for k in 0..amounts.len() {
+                sum += each(k);
+                all.push(sum);
             }
-            let slot = |at: f64| {
-                let part = ((at - start) / (end - start)).clamp(0.0, 1.0);
-                (part * SLOTS as f64).round() as usize
-            };
-            let (low, high) = (slot(from), slot(to));
-            let row = &self.history.row(k)[words.clone()];
-            if low == 0 && high == SLOTS {
-                for (sum, word) in into.iter_mut().zip(row) {
-                    *sum |= word;
-                }
-                continue;
-            }
-            let steady = &self.steady[k * width..(k + 1) * width][words.clone()];
-            for (i, (sum, (word, always))) in
-                into.iter_mut().zip(row.iter().zip(steady)).enumerate()
-            {
-                let before = &self.instants[(words.start + i + k * 13) % self.instants.len()];
-                *sum |= word & before[high] & !before[low] | always;
-            }
+            all
+        };
+        let recorded = cumulated(&|k| amounts[k] + trickle * (looks[k + 1] - looks[k]));
+        // The window comes round again, so what precedes its begin is its end.
+        let before = |instant: f64| {
+            let rounds = (instant / window).floor();
+            rounds * total + read(looks, &recorded, instant - rounds * window)
+        };
+        let half = EVEN_OVER.min(window / 2.0);
+        let mut even = cumulated(&|k| {
+            let (start, end) = (looks[k], looks[k + 1]);
+            let middle = start.midpoint(end);
+            (before(middle + half) - before(middle - half)) / (2.0 * half) * (end - start)
+        });
+        let sum = even[even.len() - 1];
+        even.iter_mut().for_each(|pages| *pages *= total / sum);
+        Self {
+            looks: looks.to_vec(),
+            recorded,
+            even,
         }
     }
+
+    /// The recorded instant at which as much was written as evenly by `instant`.
+    fn recorded_at(&self, instant: f64) -> f64 {
+        let window = self.looks[self.looks.len() - 1];
+        if instant <= 0.0 || instant >= window {
+            return instant;
+        }
+        read(
+            &self.recorded,
+            &self.looks,
+            read(&self.looks, &self.even, instant),
+        )
+    }
+}
+
+/// The piecewise linear function through the points given, whose `x` never fall.
+fn read(x: &[f64], y: &[f64], at: f64) -> f64 {
+    let next = x.partition_point(|x| *x <= at).clamp(1, x.len() - 1);
+    let (x0, x1) = (x[next - 1], x[next]);
+    let part = if x1 > x0 {
+        ((at - x0) / (x1 - x0)).clamp(0.0, 1.0)
+    } else {
+        1.0
+    };
+    y[next - 1] + part * (y[next] - y[next - 1])
 }
 
 /// A guest that behaves as recorded, from a chosen instant on.
@@ -263,9 +332,61 @@ pub struct RecordedDirt<'a> {
     recording: &'a Recording<'a>,
     offset: f64,
     speed: f64,
+    even: EvenTime,
+    /// Pages written in each interval, without those written all the time.
+    amounts: Vec<f64>,
     units: Vec<Unit>,
     cold_pages: f64,
     ever_pages: f64,
+}
+
+impl RecordedDirt<'_> {
+    /// Adds what was written between two positions of one window.
+    ///
+    /// A look tells that a page changed since the look before, not when. So
+    /// the pages of an interval are written one after the other in an order
+    /// drawn once: of an interval reached in part, pages are found in
+    /// proportion, and each is found once. (Were all to change at one instant,
+    /// a pass shorter than the interval would find all or nothing, and nothing
+    /// lets QEMU switch over.) Pages that change in every interval count in any
+    /// part of one.
+    fn gather(&self, from: f64, to: f64, words: &Range<usize>, into: &mut [u64]) {
+        let recording = self.recording;
+        let (from, to) = (self.even.recorded_at(from), self.even.recorded_at(to));
+        let (first, last) = (recording.interval_at(from), recording.interval_at(to));
+        let width = recording.ever.len();
+        for k in first..=last {
+            let (start, end) = (recording.looks[k], recording.looks[k + 1]);
+            if end <= from || start >= to {
+                continue;
+            }
+            if from <= start && to >= end {
+                let row = &recording.history.row(k)[words.clone()];
+                into.iter_mut()
+                    .zip(row)
+                    .for_each(|(sum, word)| *sum |= word);
+                continue;
+            }
+            let always = &recording.steady[k * width..(k + 1) * width][words.clone()];
+            into.iter_mut()
+                .zip(always)
+                .for_each(|(sum, word)| *sum |= word);
+            let part = |at: f64| ((at - start) / (end - start)).clamp(0.0, 1.0) * self.amounts[k];
+            let (low, high) = (part(from), part(to));
+            let mut before = 0.0;
+            for unit in recording.changed(k) {
+                let unit = *unit as usize;
+                let middle = before + self.units[unit].pages / 2.0;
+                before += self.units[unit].pages;
+                if middle >= high {
+                    break;
+                }
+                if middle >= low && words.contains(&(unit / 64)) {
+                    into[unit / 64 - words.start] |= 1 << (unit % 64);
+                }
+            }
+        }
+    }
 }
 
 impl UnitDirt for RecordedDirt<'_> {
@@ -293,9 +414,9 @@ impl UnitDirt for RecordedDirt<'_> {
         } else {
             let from = recording.place(self.offset + since * self.speed);
             let to = from + length;
-            recording.gather(from, to.min(window), &words, &mut found);
+            self.gather(from, to.min(window), &words, &mut found);
             if to > window {
-                recording.gather(0.0, to - window, &words, &mut found);
+                self.gather(0.0, to - window, &words, &mut found);
             }
         }
         if length > window && self.cold_pages > 0.0 {
@@ -308,16 +429,12 @@ impl UnitDirt for RecordedDirt<'_> {
                 }
             }
         }
-        for (word, bits) in words.zip(&found) {
-            let mut bits = *bits;
-            while bits != 0 {
-                let unit = word * 64 + bits.trailing_zeros() as usize;
-                bits &= bits - 1;
-                if units.contains(&unit) {
-                    mark(unit, 1.0);
-                }
+        let first = words.start * 64;
+        each_bit(found.into_iter(), |bit| {
+            if units.contains(&(first + bit)) {
+                mark(first + bit, 1.0);
             }
-        }
+        });
     }
 }
 
@@ -343,8 +460,12 @@ mod tests {
     }
 
     fn dirtied(dirt: &RecordedDirt<'_>, since: f64, until: f64) -> Vec<usize> {
+        dirtied_of(100, dirt, since, until)
+    }
+
+    fn dirtied_of(units: usize, dirt: &RecordedDirt<'_>, since: f64, until: f64) -> Vec<usize> {
         let mut found = Vec::new();
-        dirt.visit_dirtied(0..100, since, until, &mut |unit, _| found.push(unit));
+        dirt.visit_dirtied(0..units, since, until, &mut |unit, _| found.push(unit));
         found
     }
 
@@ -387,14 +508,51 @@ mod tests {
             })
             .collect();
         let mut history = PageHistory::new(pages);
-        history.push(100_000, []);
-        history.push(200_000, 0..4096);
-        history.push(300_000, []);
+        for k in 0..8 {
+            history.push((k + 1) * 100_000, (k as usize..4096).step_by(8));
+        }
         let recording = Recording::new(&history).unwrap();
         let dirt = recording.replayed(0.0, 1.0, recording.units().to_vec());
-        let mut count = 0;
-        dirt.visit_dirtied(0..4096, 0.125, 0.175, &mut |_, _| count += 1);
-        assert!((1900..2200).contains(&count), "{count}");
+        let count = |from, to| dirtied_of(4096, &dirt, from, to).len();
+        for (from, to) in [(0.125, 0.175), (0.375, 0.425), (0.101, 0.151)] {
+            assert!((250..263).contains(&count(from, to)), "{}", count(from, to));
+        }
+    }
+
+    #[test]
+    fn dirt_is_evened_out_but_comes_in_its_order() {
+        // One look in four finds everything that was written.
+        let pages = (0..400)
+            .map(|i| SampledPage {
+                index: Pages(i),
+                weight: 1.0,
+                zero: false,
+            })
+            .collect();
+        let mut history = PageHistory::new(pages);
+        for k in 0..40u64 {
+            let written = if k % 4 == 3 {
+                (k as usize / 4 * 40)..(k as usize / 4 * 40 + 40)
+            } else {
+                0..0
+            };
+            history.push((k + 1) * 25_000, written);
+        }
+        let recording = Recording::new(&history).unwrap();
+        let dirt = recording.replayed(0.0, 1.0, recording.units().to_vec());
+        let mut all = Vec::new();
+        for k in 0..40 {
+            let at = f64::from(k) * 0.025;
+            let found = dirtied_of(400, &dirt, at, at + 0.025);
+            assert!((6..15).contains(&found.len()), "{k}: {found:?}");
+            all.extend(found);
+        }
+        assert_eq!(all.len(), 400);
+        // Within one look the order is drawn; between looks it is kept.
+        assert!(all.chunks(40).enumerate().all(|(k, part)| {
+            part.iter()
+                .all(|page| page / 40 == k || (page / 40).abs_diff(k) <= 1)
+        }));
     }
 
     #[test]
