@@ -85,9 +85,9 @@ pub struct Assumptions {
     /// The link's rate over what is assumed of it, beside the link's own noise.
     pub link_rate: Factor,
     /// How fast the guest dirties during the move over how fast it did while
-    /// observed. Over twelve moves near the boundary of convergence passes
-    /// found 1.7 % more than the replay did in the median (0.3 % to 2.7 %; two
-    /// of a Zipf writer 8 %); why is not known.
+    /// observed. Passes of moves near the boundary of convergence found between
+    /// 1 % less and 3 % more than the replay (five moves of page writers); of a
+    /// guest that writes single words 9 % more, which is not explained.
     pub dirt: Factor,
     /// Least and greatest share of the guest's speed that a running migration
     /// takes from a guest that uses its virtual CPUs to the full (faults of the
@@ -136,7 +136,7 @@ impl Assumptions {
                 log_sd: 0.014,
             },
             dirt: Factor {
-                median: 1.017,
+                median: 1.01,
                 log_sd: 0.032,
             },
             overhead: (Ratio(0.0), Ratio(0.1)),

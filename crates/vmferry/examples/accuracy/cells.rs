@@ -132,7 +132,7 @@ const fn set(number: usize) -> Set {
 }
 
 /// Every so many cells one is repeated.
-const REPEATED: usize = 6;
+const REPEATED: usize = 8;
 
 /// Every cell, in the order in which they run: those that may be looked at first.
 pub(crate) fn all() -> Vec<Cell> {
