@@ -443,7 +443,8 @@ mod tests {
 
     #[test]
     fn bad_traces_are_refused() {
-        let error = |result: Result<(), crate::dirt::PageTraceError>| result.unwrap_err().to_string();
+        let error =
+            |result: Result<(), crate::dirt::PageTraceError>| result.unwrap_err().to_string();
         let mut builder = PageTraceBuilder::new(Pages(100)).unwrap();
         builder.push(100, [1]).unwrap();
         assert!(error(builder.push(100, [1])).contains("clock goes back: look 2 is at 100 us"));
