@@ -46,17 +46,35 @@ pub trait AggregateDirt {
         false
     }
 
-    /// Share of the pages dirtied in `since..look` that are dirtied again in
-    /// `look..until`, 0..1: by inclusion and exclusion, whatever the source.
-    fn dirtied_again(&self, since: f64, look: f64, until: f64) -> f64 {
-        let before = self.dirtied(since, look).pages();
-        if before <= 0.0 || until <= look {
+    /// What a look at `until` finds when the one before was at `since`.
+    fn found(&self, since: f64, until: f64) -> Found {
+        Found {
+            since,
+            until,
+            pages: self.dirtied(since, until).pages(),
+        }
+    }
+
+    /// Share of the pages that one look found that the next finds again, 0..1:
+    /// by inclusion and exclusion, whatever the source.
+    fn found_again(&self, before: &Found, after: &Found) -> f64 {
+        if before.pages <= 0.0 || after.pages <= 0.0 {
             return 0.0;
         }
-        let after = self.dirtied(look, until).pages();
-        let both = before + after - self.dirtied(since, until).pages();
-        (both / before).clamp(0.0, 1.0)
+        let either = self.dirtied(before.since, after.until).pages();
+        ((before.pages + after.pages - either) / before.pages).clamp(0.0, 1.0)
     }
+}
+
+/// Unique pages dirtied in a span between two looks.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Found {
+    /// The look before.
+    pub since: f64,
+    /// The look.
+    pub until: f64,
+    /// What it found.
+    pub pages: f64,
 }
 
 /// Every unit source knows amounts too. Dirtied pages count as having

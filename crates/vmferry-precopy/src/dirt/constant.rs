@@ -167,11 +167,14 @@ mod tests {
         };
         let sequential = dirt(Writes::Sequential);
         assert_eq!(sequential.dirtied(7.0, 12.0).normal, 5000.0);
-        assert_eq!(sequential.dirtied_again(0.0, 5.0, 10.0), 0.0);
-        assert!((sequential.dirtied_again(0.0, 8.0, 12.0) - 0.25).abs() < 1e-9);
+        let again = |dirt: &ConstantDirt, since, look, until| {
+            dirt.found_again(&dirt.found(since, look), &dirt.found(look, until))
+        };
+        assert_eq!(again(&sequential, 0.0, 5.0, 10.0), 0.0);
+        assert!((again(&sequential, 0.0, 8.0, 12.0) - 0.25).abs() < 1e-9);
         let random = dirt(Writes::Random);
         let share = 1.0 - (-0.5f64).exp();
         assert!((random.dirtied(7.0, 12.0).normal - 10_000.0 * share).abs() < 1e-6);
-        assert!((random.dirtied_again(0.0, 5.0, 10.0) - share).abs() < 1e-9);
+        assert!((again(&random, 0.0, 5.0, 10.0) - share).abs() < 1e-9);
     }
 }

@@ -19,7 +19,7 @@ mod unit_set;
 mod units_unsent;
 mod unsent;
 
-pub use aggregate::{AggregateDirt, CurveAmount, PageCount};
+pub use aggregate::{AggregateDirt, CurveAmount, Found, PageCount};
 pub use constant::{ConstantDirt, Writes};
 pub use curve::CurveDirt;
 pub use page_trace::PageTrace;

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use vmferry_core::Pages;
 
-use super::page_trace::{PageTrace, mask_of};
+use super::page_trace::{PageTrace, ROUNDING, mask_of};
 use super::{AggregateDirt, Dirt, PageCount, Piece, UnitSet, Unsent};
 
 /// Most words in one piece of memory that is all alike: 16 Ki pages, less than
@@ -47,7 +47,7 @@ impl<'a> TraceDirt<'a> {
             let from = (self.offset + since * self.speed).rem_euclid(window);
             let to = from + length;
             trace.gather(from, to.min(window), pages.clone(), into);
-            if to > window {
+            if to > window + ROUNDING {
                 trace.gather(0.0, to - window, pages, into);
             }
             return false;

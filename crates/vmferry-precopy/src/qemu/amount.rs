@@ -6,7 +6,7 @@ use vmferry_core::{ByteRate, PAGE_SIZE};
 
 use super::Rules;
 use super::run::{BURST, CLOCK_EVERY, WINDOW, slice};
-use crate::dirt::AggregateDirt;
+use crate::dirt::{AggregateDirt, Found};
 use crate::host_costs::HostCosts;
 use crate::replay::{Pass, Replay, Switchover, bytes, duration};
 use crate::stream::{PageCost, Stream};
@@ -22,8 +22,8 @@ pub(super) struct AmountRun<'a, D> {
     zero: f64,
     all: f64,
     last_sync: f64,
-    /// When the span began that the last look covered; `None` before the first.
-    since: Option<f64>,
+    /// What the last look found; `None` before the first.
+    found: Option<Found>,
     passes: Vec<Pass>,
 }
 
@@ -52,7 +52,7 @@ impl<'a, D: AggregateDirt> AmountRun<'a, D> {
             zero: if all > 0.0 { total.zero / all } else { 0.0 },
             all,
             last_sync: setup,
-            since: None,
+            found: None,
             passes: Vec::new(),
         }
     }
@@ -76,7 +76,7 @@ impl<'a, D: AggregateDirt> AmountRun<'a, D> {
             // The same at every instant: an equal pass repeats for ever.
             if self.dirt.is_stationary()
                 && self.passes.len() > 2
-                && (self.pages - before).abs() < 1e-9 * before
+                && (self.pages - before).abs() < 1e-6 * before
             {
                 break;
             }
@@ -177,21 +177,21 @@ impl<'a, D: AggregateDirt> AmountRun<'a, D> {
     /// Adds what was written since the last look and tells how much that is,
     /// without pages that were yet to be sent anyway.
     fn look(&mut self) -> f64 {
-        let found = self.dirt.dirtied(self.last_sync, self.now).pages();
-        let again = match self.since {
-            Some(since) => self.dirt.dirtied_again(since, self.last_sync, self.now),
-            None if self.all > 0.0 => found / self.all,
+        let found = self.dirt.found(self.last_sync, self.now);
+        let again = match self.found {
+            Some(before) => self.dirt.found_again(&before, &found),
+            None if self.all > 0.0 => found.pages / self.all,
             None => 0.0,
         };
         let clean = self.all - self.pages;
-        let new = (found - self.pages * again).clamp(0.0, clean.max(0.0));
+        let new = (found.pages - self.pages * again).clamp(0.0, clean.max(0.0));
         let untouched = self.pages * (1.0 - again).max(0.0);
         self.pages += new;
         if self.pages > 0.0 {
             // What was written holds something now.
             self.zero *= untouched / self.pages;
         }
-        self.since = Some(self.last_sync);
+        self.found = Some(found);
         self.last_sync = self.now;
         new
     }

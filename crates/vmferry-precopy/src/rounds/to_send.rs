@@ -1,7 +1,7 @@
 //! What a round has to send: an amount, or pages in order.
 
 use super::Line;
-use crate::dirt::{AggregateDirt, Dirt, Unsent};
+use crate::dirt::{AggregateDirt, Dirt, Found, Unsent};
 
 /// Parts of a round within which the share of redirtied pages counts as
 /// constant. Each costs two looks at the source; 32 keep the worst replay of a
@@ -29,8 +29,8 @@ pub(crate) trait ToSend {
 pub(crate) struct AmountToSend<'a, D> {
     dirt: &'a D,
     pages: f64,
-    /// When the look before the last was; `None` before the first.
-    since: Option<f64>,
+    /// The look that found them; `None` for all of memory.
+    found: Option<Found>,
     all: f64,
 }
 
@@ -40,19 +40,19 @@ impl<'a, D: AggregateDirt> AmountToSend<'a, D> {
         Self {
             dirt,
             pages: all,
-            since: None,
+            found: None,
             all,
         }
     }
 
     /// Share of the set that is dirtied again in `look..now`.
     fn again(&self, look: f64, now: f64) -> f64 {
-        match self.since {
-            Some(since) => self.dirt.dirtied_again(since, look, now),
-            None if self.all > 0.0 => self.dirt.dirtied(look, now).pages() / self.all,
+        let after = self.dirt.found(look, now);
+        match &self.found {
+            Some(before) => self.dirt.found_again(before, &after),
+            None if self.all > 0.0 => (after.pages / self.all).clamp(0.0, 1.0),
             None => 0.0,
         }
-        .clamp(0.0, 1.0)
     }
 }
 
@@ -62,8 +62,9 @@ impl<D: AggregateDirt> ToSend for AmountToSend<'_, D> {
     }
 
     fn collect(&mut self, since: f64, until: f64) {
-        self.pages = self.dirt.dirtied(since, until).pages();
-        self.since = Some(since);
+        let found = self.dirt.found(since, until);
+        self.pages = found.pages;
+        self.found = Some(found);
     }
 
     fn send(&mut self, line: &mut Line, skip: Option<f64>) -> (f64, f64) {
