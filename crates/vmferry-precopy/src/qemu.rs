@@ -6,6 +6,7 @@
 //! over, else it goes on. So passes leave just under a threshold behind, and
 //! the end is reached when what one short pass dirties fits into the gap.
 
+mod amount;
 mod run;
 mod start;
 
@@ -13,7 +14,7 @@ use std::time::Duration;
 
 use vmferry_core::ByteRate;
 
-use crate::dirt::UnitDirt;
+use crate::dirt::{AggregateDirt, Dirt};
 use crate::host_costs::HostCosts;
 use crate::replay::Replay;
 pub use start::{Start, Underway};
@@ -60,7 +61,7 @@ impl Default for Rules {
 
 /// Replays a migration over a link that carries `rate` bytes of stream per
 /// second, until it ends or `deadline` has passed since the command.
-pub fn replay<D: UnitDirt>(
+pub fn replay<D: Dirt>(
     dirt: &D,
     rules: &Rules,
     costs: &HostCosts,
@@ -69,4 +70,18 @@ pub fn replay<D: UnitDirt>(
     deadline: Duration,
 ) -> Replay {
     run::Run::new(dirt, rules, costs, rate, start).until_done(deadline)
+}
+
+/// Replays a migration from its beginning where only amounts are known: pass by
+/// pass instead of burst by burst, which takes microseconds whatever the size
+/// of the guest. Differs from [`replay`] where pages' addresses matter: written
+/// pages are taken to lie anywhere, the dirty log is cleared with every look.
+pub fn replay_amount<D: AggregateDirt>(
+    dirt: &D,
+    rules: &Rules,
+    costs: &HostCosts,
+    rate: ByteRate,
+    deadline: Duration,
+) -> Replay {
+    amount::AmountRun::new(dirt, rules, costs, rate).until_done(deadline)
 }

@@ -12,8 +12,13 @@ pub const ZERO_PAGE_ON_STREAM: Bytes = Bytes(9);
 /// A sender in front of a link, with the sockets' buffer between them.
 #[derive(Clone, Debug)]
 pub(crate) struct Stream {
-    /// Bytes per second that cross the link.
+    /// Bytes per second that the link carries.
+    link: f64,
+    /// Bytes per second that cross the link now.
     rate: f64,
+    /// Bytes the sockets take.
+    sockets: f64,
+    /// Bytes the sockets take now: below the link's speed they are empty.
     buffer: f64,
     /// Bytes that have to leave a full buffer before a waiting sender goes on.
     wake: f64,
@@ -35,15 +40,25 @@ pub(crate) struct PageCost {
 impl Stream {
     pub(crate) fn new(rate: ByteRate, costs: &HostCosts) -> Self {
         let page = PAGE_SIZE.0 as f64;
+        let (rate, sockets) = (rate.0.max(1.0), costs.socket_buffer.0 as f64);
         Self {
-            rate: rate.0.max(1.0),
-            buffer: costs.socket_buffer.0 as f64,
+            link: rate,
+            rate,
+            sockets,
+            buffer: sockets,
             wake: costs.socket_wake.0 as f64,
             seconds_per_page: costs.send_rate.map_or(0.0, |rate| page / rate.0.max(1.0)),
             seconds_per_zero_page: page / costs.zero_scan_rate.0.max(1.0),
             queued: 0.0,
             sent: 0.0,
         }
+    }
+
+    /// Holds the sender to a rate; `None` lets it use the link.
+    pub(crate) fn hold_to(&mut self, limit: Option<ByteRate>) {
+        let limit = limit.map_or(f64::INFINITY, |limit| limit.0.max(1.0));
+        self.rate = self.link.min(limit);
+        self.buffer = if limit < self.link { 0.0 } else { self.sockets };
     }
 
     /// Mean cost of pages of which a share `zero` is zero.

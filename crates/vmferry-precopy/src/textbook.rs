@@ -76,8 +76,10 @@ pub fn replay<D: AggregateDirt>(
         transferred += amount;
         let next = dirt.dirtied(now, now + time);
         now += time;
-        // The curve is the same at every instant: an equal round repeats for ever.
-        let stuck = round > 0 && (next.normal - remaining.normal).abs() < 1e-9 * remaining.normal;
+        // The same at every instant: an equal round repeats for ever.
+        let stuck = dirt.is_stationary()
+            && round > 0
+            && (next.normal - remaining.normal).abs() < 1e-9 * remaining.normal;
         remaining = next;
         if stuck || duration(now) > deadline {
             break;

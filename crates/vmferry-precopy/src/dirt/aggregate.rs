@@ -1,7 +1,5 @@
 //! How much is dirtied, without saying where.
 
-use std::time::Duration;
-
 use vmferry_core::{Bytes, DirtyCurve, PAGE_SIZE, Pages, Ratio};
 
 use super::UnitDirt;
@@ -17,6 +15,11 @@ pub struct PageCount {
 }
 
 impl PageCount {
+    /// Pages of both kinds.
+    pub fn pages(self) -> f64 {
+        self.normal + self.zero
+    }
+
     /// Bytes of the migration stream that these pages take, when a zero page
     /// takes `zero_cost`.
     pub fn on_stream(self, zero_cost: Bytes) -> f64 {
@@ -37,6 +40,41 @@ pub trait AggregateDirt {
 
     /// Unique pages dirtied in `since..until`.
     fn dirtied(&self, since: f64, until: f64) -> PageCount;
+
+    /// Whether [`Self::dirtied`] depends on the length of the span alone.
+    fn is_stationary(&self) -> bool {
+        false
+    }
+
+    /// What a look at `until` finds when the one before was at `since`.
+    fn found(&self, since: f64, until: f64) -> Found {
+        Found {
+            since,
+            until,
+            pages: self.dirtied(since, until).pages(),
+        }
+    }
+
+    /// Share of the pages that one look found that the next finds again, 0..1:
+    /// by inclusion and exclusion, whatever the source.
+    fn found_again(&self, before: &Found, after: &Found) -> f64 {
+        if before.pages <= 0.0 || after.pages <= 0.0 {
+            return 0.0;
+        }
+        let either = self.dirtied(before.since, after.until).pages();
+        ((before.pages + after.pages - either) / before.pages).clamp(0.0, 1.0)
+    }
+}
+
+/// Unique pages dirtied in a span between two looks.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Found {
+    /// The look before.
+    pub since: f64,
+    /// The look.
+    pub until: f64,
+    /// What it found.
+    pub pages: f64,
 }
 
 /// Every unit source knows amounts too. Dirtied pages count as having
@@ -52,20 +90,25 @@ impl<D: UnitDirt> AggregateDirt for D {
     }
 
     fn dirtied(&self, since: f64, until: f64) -> PageCount {
-        let units = self.units();
-        let mut normal = 0.0;
-        self.visit_dirtied(0..units.len(), since, until, &mut |unit, share| {
-            normal += units[unit].pages * share;
-        });
-        PageCount { normal, zero: 0.0 }
+        PageCount {
+            normal: self.dirtied_pages(since, until),
+            zero: 0.0,
+        }
+    }
+
+    fn is_stationary(&self) -> bool {
+        UnitDirt::is_stationary(self)
     }
 }
 
 /// A dirty curve as it stands: U(t) whatever the instant, linear between its
-/// points, never more than the whole memory.
+/// points, beyond the last with the last slope, never more than the whole
+/// memory. A look-up takes as long as finding the point: replays of large
+/// guests take no longer than those of small ones.
 #[derive(Clone, Debug)]
 pub struct CurveAmount {
-    curve: DirtyCurve,
+    /// Seconds and pages, from the origin on, by growing time.
+    points: Vec<(f64, f64)>,
     total: PageCount,
 }
 
@@ -73,13 +116,31 @@ impl CurveAmount {
     /// A guest of `total` pages with `zero` of them zero pages.
     pub fn new(curve: DirtyCurve, total: Pages, zero: Ratio) -> Self {
         let pages = total.0 as f64;
+        let mut points = vec![(0.0, 0.0)];
+        for point in &curve.points {
+            let at = point.window_ms.0 / 1e3;
+            if at > points[points.len() - 1].0 {
+                points.push((at, point.dirtied_bytes.0 as f64 / PAGE_SIZE.0 as f64));
+            }
+        }
         Self {
-            curve,
+            points,
             total: PageCount {
                 normal: pages * (1.0 - zero.0),
                 zero: pages * zero.0,
             },
         }
+    }
+
+    /// U(t) in pages, not held by the size of memory.
+    fn written_in(&self, seconds: f64) -> f64 {
+        let next = self.points.partition_point(|point| point.0 < seconds);
+        let end = next.min(self.points.len() - 1);
+        if end == 0 {
+            return 0.0;
+        }
+        let (a, b) = (self.points[end - 1], self.points[end]);
+        a.1 + (b.1 - a.1) * (seconds - a.0) / (b.0 - a.0)
     }
 }
 
@@ -89,11 +150,15 @@ impl AggregateDirt for CurveAmount {
     }
 
     fn dirtied(&self, since: f64, until: f64) -> PageCount {
-        let window = Duration::try_from_secs_f64((until - since).max(0.0)).unwrap_or(Duration::MAX);
-        let pages = self.curve.dirtied_in(window).0 as f64 / PAGE_SIZE.0 as f64;
         PageCount {
-            normal: pages.min(self.total.normal + self.total.zero),
+            normal: self
+                .written_in(until - since)
+                .clamp(0.0, self.total.pages()),
             zero: 0.0,
         }
+    }
+
+    fn is_stationary(&self) -> bool {
+        true
     }
 }

@@ -180,6 +180,20 @@ impl UnitDirt for CurveDirt {
             }
         }
     }
+
+    fn dirtied_pages(&self, since: f64, until: f64) -> f64 {
+        let length = ((until - since) * self.speed).max(0.0);
+        // Every block holds the same groups.
+        let groups = self.units.len() / BLOCKS;
+        let block = self.units[..groups].iter().zip(&self.frequencies);
+        block
+            .map(|(unit, often)| BLOCKS as f64 * unit.pages * (length * often).min(1.0))
+            .sum()
+    }
+
+    fn is_stationary(&self) -> bool {
+        true
+    }
 }
 
 #[cfg(test)]

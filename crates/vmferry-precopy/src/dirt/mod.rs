@@ -1,19 +1,34 @@
 //! Sources of dirt: which memory a guest writes between two instants.
 //!
-//! Two grains. [`UnitDirt`] says it unit by unit, a unit being a page or a run
-//! of pages that a sampled one stands for: needed where a rule set works
-//! through memory by address. [`AggregateDirt`] says only how much: enough for
-//! formulas.
+//! [`Dirt`] is what every rule set can be replayed over: it says how much is
+//! written ([`AggregateDirt`]) and keeps what is yet to be sent in the order of
+//! sending ([`Unsent`]). Sources that tell memory unit by unit, a unit being a
+//! page or a run of pages that a sampled one stands for, implement [`UnitDirt`]
+//! and get the rest: [`ConstantDirt`], [`CurveDirt`], [`RecordedDirt`]. A
+//! [`PageTrace`] of the whole guest brings bitsets of its own. Where nothing
+//! but amounts is known ([`CurveAmount`]), the rule sets have closed forms.
 
 mod aggregate;
+mod constant;
 mod curve;
+mod page_trace;
 mod recorded;
+mod trace_builder;
+mod trace_dirt;
 mod unit_set;
+mod units_unsent;
+mod unsent;
 
-pub use aggregate::{AggregateDirt, CurveAmount, PageCount};
+pub use aggregate::{AggregateDirt, CurveAmount, Found, PageCount};
+pub use constant::{ConstantDirt, Writes};
 pub use curve::CurveDirt;
+pub use page_trace::PageTrace;
 pub use recorded::{RecordedDirt, Recording};
+pub use trace_builder::{PageTraceBuilder, PageTraceError};
+pub use trace_dirt::{TraceDirt, TraceUnsent};
 pub use unit_set::UnitSet;
+pub use units_unsent::UnitsUnsent;
+pub use unsent::{Dirt, Piece, Unsent};
 
 use std::ops::Range;
 
@@ -48,4 +63,21 @@ pub trait UnitDirt {
         until: f64,
         mark: &mut impl FnMut(usize, f64),
     );
+
+    /// Pages written in `since..until`, all units together. To be overridden
+    /// where a formula knows it without going through the units.
+    fn dirtied_pages(&self, since: f64, until: f64) -> f64 {
+        let units = self.units();
+        let mut pages = 0.0;
+        self.visit_dirtied(0..units.len(), since, until, &mut |unit, share| {
+            pages += units[unit].pages * share;
+        });
+        pages
+    }
+
+    /// Whether what is written depends on the length of a span alone, not on
+    /// when it begins: a pass like the one before then repeats for ever.
+    fn is_stationary(&self) -> bool {
+        false
+    }
 }

@@ -5,7 +5,7 @@
 pub struct UnitSet {
     words: Vec<u64>,
     units: usize,
-    members: usize,
+    len: usize,
 }
 
 impl UnitSet {
@@ -14,35 +14,65 @@ impl UnitSet {
         Self {
             words: vec![0; units.div_ceil(64)],
             units,
-            members: 0,
+            len: 0,
         }
     }
 
     /// Every one of `units` units.
     pub fn full(units: usize) -> Self {
-        let mut set = Self::empty(units);
-        for unit in 0..units {
-            set.insert(unit);
+        let mut words = vec![u64::MAX; units.div_ceil(64)];
+        if !units.is_multiple_of(64)
+            && let Some(last) = words.last_mut()
+        {
+            *last = (1 << (units % 64)) - 1;
         }
-        set
+        Self {
+            words,
+            units,
+            len: units,
+        }
+    }
+
+    /// Number of members.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there is no member.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
     }
 
     /// Adds a unit.
     pub fn insert(&mut self, unit: usize) {
         debug_assert!(unit < self.units);
-        self.members += usize::from(!self.contains(unit));
-        self.words[unit / 64] |= 1 << (unit % 64);
+        let (word, bit) = (&mut self.words[unit / 64], 1 << (unit % 64));
+        self.len += usize::from(*word & bit == 0);
+        *word |= bit;
     }
 
     /// Takes a unit out.
     pub fn remove(&mut self, unit: usize) {
-        self.members -= usize::from(self.contains(unit));
-        self.words[unit / 64] &= !(1 << (unit % 64));
+        self.drop_from(unit / 64, 1 << (unit % 64));
     }
 
-    /// Whether no unit is in the set.
-    pub fn is_empty(&self) -> bool {
-        self.members == 0
+    /// Adds units 64 at a time: bit b of word w is unit 64 w + b.
+    pub(super) fn merge(&mut self, word: usize, bits: u64) {
+        let old = self.words[word];
+        self.len += (bits & !old).count_ones() as usize;
+        self.words[word] = old | bits;
+    }
+
+    /// Takes units out 64 at a time.
+    pub(super) fn drop_from(&mut self, word: usize, bits: u64) {
+        let old = self.words[word];
+        self.len -= (bits & old).count_ones() as usize;
+        self.words[word] = old & !bits;
+    }
+
+    /// The members, 64 a word.
+    pub(super) fn words(&self) -> &[u64] {
+        &self.words
     }
 
     /// Whether a unit is in the set.
@@ -82,12 +112,20 @@ mod tests {
             prop_assert_eq!(set.next_from(from), members.range(from..).next().copied());
             let first = members.first().copied();
             prop_assert_eq!(set.next_cyclic(from), members.range(from..).next().copied().or(first));
+            prop_assert_eq!((set.len(), set.is_empty()), (members.len(), members.is_empty()));
+            set.merge(1, 0b101);
+            set.remove(64);
+            set.drop_from(0, u64::MAX);
+            let kept = members.range(65..).filter(|m| **m != 66).count() + 1;
+            prop_assert_eq!(set.len(), kept);
+            prop_assert_eq!(UnitSet::full(from).len(), from);
             for unit in &members {
-                prop_assert!(!set.is_empty());
                 set.insert(*unit);
+                prop_assert!(!set.is_empty());
                 set.remove(*unit);
                 set.remove(*unit);
             }
+            set.remove(66);
             prop_assert!(set.is_empty());
         }
     }

@@ -3,34 +3,34 @@
 use std::ops::Range;
 use std::time::Duration;
 
-use vmferry_core::{ByteRate, PAGE_SIZE};
+use vmferry_core::{ByteRate, PAGE_SIZE, Pages};
 
 use super::{LogClear, Rules, Start};
-use crate::dirt::{UnitDirt, UnitSet};
+use crate::dirt::{Dirt, Piece, Unsent};
 use crate::host_costs::HostCosts;
 use crate::replay::{Pass, Replay, Switchover, bytes, duration};
 use crate::stream::{PageCost, Stream};
 
 /// `MAX_WAIT` in ram.c: a burst ends when more than 50 whole ms have passed.
-const BURST: f64 = 0.051;
+pub(super) const BURST: f64 = 0.051;
 /// The clock is read once in so many pages.
-const CLOCK_EVERY: f64 = 64.0;
+pub(super) const CLOCK_EVERY: f64 = 64.0;
 /// `BUFFER_DELAY` in migration.c: length of a bandwidth window.
-const WINDOW: f64 = 0.1;
+pub(super) const WINDOW: f64 = 0.1;
 /// What a QEMUFile gathers before it writes and counts: 64 pieces, which are
 /// 32 pages with their headers. `max-bandwidth` is overrun by up to as much in
 /// every window (5 % at 20 MB/s, measured).
 const FLUSH_BYTES: f64 = 32.0 * (4096.0 + 8.0);
 /// Pages that share one clearing of KVM's dirty log.
-const CHUNK_PAGES: u64 = 1 << 18;
+const CHUNK: Pages = Pages(1 << 18);
 /// Less than a byte of a page is nothing.
 const NEGLIGIBLE_PAGES: f64 = 1e-4;
 /// Buffers that differ by less are filled alike.
 const NEGLIGIBLE_BYTES: f64 = 1e-3;
 
-/// Units that share one clearing of the dirty log.
+/// Memory that shares one clearing of the dirty log.
 struct Chunk {
-    units: Range<usize>,
+    positions: Range<usize>,
     /// Writes before this instant are known already.
     cleared: f64,
     /// Whether the next page sent from it clears the log.
@@ -47,30 +47,22 @@ struct Window {
 /// Where a bandwidth window left off.
 #[derive(Clone, Copy)]
 struct WindowEnd {
-    unit: usize,
-    /// Pages left in that unit, and in all.
-    left: f64,
+    /// What is sent next.
+    unit: Piece,
     left_in_all: f64,
     queued: f64,
     dirty_syncs: u64,
 }
 
-pub(super) struct Run<'a, D> {
-    dirt: &'a D,
+pub(super) struct Run<'a, U> {
     rules: &'a Rules,
     costs: &'a HostCosts,
     stream: Stream,
     now: f64,
-    /// Pages of each unit that are yet to be sent.
-    pending: Vec<f64>,
-    /// Share of zero pages among them.
-    zero: Vec<f64>,
-    /// Units with anything pending.
-    dirty: UnitSet,
-    pending_pages: f64,
-    cursor: usize,
+    unsent: U,
     chunks: Vec<Chunk>,
-    chunk_of: Vec<u32>,
+    /// The chunk last sent from.
+    chunk: usize,
     last_sync: f64,
     dirty_syncs: u64,
     threshold: f64,
@@ -81,29 +73,24 @@ pub(super) struct Run<'a, D> {
     pass_sent: f64,
 }
 
-impl<'a, D: UnitDirt> Run<'a, D> {
-    pub(super) fn new(
+impl<'a, U: Unsent> Run<'a, U> {
+    pub(super) fn new<D: Dirt<Unsent<'a> = U>>(
         dirt: &'a D,
         rules: &'a Rules,
         costs: &'a HostCosts,
         rate: ByteRate,
         start: &Start,
     ) -> Self {
-        let units = dirt.units();
-        let (chunks, chunk_of) = chunks(dirt, rules.log_clear);
+        let unsent = dirt.unsent();
+        let chunks = chunks(&unsent, rules.log_clear);
         let mut run = Self {
-            dirt,
             rules,
             costs,
             stream: Stream::new(rate, costs),
             now: costs.setup.as_secs_f64(),
-            pending: units.iter().map(|u| u.pages).collect(),
-            zero: units.iter().map(|u| u.zero).collect(),
-            dirty: UnitSet::full(units.len()),
-            pending_pages: 0.0,
-            cursor: 0,
+            unsent,
             chunks,
-            chunk_of,
+            chunk: 0,
             last_sync: costs.setup.as_secs_f64(),
             dirty_syncs: 1,
             threshold: 0.0,
@@ -116,29 +103,20 @@ impl<'a, D: UnitDirt> Run<'a, D> {
         if let Start::Underway(state) = start {
             run.now = state.elapsed.as_secs_f64();
             run.dirty_syncs = state.dirty_syncs;
-            run.cursor = state.cursor;
             run.last_sync = state.last_sync.as_secs_f64();
             run.window_start = run.now;
             run.stream.sent = state.transferred.0 as f64;
-            for (unit, share) in state.pending.iter().enumerate().take(units.len()) {
-                run.pending[unit] *= share;
-                if *share <= 0.0 {
-                    run.dirty.remove(unit);
-                }
-                if !state.never_sent {
-                    run.zero[unit] = 0.0;
-                }
-            }
+            run.unsent
+                .resume(&state.pending, state.cursor, state.never_sent);
             run.threshold = run.threshold_at(state.measured_rate.0);
             // Chunks the first pass has not reached are not cleared yet.
             for chunk in &mut run.chunks {
                 chunk.cleared = run.last_sync;
-                chunk.to_clear &= !state.never_sent || chunk.units.end > run.cursor;
+                chunk.to_clear &= !state.never_sent || chunk.positions.end > state.cursor;
             }
         }
         run.window_sent = run.stream.sent;
         run.pass_sent = run.stream.sent;
-        run.pending_pages = run.pending.iter().sum();
         let all = run.remaining();
         run.passes.push(run.new_pass(all));
         run
@@ -155,7 +133,7 @@ impl<'a, D: UnitDirt> Run<'a, D> {
                 let pass = self.new_pass(found);
                 self.passes.push(pass);
             }
-            if self.pending_pages <= 0.0 || self.remaining() < self.threshold {
+            if self.unsent.pages() <= 0.0 || self.remaining() < self.threshold {
                 switchover = Some(self.switch_over());
                 break;
             }
@@ -177,7 +155,7 @@ impl<'a, D: UnitDirt> Run<'a, D> {
     }
 
     fn remaining(&self) -> f64 {
-        self.pending_pages * PAGE_SIZE.0 as f64
+        self.unsent.pages() * PAGE_SIZE.0 as f64
     }
 
     fn new_pass(&self, dirtied: f64) -> Pass {
@@ -198,9 +176,6 @@ impl<'a, D: UnitDirt> Run<'a, D> {
 
     /// Looks at the dirty log and tells the bytes of memory newly dirtied.
     fn look(&mut self) -> f64 {
-        let units = self.dirt.units();
-        let before = self.pending_pages;
-        let (pending, zero, dirty) = (&mut self.pending, &mut self.zero, &mut self.dirty);
         let mut added = 0.0;
         for chunk in &mut self.chunks {
             let since = if chunk.to_clear {
@@ -208,19 +183,7 @@ impl<'a, D: UnitDirt> Run<'a, D> {
             } else {
                 chunk.cleared
             };
-            self.dirt
-                .visit_dirtied(chunk.units.clone(), since, self.now, &mut |unit, share| {
-                    let clean = units[unit].pages - pending[unit];
-                    let untouched = pending[unit] * (1.0 - share);
-                    let new = clean * share;
-                    pending[unit] += new;
-                    added += new;
-                    // What was written holds something now.
-                    if zero[unit] > 0.0 && pending[unit] > 0.0 {
-                        zero[unit] *= untouched / pending[unit];
-                    }
-                    dirty.insert(unit);
-                });
+            added += self.unsent.look(chunk.positions.clone(), since, self.now);
             match self.rules.log_clear {
                 LogClear::AtSync => chunk.cleared = self.now,
                 LogClear::ChunkOnSend => chunk.to_clear = true,
@@ -228,7 +191,6 @@ impl<'a, D: UnitDirt> Run<'a, D> {
         }
         self.last_sync = self.now;
         self.dirty_syncs += 1;
-        self.pending_pages = before + added;
         added * PAGE_SIZE.0 as f64
     }
 
@@ -239,24 +201,23 @@ impl<'a, D: UnitDirt> Run<'a, D> {
         // Pages after which the clock is read and found past the limit.
         let mut count = 0.0;
         let mut last_page = f64::INFINITY;
-        while let Some(unit) = self.dirty.next_cyclic(self.cursor) {
-            if unit != self.cursor {
-                self.cursor = unit;
-            }
-            self.clear_chunk_of(unit);
-            let cost = self.stream.cost(self.zero[unit]);
+        while let Some(piece) = self.unsent.next() {
+            self.clear_chunk_of(piece.position);
+            let cost = self.stream.cost(piece.zero);
             if last_page.is_infinite() {
                 let left = (started + BURST - self.now).max(0.0);
                 let already = self.stream.sent - sent_before;
                 let fits = self.stream.pages_at_least(left, cost, already);
-                if fits < self.pending[unit] {
+                if fits < piece.pages {
                     last_page = ((count + fits) / CLOCK_EVERY).floor() * CLOCK_EVERY + CLOCK_EVERY;
                 }
             }
-            let pages = self.pending[unit]
+            let pages = piece
+                .pages
                 .min(last_page - count)
                 .min(self.slice_left() / cost.bytes);
-            self.send(unit, pages, cost);
+            self.now += self.stream.send(pages, cost);
+            self.unsent.take(pages);
             count += pages;
             if count >= last_page - NEGLIGIBLE_PAGES || self.slice_left() < 1.0 {
                 break;
@@ -264,25 +225,17 @@ impl<'a, D: UnitDirt> Run<'a, D> {
         }
     }
 
-    fn send(&mut self, unit: usize, pages: f64, cost: PageCost) {
-        self.now += self.stream.send(pages, cost);
-        self.pending[unit] -= pages;
-        self.pending_pages -= pages;
-        if self.pending[unit] <= NEGLIGIBLE_PAGES {
-            self.pending_pages -= self.pending[unit];
-            self.pending[unit] = 0.0;
-            self.dirty.remove(unit);
-            self.cursor = unit + 1;
-            if self.dirty.is_empty() {
-                // No drift: what is sent is sent.
-                self.pending_pages = 0.0;
-            }
+    fn clear_chunk_of(&mut self, position: usize) {
+        if self.rules.log_clear == LogClear::AtSync {
+            return;
         }
-    }
-
-    fn clear_chunk_of(&mut self, unit: usize) {
-        let chunk = &mut self.chunks[self.chunk_of[unit] as usize];
-        if chunk.to_clear && self.rules.log_clear == LogClear::ChunkOnSend {
+        if !self.chunks[self.chunk].positions.contains(&position) {
+            self.chunk = self
+                .chunks
+                .partition_point(|chunk| chunk.positions.end <= position);
+        }
+        let chunk = &mut self.chunks[self.chunk];
+        if chunk.to_clear {
             chunk.cleared = self.now;
             chunk.to_clear = false;
         }
@@ -291,10 +244,7 @@ impl<'a, D: UnitDirt> Run<'a, D> {
     /// Bytes that `max-bandwidth` still allows in this window.
     fn slice_left(&self) -> f64 {
         match self.rules.max_bandwidth {
-            Some(rate) => {
-                let slice = (rate.0 * WINDOW / FLUSH_BYTES).ceil() * FLUSH_BYTES;
-                (slice - (self.stream.sent - self.window_sent)).max(0.0)
-            }
+            Some(rate) => (slice(rate) - (self.stream.sent - self.window_sent)).max(0.0),
             None => f64::INFINITY,
         }
     }
@@ -327,21 +277,20 @@ impl<'a, D: UnitDirt> Run<'a, D> {
     /// unit, what lies above the threshold, or the time comes to its end. (A
     /// guest of 1 TiB takes thousands of windows and differs in hundreds.)
     fn repeat(&mut self, window: Window, deadline: f64) {
-        let Some(unit) = self.dirty.next_cyclic(self.cursor) else {
+        let Some(unit) = self.unsent.coming_unit() else {
             return;
         };
         let here = WindowEnd {
             unit,
-            left: self.pending[unit],
-            left_in_all: self.pending_pages,
+            left_in_all: self.unsent.pages(),
             queued: self.stream.queued(),
             dirty_syncs: self.dirty_syncs,
         };
         let Some(before) = self.window_end.replace(here) else {
             return;
         };
-        let pages = before.left - here.left;
-        let alike = before.unit == unit
+        let pages = before.unit.pages - unit.pages;
+        let alike = before.unit.position == unit.position
             && before.dirty_syncs == here.dirty_syncs
             && pages > 0.0
             && (before.left_in_all - here.left_in_all - pages).abs() < NEGLIGIBLE_PAGES
@@ -351,7 +300,7 @@ impl<'a, D: UnitDirt> Run<'a, D> {
         }
         // The last window of a unit may end with another unit's pages: it is
         // left to be gone through.
-        let in_unit = (here.left / pages).floor() - 1.0;
+        let in_unit = (unit.pages / pages).floor() - 1.0;
         let above = (self.remaining() - self.threshold) / (pages * PAGE_SIZE.0 as f64);
         let in_time = (deadline - self.now) / window.seconds;
         let times = in_unit.min(above.floor()).min(in_time.floor());
@@ -360,13 +309,13 @@ impl<'a, D: UnitDirt> Run<'a, D> {
         }
         self.now += times * window.seconds;
         self.stream.sent += times * window.sent;
-        self.pending[unit] -= times * pages;
-        self.pending_pages -= times * pages;
+        // The scan stands at the unit: part of it is sent.
+        self.unsent.take(times * pages);
         self.window_start = self.now;
         self.window_sent = self.stream.sent;
-        self.window_end = Some(WindowEnd {
-            left: self.pending[unit],
-            left_in_all: self.pending_pages,
+        self.window_end = self.unsent.coming_unit().map(|unit| WindowEnd {
+            unit,
+            left_in_all: self.unsent.pages(),
             ..here
         });
     }
@@ -389,9 +338,10 @@ impl<'a, D: UnitDirt> Run<'a, D> {
         self.now += stop;
         let stopped = self.now;
         self.look();
-        while let Some(unit) = self.dirty.next_cyclic(self.cursor) {
-            let cost = self.stream.cost(self.zero[unit]);
-            self.send(unit, self.pending[unit], cost);
+        while let Some(piece) = self.unsent.next() {
+            let cost = self.stream.cost(piece.zero);
+            self.now += self.stream.send(piece.pages, cost);
+            self.unsent.take(piece.pages);
         }
         let devices = PageCost {
             bytes: self.costs.device_state.0 as f64,
@@ -414,27 +364,21 @@ impl<'a, D: UnitDirt> Run<'a, D> {
     }
 }
 
-/// Cuts the units into chunks that share one clearing of the dirty log.
-fn chunks<D: UnitDirt>(dirt: &D, clear: LogClear) -> (Vec<Chunk>, Vec<u32>) {
-    let units = dirt.units();
-    let number = |i: usize| match clear {
-        LogClear::AtSync => 0,
-        LogClear::ChunkOnSend => units[i].index.0 / CHUNK_PAGES,
+/// Bytes that a rate allows in one window, whole writes only.
+pub(super) fn slice(rate: ByteRate) -> f64 {
+    (rate.0 * WINDOW / FLUSH_BYTES).ceil() * FLUSH_BYTES
+}
+
+/// Cuts memory into chunks that share one clearing of the dirty log.
+fn chunks(unsent: &impl Unsent, clear: LogClear) -> Vec<Chunk> {
+    let ranges = match clear {
+        LogClear::AtSync => std::iter::once(0..unsent.positions()).collect(),
+        LogClear::ChunkOnSend => unsent.chunks(CHUNK),
     };
-    let mut chunks: Vec<Chunk> = Vec::new();
-    let mut chunk_of = Vec::with_capacity(units.len());
-    for unit in 0..units.len() {
-        if unit == 0 || number(unit) != number(unit - 1) {
-            chunks.push(Chunk {
-                units: unit..unit,
-                cleared: 0.0,
-                to_clear: true,
-            });
-        }
-        if let Some(chunk) = chunks.last_mut() {
-            chunk.units.end = unit + 1;
-        }
-        chunk_of.push(chunks.len() as u32 - 1);
-    }
-    (chunks, chunk_of)
+    let chunk = |positions| Chunk {
+        positions,
+        cleared: 0.0,
+        to_clear: true,
+    };
+    ranges.into_iter().map(chunk).collect()
 }
