@@ -18,6 +18,7 @@ mod draws;
 mod error;
 pub mod experience;
 mod forecast;
+pub mod predictor;
 mod reforecast;
 mod remedies;
 mod sampler;

@@ -1,0 +1,48 @@
+//! Every predictor behind one interface: the papers' models beside ours.
+//!
+//! ```text
+//! Past moves ──> Fit::fit() ──> Predictor ──┐
+//! Case (what is known before a move) ───────┴─> forecast() ──> Predicted
+//! ```
+//!
+//! A predictor says what it knows and no more: what it cannot know is an
+//! error ([`CannotForecast`]), what it does not speak of is `None`.
+
+mod case;
+pub mod closed_form;
+mod error;
+mod past;
+mod predicted;
+
+pub use case::{Case, Technique};
+pub use closed_form::ClosedForm;
+pub use error::{CannotForecast, TooLittleData};
+pub use past::{Measured, Past};
+pub use predicted::Predicted;
+
+/// A model that forecasts moves. Pure: the same case and seed give the same
+/// forecast.
+pub trait Predictor: std::fmt::Debug + Send + Sync {
+    /// Its name on the command line and in records, for example `hist`.
+    fn name(&self) -> &'static str;
+
+    /// What a move will cost.
+    ///
+    /// # Errors
+    /// When the case lacks what this model needs, or is outside what it
+    /// describes.
+    fn forecast(&self, case: &Case<'_>, seed: u64) -> Result<Predicted, CannotForecast>;
+}
+
+/// A model that learns from earlier moves.
+pub trait Fit: std::fmt::Debug + Send + Sync {
+    /// The name of the predictors it makes.
+    fn name(&self) -> &'static str;
+
+    /// Learns from moves in the order in which they happened. What comes back
+    /// has forgotten them: it holds no borrow.
+    ///
+    /// # Errors
+    /// When too few of them tell what this model has to know.
+    fn fit(&self, past: &[Past<'_>]) -> Result<Box<dyn Predictor>, TooLittleData>;
+}
