@@ -13,12 +13,14 @@ pub mod closed_form;
 mod error;
 mod past;
 mod predicted;
+mod quantity;
 
 pub use case::{Case, Technique};
 pub use closed_form::ClosedForm;
 pub use error::{CannotForecast, TooLittleData};
 pub use past::{Measured, Past};
-pub use predicted::Predicted;
+pub use predicted::{Ended, Predicted};
+pub use quantity::Quantity;
 
 /// A model that forecasts moves. Pure: the same case and seed give the same
 /// forecast.
