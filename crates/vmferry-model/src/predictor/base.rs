@@ -22,9 +22,6 @@ pub struct Algorithm1 {
     pub gamma: Gamma,
     /// Most rounds after the first; what remains then is the downtime's data.
     pub max_round: u32,
-    /// Whether a round that finds more than the one before ends the
-    /// iteration, as in Xen.
-    pub stops_growing: bool,
 }
 
 /// R of `liu2011` section 4.3.
@@ -124,7 +121,7 @@ impl Algorithm1 {
             let next = dirtied * (1.0 - share.value);
             let end = if next <= self.threshold {
                 Some(End::Threshold)
-            } else if next > volume && self.stops_growing {
+            } else if next > volume {
                 Some(End::Growing)
             } else if round >= self.max_round {
                 Some(End::MaxRound)
@@ -152,7 +149,8 @@ impl Algorithm1 {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum StopRule {
     /// What the downtime limit lets through at the link's rate, however long
-    /// it takes; a guest that outruns the link never ends.
+    /// it takes; a guest that outruns the link never ends, where the paper's
+    /// loop gives up.
     #[default]
     Qemu,
     /// 50 pages, 29 rounds, or when a round finds more than the one before.
@@ -219,7 +217,6 @@ impl Base {
                     }),
                     gamma,
                     max_round: self.stop.max_round(),
-                    stops_growing: self.stop == StopRule::XenLegacy,
                 }
                 .run()
             })
@@ -286,7 +283,6 @@ mod tests {
             rate,
             gamma: Gamma::PUBLISHED,
             max_round: 29,
-            stops_growing: true,
         }
     }
 
@@ -312,12 +308,15 @@ mod tests {
         let rate = TransferRate::Fixed(ByteRate::from_mbit_per_s(400.0));
         let run = xen(500.0, rate).run();
         assert_eq!((run.end, run.volumes.len()), (End::Growing, 2));
-        let patient = Algorithm1 {
-            stops_growing: false,
-            ..xen(500.0, rate)
+        // Everything that the first round left behind goes with the guest stopped.
+        assert!((run.volumes[1] / run.volumes[0] - 1.25).abs() < 1e-9);
+        let slow = Algorithm1 {
+            max_round: 3,
+            ..xen(390.0, rate)
         };
-        let run = patient.run();
-        assert_eq!((run.end, run.volumes.len()), (End::MaxRound, 31));
+        let run = slow.run();
+        assert_eq!((run.end, run.volumes.len()), (End::MaxRound, 5));
+        assert!((run.volumes[4] - run.times_s[3] * 48.75e6).abs() < 1e-3);
     }
 
     #[test]

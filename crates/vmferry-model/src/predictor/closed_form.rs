@@ -70,8 +70,8 @@ impl Predictor for ClosedForm {
         let cost =
             cost(memory, dirty_rate, rate, threshold).ok_or_else(|| CannotForecast::Diverges {
                 guest: case.label(),
-                dirty_rate_bytes_per_s: dirty_rate.0,
-                rate_bytes_per_s: rate.0,
+                dirty_rate,
+                rate,
             })?;
         let in_time = cost.total_s <= case.deadline().as_secs_f64();
         let mut said = Predicted::of_formula(cost.total_s, cost.downtime_s, cost.transferred);
