@@ -9,16 +9,21 @@
 //! Observation ─> analyse(): working set, stationarity, period, the curve beyond the window
 //! Forecast, Outcome ─> Accuracy
 //! MoveRecords of a route ─> Experience ─> Assumptions::with()
+//! Past moves ─> predictor::Fit ─> predictor::Predictor: the papers' models beside ours
+//! Past errors ─> conformal, drift: intervals that keep their coverage, guests that changed
 //! ```
 
 pub mod accuracy;
 pub mod analysis;
 pub mod assumptions;
+pub mod conformal;
 mod draws;
+pub mod drift;
 mod error;
 pub mod experience;
 mod forecast;
 mod merged_history;
+pub mod predictor;
 mod reforecast;
 mod remedies;
 mod sampler;

@@ -1,0 +1,78 @@
+//! Why a predictor says nothing.
+
+use thiserror::Error;
+use vmferry_core::ByteRate;
+
+use super::case::Technique;
+use crate::error::ModelError;
+
+/// Why a predictor has no forecast of a case.
+#[derive(Clone, Debug, PartialEq, Error)]
+pub enum CannotForecast {
+    /// The model needs what is not known.
+    #[error("guest {guest}: the model `{model}` needs {what}, which is unknown; {remedy}")]
+    Unknown {
+        /// The model.
+        model: &'static str,
+        /// The guest.
+        guest: String,
+        /// What it needs.
+        what: &'static str,
+        /// What to do.
+        remedy: &'static str,
+    },
+    /// What is said of the case makes no sense.
+    #[error("guest {guest}: {what} of {value} makes no sense; {remedy}")]
+    Senseless {
+        /// The guest.
+        guest: String,
+        /// What was said.
+        what: &'static str,
+        /// The value as said.
+        value: String,
+        /// What to do.
+        remedy: &'static str,
+    },
+    /// The model does not describe this technique.
+    #[error(
+        "the model `{model}` does not describe {technique}; forecast it as pre-copy, or choose --model learned"
+    )]
+    Technique {
+        /// The model.
+        model: &'static str,
+        /// The technique.
+        technique: Technique,
+    },
+    /// A closed form has no value there.
+    #[error(
+        "guest {guest}: it dirties {dirty_rate} over a link of {rate}: the closed form needs less dirt than bandwidth; choose --model pages or give more --bandwidth"
+    )]
+    Diverges {
+        /// The guest.
+        guest: String,
+        /// Its dirty rate.
+        dirty_rate: ByteRate,
+        /// The stream's rate.
+        rate: ByteRate,
+    },
+    /// Our own model has no forecast.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+}
+
+/// Why a model could not learn: too few earlier moves tell what it has to
+/// know.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error(
+    "the model `{model}` learns from earlier moves with {what}: it needs {needed}, and there are {found}; move more guests, or import a history"
+)]
+pub struct TooLittleData {
+    /// The model.
+    pub model: &'static str,
+    /// What such a move has to tell.
+    pub what: &'static str,
+    /// How many there are.
+    pub found: usize,
+    /// How many it takes.
+    pub needed: usize,
+}

@@ -1,0 +1,79 @@
+//! Every predictor behind one interface: the papers' models beside ours.
+//!
+//! ```text
+//! Past moves ──> Fit::fit() ──> Predictor ──┐
+//! Case (what is known before a move) ───────┴─> forecast() ──> Predicted
+//! ```
+//!
+//! A predictor says what it knows and no more: what it cannot know is an
+//! error ([`CannotForecast`]), what it does not speak of is `None`.
+
+pub mod auto;
+pub mod avg;
+pub mod base;
+mod case;
+pub mod closed_form;
+pub mod corrected;
+pub mod corrections;
+mod error;
+pub mod gamma;
+pub mod hist;
+pub mod lessons;
+pub mod named;
+pub mod pages;
+mod past;
+pub mod post_copy;
+mod predicted;
+mod quantity;
+pub mod refined;
+pub mod rounds;
+mod rules;
+pub mod textbook;
+
+pub use auto::{Auto, AutoFit, Memory};
+pub use avg::Avg;
+pub use base::Base;
+pub use case::{Case, Technique};
+pub use closed_form::ClosedForm;
+pub use corrected::{Corrected, Correcting};
+pub use corrections::{Corrections, Who};
+pub use error::{CannotForecast, TooLittleData};
+pub use gamma::Gamma;
+pub use hist::Hist;
+pub use lessons::Lessons;
+pub use named::{NAMES, calibrated, named};
+pub use pages::{Curve, Pages};
+pub use past::{Measured, Past};
+pub use post_copy::PostCopy;
+pub use predicted::{Ended, Predicted};
+pub use quantity::Quantity;
+pub use refined::{Refined, RefinedFit};
+pub use rules::RuleSet;
+pub use textbook::Textbook;
+
+/// A model that forecasts moves. Pure: the same case and seed give the same
+/// forecast.
+pub trait Predictor: std::fmt::Debug + Send + Sync {
+    /// Its name on the command line and in records, for example `hist`.
+    fn name(&self) -> &'static str;
+
+    /// What a move will cost.
+    ///
+    /// # Errors
+    /// When the case lacks what this model needs, or is outside what it
+    /// describes.
+    fn forecast(&self, case: &Case<'_>, seed: u64) -> Result<Predicted, CannotForecast>;
+}
+
+/// A model that learns from earlier moves.
+pub trait Fit: std::fmt::Debug + Send + Sync {
+    /// The name of the predictors it makes.
+    fn name(&self) -> &'static str;
+
+    /// Learns from moves in the order in which they happened. What comes back
+    /// has forgotten them: it holds no borrow.
+    ///
+    /// # Errors
+    /// When too few of them tell what this model has to know.
+    fn fit(&self, past: &[Past<'_>]) -> Result<Box<dyn Predictor>, TooLittleData>;
+}
