@@ -8,6 +8,7 @@
 //!          └─> reforecast()  at every pass of a move
 //! Observation ─> analyse(): working set, stationarity, period, the curve beyond the window
 //! Forecast, Outcome ─> Accuracy
+//! Pasts ─> learned::Learned ─> Predictor; leaderboard::compare() ─> Leaderboard
 //! MoveRecords of a route ─> Experience ─> Assumptions::with()
 //! ```
 
@@ -18,6 +19,8 @@ mod draws;
 mod error;
 pub mod experience;
 mod forecast;
+pub mod leaderboard;
+pub mod learned;
 pub mod predictor;
 mod reforecast;
 mod remedies;

@@ -1,0 +1,244 @@
+//! The leaderboard: every model on every move, judged on what it had not seen.
+//!
+//! ```text
+//! Pasts ──Holdout──> folds ─┬─> Fit::fit() of the others ─> Predictor ─┐
+//!                           └─> the moves left out ────────────────────┴─> Standing
+//! ```
+//!
+//! Errors are of moves that converged; moves that did not (*censored*) count
+//! in the verdicts alone. What a model does not forecast counts against
+//! nothing but is counted: compare [`Standing::forecast`] between models.
+
+mod errors;
+mod holdout;
+mod imported;
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+use vmferry_core::{Interval, Technique};
+
+pub use errors::{Errors, Verdicts};
+pub use holdout::Holdout;
+
+use errors::Trial;
+
+use crate::predictor::{Fit, Past, Predicted, Predictor};
+
+/// A model that takes part.
+#[derive(Clone, Copy, Debug)]
+pub enum Entrant<'a> {
+    /// One that is what it is.
+    Fixed(&'a dyn Predictor),
+    /// One that learns from the moves it may see.
+    Learning(&'a dyn Fit),
+}
+
+impl Entrant<'_> {
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Fixed(predictor) => predictor.name(),
+            Self::Learning(fit) => fit.name(),
+        }
+    }
+}
+
+/// Why there is no leaderboard.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum LeaderboardError {
+    /// There are too few moves.
+    #[error("{moves} moves are too few to compare models; it takes at least two")]
+    TooFewMoves {
+        /// How many there are.
+        moves: usize,
+    },
+    /// Leaving one out leaves nothing.
+    #[error(
+        "the moves know fewer than two {what}, so that none can be left out; import with workload=COLUMN and guest=COLUMN, or compare in time order"
+    )]
+    NothingToLeaveOut {
+        /// Workloads or guests.
+        what: &'static str,
+    },
+    /// Only some of the moves have a time.
+    #[error(
+        "{untimed} of {moves} moves have no time, so that they cannot be put in order; import with started_at=COLUMN, or leave workloads out"
+    )]
+    SomeTimes {
+        /// Moves without time.
+        untimed: usize,
+        /// All moves.
+        moves: usize,
+    },
+}
+
+/// Every model on every move.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Leaderboard {
+    /// What was kept from the models.
+    pub holdout: Holdout,
+    /// Number of moves.
+    pub moves: usize,
+    /// Of these, did not converge: in no error, only in the verdicts.
+    pub censored: usize,
+    /// Fits of each model that learns.
+    pub fits: usize,
+    /// One a model and technique, and one a model over all; models in the order
+    /// given.
+    pub standings: Vec<Standing>,
+}
+
+/// One model on the moves by one technique.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Standing {
+    /// Name of the model.
+    pub model: String,
+    /// The technique; `None` over all.
+    pub technique: Option<Technique>,
+    /// Number of moves.
+    pub moves: usize,
+    /// Of these, the model forecast.
+    pub forecast: usize,
+    /// Why it did not forecast the first one that it did not.
+    pub refusal: Option<String>,
+    /// Of total time.
+    pub total_time: Option<Errors>,
+    /// Of downtime.
+    pub downtime: Option<Errors>,
+    /// Of traffic.
+    pub transferred: Option<Errors>,
+    /// On convergence; `None` of a model that never says.
+    pub verdicts: Option<Verdicts>,
+}
+
+/// Compares models on moves, each forecast by a model that learned from what
+/// `holdout` leaves. `seed` is for models that draw.
+///
+/// # Errors
+/// When there are fewer than two moves, or nothing can be left out.
+pub fn compare(
+    moves: &[Past<'_>],
+    entrants: &[Entrant<'_>],
+    holdout: Holdout,
+    seed: u64,
+) -> Result<Leaderboard, LeaderboardError> {
+    if moves.len() < 2 {
+        return Err(LeaderboardError::TooFewMoves { moves: moves.len() });
+    }
+    let folds = holdout.folds(moves)?;
+    let mut tallies: Vec<BTreeMap<Option<Technique>, Tally>> =
+        vec![BTreeMap::new(); entrants.len()];
+    for fold in &folds {
+        let learned_from: Vec<Past<'_>> = fold
+            .learned_from
+            .iter()
+            .map(|i| moves[*i].clone())
+            .collect();
+        for (entrant, tally) in entrants.iter().zip(&mut tallies) {
+            let fitted = match entrant {
+                Entrant::Fixed(_) => None,
+                Entrant::Learning(fit) => Some(fit.fit(&learned_from)),
+            };
+            for i in &fold.forecast {
+                let past = &moves[*i];
+                let forecast = |predictor: &dyn Predictor| {
+                    let seed = seed.wrapping_add(*i as u64);
+                    predictor
+                        .forecast(&past.case, seed)
+                        .map_err(|e| e.to_string())
+                };
+                let said = match (entrant, &fitted) {
+                    (_, Some(Ok(predictor))) => forecast(predictor.as_ref()),
+                    (_, Some(Err(too_little))) => Err(too_little.to_string()),
+                    (Entrant::Fixed(predictor), None) => forecast(*predictor),
+                    (Entrant::Learning(_), None) => continue,
+                };
+                for technique in [None, Some(past.case.technique)] {
+                    tally.entry(technique).or_default().add(past, &said);
+                }
+            }
+        }
+    }
+    let standings = entrants.iter().zip(tallies).flat_map(|(entrant, tally)| {
+        let of = |(technique, tally): (_, Tally)| tally.standing(entrant.name(), technique);
+        tally.into_iter().map(of).collect::<Vec<_>>()
+    });
+    Ok(Leaderboard {
+        holdout,
+        moves: moves.len(),
+        censored: moves.iter().filter(|m| !m.measured.is_complete()).count(),
+        fits: folds.len(),
+        standings: standings.collect(),
+    })
+}
+
+/// What one model did so far.
+#[derive(Clone, Debug, Default)]
+struct Tally {
+    moves: usize,
+    forecast: usize,
+    refusal: Option<String>,
+    /// Of total time, downtime and traffic.
+    trials: [Vec<Trial>; 3],
+    verdicts: Verdicts,
+}
+
+impl Tally {
+    fn add(&mut self, past: &Past<'_>, said: &Result<Predicted, String>) {
+        self.moves += 1;
+        let said = match said {
+            Ok(said) => said,
+            Err(reason) => {
+                self.refusal.get_or_insert_with(|| reason.clone());
+                return;
+            }
+        };
+        self.forecast += 1;
+        let measured = &past.measured;
+        if let (Some(p), Some(converged)) = (said.converges_probability, measured.converged) {
+            self.verdicts.n += 1;
+            self.verdicts.right += usize::from((p >= 0.5) == converged);
+            self.verdicts.too_hopeful += usize::from(p >= 0.5 && !converged);
+        }
+        if !measured.is_complete() {
+            return;
+        }
+        let ends = |i: Interval<f64>| [i.p5, i.p50, i.p95];
+        let pairs = [
+            (
+                said.total_time_ms.map(|i| ends(i.map(|ms| ms.0))),
+                measured.total_time.map(|ms| ms.0),
+            ),
+            (
+                said.downtime_ms.map(|i| ends(i.map(|ms| ms.0))),
+                measured.downtime.map(|ms| ms.0),
+            ),
+            (
+                said.transferred_bytes.map(|i| ends(i.map(|b| b.0 as f64))),
+                measured.transferred.map(|b| b.0 as f64),
+            ),
+        ];
+        for (trials, pair) in self.trials.iter_mut().zip(pairs) {
+            if let (Some(said), Some(measured)) = pair {
+                trials.extend(Trial::of(said, measured));
+            }
+        }
+    }
+
+    fn standing(self, model: &str, technique: Option<Technique>) -> Standing {
+        let [total_time, downtime, transferred] = self.trials.map(|t| Errors::of(&t));
+        Standing {
+            model: model.to_owned(),
+            technique,
+            moves: self.moves,
+            forecast: self.forecast,
+            refusal: self.refusal,
+            total_time,
+            downtime,
+            transferred,
+            verdicts: (self.verdicts.n > 0).then_some(self.verdicts),
+        }
+    }
+}
