@@ -155,6 +155,8 @@ fn byte_order_marks_line_ends_and_tabs() {
     assert_eq!(read(&marked).unwrap(), plain);
     let blank_first = format!("\n\r\n{HEADER}\n{GOOD}");
     assert_eq!(read(&blank_first).unwrap(), plain);
+    let bad = blank_first.replace("8192", "-8192");
+    assert_eq!(read(&bad).unwrap().rejected[0].line, 4);
     let tabs = format!("{HEADER}\n{GOOD}\n").replace(',', "\t");
     assert_eq!(read(&tabs).unwrap(), plain);
     let bad = marked.replace("8192", "-8192");

@@ -54,6 +54,8 @@ pub struct Migrations<R> {
     records: csv::Reader<Chain<Chain<Cursor<Vec<u8>>, R>, &'static [u8]>>,
     sources: Vec<Source>,
     columns: usize,
+    /// Blank lines above the header.
+    lines_above: u64,
     record: ByteRecord,
     identity: Vec<u8>,
     seen: HashMap<u128, u64>,
@@ -66,7 +68,7 @@ impl<R: BufRead> Migrations<R> {
     /// When the input cannot be read, has no header, or lacks a column of the
     /// map.
     pub fn of(mut input: R, map: &ColumnMap) -> Result<Self, HistoryError> {
-        let start = first_line(&mut input)?;
+        let (start, lines_above) = first_line(&mut input)?;
         let delimiter = delimiter(&start);
         let mut records = ReaderBuilder::new()
             .delimiter(delimiter)
@@ -74,7 +76,7 @@ impl<R: BufRead> Migrations<R> {
             // A carriage return before it is trimmed with the cell.
             .terminator(Terminator::Any(b'\n'))
             // So that every row ends with a line end, see `line`.
-            .from_reader(Cursor::new(start).chain(input).chain(b"\n"));
+            .from_reader(Cursor::new(start).chain(input).chain(&b"\n"[..]));
         let header = records.byte_headers().map_err(unreadable)?;
         let names: Vec<String> = header
             .iter()
@@ -85,20 +87,23 @@ impl<R: BufRead> Migrations<R> {
             records,
             sources,
             columns: names.len(),
+            lines_above,
             record: ByteRecord::new(),
             identity: Vec::new(),
             seen: HashMap::new(),
         })
     }
 
-    /// The line on which the current row begins. (The reader's own notion of
-    /// it counts blank lines before the row in.)
+    /// The line on which the current row begins. The reader's own notion of
+    /// that is the end of the row before, blank lines uncounted; so count
+    /// back from this row's end, which only an open quote leaves without line
+    /// end.
     fn line(&self) -> u64 {
-        let ends = self.record.as_slice().iter().filter(|b| **b == b'\n');
-        self.records
-            .position()
-            .line()
-            .saturating_sub(1 + ends.count() as u64)
+        let within = self.record.as_slice().iter().filter(|b| **b == b'\n');
+        let end = self.records.position().line();
+        let before = self.record.position().map_or(0, csv::Position::line);
+        let line = end.saturating_sub(1 + within.count() as u64).max(before);
+        self.lines_above + line
     }
 
     fn row(&mut self) -> Result<ImportedMigration, RejectedRow> {
@@ -146,18 +151,21 @@ impl<R: BufRead> Iterator for Migrations<R> {
     }
 }
 
-/// All bytes up to the end of the first line that says anything, without a
-/// byte-order mark.
-fn first_line(input: &mut impl BufRead) -> Result<Vec<u8>, HistoryError> {
+/// The first line that says anything, without a byte-order mark, and the
+/// number of blank ones above it.
+fn first_line(input: &mut impl BufRead) -> Result<(Vec<u8>, u64), HistoryError> {
     let mut start = Vec::new();
-    loop {
-        let before = start.len();
-        input
+    for lines_above in 0.. {
+        start.clear();
+        let read = input
             .by_ref()
             .take(LONGEST_HEADER)
             .read_until(b'\n', &mut start)
             .map_err(|source| HistoryError::Input { line: 1, source })?;
-        if before == 0 && start.starts_with(BYTE_ORDER_MARK) {
+        if read == 0 {
+            break;
+        }
+        if lines_above == 0 && start.starts_with(BYTE_ORDER_MARK) {
             start.drain(..BYTE_ORDER_MARK.len());
         }
         if start.starts_with(b"\xff\xfe") || start.starts_with(b"\xfe\xff") {
@@ -177,12 +185,10 @@ fn first_line(input: &mut impl BufRead) -> Result<Vec<u8>, HistoryError> {
             });
         }
         if !start.trim_ascii().is_empty() {
-            return Ok(start);
-        }
-        if start.len() == before {
-            return Err(HistoryError::CsvEmpty { what: "no header" });
+            return Ok((start, lines_above));
         }
     }
+    Err(HistoryError::CsvEmpty { what: "no header" })
 }
 
 /// What separates the columns: of comma, semicolon and tab the one that the
@@ -237,7 +243,7 @@ fn sources(map: &ColumnMap, names: &[String]) -> Result<Vec<Source>, HistoryErro
 }
 
 fn unreadable(error: csv::Error) -> HistoryError {
-    let line = error.position().map_or(0, csv::Position::line);
+    let line = error.position().map_or(1, csv::Position::line);
     HistoryError::Input {
         line,
         source: error.into(),

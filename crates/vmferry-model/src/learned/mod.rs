@@ -14,12 +14,14 @@
 //! physics alone extrapolates. How strong the regularisation is, down to a
 //! mere constant or to no correction at all, is chosen by leaving workloads
 //! out in turn; so are the intervals found (conformal). Each technique
-//! learns from its own moves; one of the pre-copy family that has too few
-//! learns from the whole family, and says so.
+//! learns from its own moves; one that has too few learns from all moves, and
+//! says so: what they share most, how much of the memory holds anything, is
+//! the guests' and not the technique's.
 //!
 //! **Censored moves** (they did not converge and were cut off) say that a cost
-//! was at least so much. They take part in the probability of converging and
-//! in nothing else: costs are those of moves that end by themselves.
+//! was at least so much. They take part in the probability of converging, of
+//! their technique, and in nothing else: costs are those of moves that end by
+//! themselves.
 
 mod convergence;
 mod correction;
@@ -34,6 +36,7 @@ use vmferry_core::{Bytes, Interval, Millis, Technique};
 use convergence::Convergence;
 use correction::{Correction, Lesson};
 use physics::Physics;
+pub use physics::Uncorrected;
 
 use crate::predictor::{CannotForecast, Case, Fit, Past, Predicted, Predictor, TooLittleData};
 
@@ -54,23 +57,32 @@ impl Fit for Learned {
     fn fit(&self, past: &[Past<'_>]) -> Result<Box<dyn Predictor>, TooLittleData> {
         let moves = moves(past);
         let complete = moves.iter().filter(|m| m.costs.is_some()).count();
-        if complete < LEAST_MOVES {
-            return Err(TooLittleData {
-                model: NAME,
-                what: "size, dirty rate, bandwidth and total time that ended by themselves",
-                found: complete,
-                needed: LEAST_MOVES,
-            });
-        }
+        let too_few = TooLittleData {
+            model: NAME,
+            what: "size, dirty rate, bandwidth and total time that ended by themselves",
+            found: complete,
+            needed: LEAST_MOVES,
+        };
+        let of = |technique| moves.iter().filter(move |m| m.technique == technique);
         let own = Technique::ALL
             .into_iter()
-            .filter_map(|technique| {
-                let pool = Pool::of(moves.iter().filter(|m| m.technique == technique));
-                Some((technique, pool?))
+            .filter_map(|technique| Some((technique, Pool::of(of(technique))?)))
+            .collect();
+        let convergence = Technique::ALL
+            .into_iter()
+            .map(|technique| {
+                let verdicts: Vec<(f64, bool)> = of(technique)
+                    .filter_map(|m| Some((m.physics.log_ratio, m.converged?)))
+                    .collect();
+                let censored = verdicts.iter().filter(|(_, converged)| !converged).count();
+                (technique, (Convergence::of(technique, &verdicts), censored))
             })
             .collect();
-        let family = Pool::of(moves.iter().filter(|m| m.technique != Technique::PostCopy));
-        Ok(Box::new(Model { own, family }))
+        Ok(Box::new(Model {
+            own,
+            all: Pool::of(moves.iter()).ok_or(too_few)?,
+            convergence,
+        }))
     }
 }
 
@@ -119,9 +131,7 @@ fn moves(past: &[Past<'_>]) -> Vec<Move> {
 struct Pool {
     /// Of total time, downtime and traffic; `None` where too few moves tell.
     corrections: [Option<Correction>; 3],
-    convergence: Convergence,
     complete: usize,
-    censored: usize,
     workloads: usize,
 }
 
@@ -136,6 +146,8 @@ impl Pool {
         let corrections = [0, 1, 2].map(|quantity| {
             let lessons: Vec<Lesson> = complete
                 .iter()
+                // The downtime of stop-and-copy is its total time.
+                .filter(|(m, _)| quantity != 1 || m.technique != Technique::StopAndCopy)
                 .filter_map(|(m, costs)| {
                     Some(Lesson {
                         traits: m.physics.traits,
@@ -147,15 +159,9 @@ impl Pool {
             (lessons.len() >= LEAST_MOVES).then(|| Correction::of(&lessons))
         });
         corrections[0].as_ref()?;
-        let verdicts: Vec<(f64, bool)> = moves
-            .iter()
-            .filter_map(|m| Some((m.physics.log_ratio, m.converged?)))
-            .collect();
         Some(Self {
             corrections,
-            convergence: Convergence::of(&verdicts),
             complete: complete.len(),
-            censored: moves.iter().filter(|m| m.converged == Some(false)).count(),
             workloads: groups::parts(complete.iter().map(|(m, _)| m.workload), usize::MAX).1,
         })
     }
@@ -175,12 +181,6 @@ impl Pool {
             notes
                 .push("Fewer than 19 moves: the interval is the range of their errors.".to_owned());
         }
-        if self.censored > 0 {
-            notes.push(format!(
-                "{} more did not end by themselves: they count in the probability of converging, not in time, downtime and traffic.",
-                self.censored
-            ));
-        }
         notes
     }
 }
@@ -189,7 +189,27 @@ impl Pool {
 #[derive(Clone, Debug)]
 struct Model {
     own: BTreeMap<Technique, Pool>,
-    family: Option<Pool>,
+    all: Pool,
+    /// With the number of moves that did not converge.
+    convergence: BTreeMap<Technique, (Convergence, usize)>,
+}
+
+impl Model {
+    /// Total time (s), downtime (s) and traffic (bytes).
+    fn costs(&self, physics: &Physics, case: &Case<'_>, pool: &Pool) -> [Option<Interval<f64>>; 3] {
+        let cost = |quantity: usize| {
+            let correction = pool.corrections[quantity].as_ref()?;
+            let factor = correction.factor(&physics.traits);
+            Some(factor.map(|factor| physics.costs[quantity] * factor))
+        };
+        let [total, transferred] = [0, 2].map(cost);
+        let downtime = match case.technique {
+            // The guest is stopped all the time.
+            Technique::StopAndCopy => total,
+            _ => cost(1),
+        };
+        [total, downtime, transferred]
+    }
 }
 
 impl Predictor for Model {
@@ -200,35 +220,31 @@ impl Predictor for Model {
     fn forecast(&self, case: &Case<'_>, _seed: u64) -> Result<Predicted, CannotForecast> {
         let technique = case.technique;
         let own = self.own.get(&technique);
-        let family = (technique != Technique::PostCopy)
-            .then_some(self.family.as_ref())
-            .flatten();
-        let pool = own.or(family).ok_or(CannotForecast::NeverSeen {
-            model: NAME,
-            technique,
-        })?;
+        let pool = own.unwrap_or(&self.all);
         let physics = Physics::of(case, NAME)?;
-        let cost = |quantity: usize| {
-            let correction = pool.corrections[quantity].as_ref()?;
-            let factor = correction.factor(&physics.traits);
-            Some(factor.map(|factor| physics.costs[quantity] * factor))
-        };
+        let [total, downtime, transferred] = self.costs(&physics, case, pool);
         let ms = |cost: Interval<f64>| cost.map(|seconds| Millis(seconds * 1e3));
         let ends_alone = matches!(technique, Technique::PostCopy | Technique::StopAndCopy);
+        let convergence = self.convergence.get(&technique);
         let mut said = Predicted {
-            converges_probability: Some(if ends_alone {
-                1.0
+            converges_probability: if ends_alone {
+                Some(1.0)
             } else {
-                pool.convergence.probability(physics.log_ratio)
-            }),
-            total_time_ms: cost(0).map(ms),
-            downtime_ms: cost(1).map(ms),
-            transferred_bytes: cost(2).map(|c| c.map(|bytes| Bytes(bytes.round() as u64))),
+                convergence.map(|(c, _)| c.probability(physics.log_ratio))
+            },
+            total_time_ms: total.map(ms),
+            downtime_ms: downtime.map(ms),
+            transferred_bytes: transferred.map(|c| c.map(|bytes| Bytes(bytes.round() as u64))),
             notes: pool.notes(),
         };
         if own.is_none() {
             said = said.noted(format!(
-                "Too few earlier moves by {technique}: corrected as pre-copy and its variants together, so the interval may be too narrow."
+                "Too few earlier moves by {technique}: corrected as all techniques together, so the interval may be too narrow."
+            ));
+        }
+        if let Some((_, censored)) = convergence.filter(|(_, censored)| *censored > 0) {
+            said = said.noted(format!(
+                "{censored} more moves by {technique} did not end by themselves: they count in the probability of converging, not in time, downtime and traffic."
             ));
         }
         Ok(said)

@@ -3,7 +3,7 @@
 use vmferry_core::ByteRate;
 
 use crate::predictor::closed_form::T_RESUME;
-use crate::predictor::{CannotForecast, Case, Technique};
+use crate::predictor::{CannotForecast, Case, Predicted, Predictor, Technique};
 
 /// Most rounds: where dirt outruns the link no sum of rounds ends
 /// (`jin2011`, N = 30).
@@ -69,6 +69,23 @@ impl Physics {
             ],
             log_ratio: ratio.max(1e-3).ln().min(7.0),
         })
+    }
+}
+
+/// The physics of [`Learned`](super::Learned) without what is learned: closed
+/// forms for every technique, to compare with.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Uncorrected;
+
+impl Predictor for Uncorrected {
+    fn name(&self) -> &'static str {
+        "uncorrected"
+    }
+
+    fn forecast(&self, case: &Case<'_>, _seed: u64) -> Result<Predicted, CannotForecast> {
+        let [total_s, downtime_s, transferred] = Physics::of(case, self.name())?.costs;
+        Ok(Predicted::of_formula(total_s, downtime_s, transferred)
+            .noted("A formula for a constant dirty rate: it has no interval of its own."))
     }
 }
 

@@ -40,16 +40,6 @@ pub enum CannotForecast {
         /// The technique.
         technique: Technique,
     },
-    /// The model learned from no move by this technique.
-    #[error(
-        "the model `{model}` knows no earlier move by {technique} to learn from; import some with `vmferry history import`, or choose --model auto"
-    )]
-    NeverSeen {
-        /// The model.
-        model: &'static str,
-        /// The technique.
-        technique: Technique,
-    },
     /// A closed form has no value there.
     #[error(
         "guest {guest}: it dirties {dirty_rate_bytes_per_s:.0} bytes/s over a link of {rate_bytes_per_s:.0}: the closed form needs less dirt than bandwidth; choose --model pages or give more --bandwidth"
