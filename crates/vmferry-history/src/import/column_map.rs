@@ -22,12 +22,12 @@ pub struct ColumnMap {
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Entry {
     pub(super) unit: Unit,
-    pub(super) from: From,
+    pub(super) from: Origin,
 }
 
 /// Where a field comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum From {
+pub(super) enum Origin {
     /// The column of that name.
     Column(String),
     /// The same for every row.
@@ -49,8 +49,8 @@ impl ColumnMap {
             return Err(bad());
         }
         let (name, from) = match name.strip_suffix(':') {
-            Some(name) => (name.trim_end(), From::Value(from.to_owned())),
-            None => (name, From::Column(from.to_owned())),
+            Some(name) => (name.trim_end(), Origin::Value(from.to_owned())),
+            None => (name, Origin::Column(from.to_owned())),
         };
         let unit = UNITS.iter().find(|unit| unit.name == name);
         let unit = *unit.ok_or_else(|| HistoryError::MapUnknownField {
@@ -121,8 +121,8 @@ mod tests {
     fn columns_and_values_are_told_apart() {
         let map: ColumnMap = format!("{ENOUGH}, workload:=a=b").parse().unwrap();
         let last = map.entries().last().unwrap();
-        assert_eq!(last.from, From::Value("a=b".to_owned()));
-        assert_eq!(map.entries()[0].from, From::Column("mem".to_owned()));
+        assert_eq!(last.from, Origin::Value("a=b".to_owned()));
+        assert_eq!(map.entries()[0].from, Origin::Column("mem".to_owned()));
     }
 
     #[test]

@@ -39,12 +39,12 @@ pub(super) struct Source {
     pub(super) unit: Unit,
     /// The column's name, or the field's where every row has one value.
     pub(super) name: String,
-    pub(super) from: Place,
+    pub(super) from: CellPlace,
 }
 
 /// Where a cell is.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Place {
+pub(super) enum CellPlace {
     Column(usize),
     Value(String),
 }
@@ -134,7 +134,7 @@ impl<'a> Row<'a> {
     pub(super) fn identity(&self, into: &mut Vec<u8>) {
         into.clear();
         for source in self.sources {
-            if let Place::Column(index) = source.from {
+            if let CellPlace::Column(index) = source.from {
                 into.extend_from_slice(self.record.get(index).unwrap_or_default().trim_ascii());
                 // A byte that no UTF-8 text holds.
                 into.push(0xff);
@@ -153,8 +153,8 @@ impl<'a> Row<'a> {
             return Ok(None);
         };
         let text = match &source.from {
-            Place::Value(text) => text,
-            Place::Column(index) => {
+            CellPlace::Value(text) => text,
+            CellPlace::Column(index) => {
                 let bytes = self.record.get(*index).unwrap_or_default();
                 std::str::from_utf8(bytes).map_err(|_| {
                     let shown = String::from_utf8_lossy(bytes);

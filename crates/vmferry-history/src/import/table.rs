@@ -7,15 +7,17 @@ use csv::{ByteRecord, ReaderBuilder, Terminator};
 use vmferry_core::ImportedMigration;
 use xxhash_rust::xxh3::xxh3_128;
 
-use super::column_map::{ColumnMap, Entry, From};
+use super::column_map::{ColumnMap, Entry, Origin};
 use super::rejection::{RejectedRow, Rejection};
-use super::row::{Place, Row, Source};
+use super::row::{CellPlace, Row, Source};
 use crate::error::HistoryError;
 
 /// Longest header that is read.
 const LONGEST_HEADER: u64 = 1 << 20;
 /// Most columns of a file that an error names.
 const MOST_NAMED: usize = 30;
+/// The header, the rest, and a last line end.
+type Input<R> = Chain<Chain<Cursor<Vec<u8>>, R>, &'static [u8]>;
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// What an import found.
@@ -51,7 +53,7 @@ pub fn read_csv(input: impl BufRead, map: &ColumnMap) -> Result<ImportedTable, H
 /// bytes a row, by which duplicates are found.
 #[derive(Debug)]
 pub struct Migrations<R> {
-    records: csv::Reader<Chain<Chain<Cursor<Vec<u8>>, R>, &'static [u8]>>,
+    records: csv::Reader<Input<R>>,
     sources: Vec<Source>,
     columns: usize,
     /// Blank lines above the header.
@@ -208,8 +210,8 @@ fn sources(map: &ColumnMap, names: &[String]) -> Result<Vec<Source>, HistoryErro
     let mut sources = Vec::new();
     for Entry { unit, from } in map.entries() {
         let (name, from) = match from {
-            From::Value(value) => (format!("{}:=", unit.name), Place::Value(value.clone())),
-            From::Column(column) => {
+            Origin::Value(value) => (format!("{}:=", unit.name), CellPlace::Value(value.clone())),
+            Origin::Column(column) => {
                 let mut found = (0..names.len()).filter(|i| names[*i] == *column);
                 let Some(index) = found.next() else {
                     missing.push(format!("`{column}` ({})", unit.name));
@@ -220,7 +222,7 @@ fn sources(map: &ColumnMap, names: &[String]) -> Result<Vec<Source>, HistoryErro
                         column: column.clone(),
                     });
                 }
-                (column.clone(), Place::Column(index))
+                (column.clone(), CellPlace::Column(index))
             }
         };
         sources.push(Source {

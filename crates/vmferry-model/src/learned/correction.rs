@@ -234,7 +234,7 @@ mod tests {
     #[test]
     fn noise_of_workloads_widens_the_interval_and_teaches_nothing() {
         // Every workload has a factor of its own, half above 1 and half below.
-        let own = |w: usize| if w % 2 == 0 { 0.5 } else { -0.5 };
+        let own = |w: usize| if w.is_multiple_of(2) { 0.5 } else { -0.5 };
         let lessons: Vec<_> = (0..200)
             .map(|i| lesson(f64::from(i % 7), own(i as usize % 6), i as usize % 6))
             .collect();
