@@ -16,9 +16,10 @@ use crate::error::HistoryError;
 const LONGEST_HEADER: u64 = 1 << 20;
 /// Most columns of a file that an error names.
 const MOST_NAMED: usize = 30;
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
 /// The header, the rest, and a last line end.
 type Input<R> = Chain<Chain<Cursor<Vec<u8>>, R>, &'static [u8]>;
-const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// What an import found.
 #[derive(Clone, Debug, Default, PartialEq)]
