@@ -19,9 +19,8 @@ use rand::{Rng, SeedableRng};
 use vmferry_core::{
     ByteRate, Bytes, CurvePoint, DirtyCurve, ImportedMigration, Millis, Ratio, Technique,
 };
-use vmferry_model::leaderboard::{Entrant, Holdout, compare};
-use vmferry_model::learned::{Learned, Uncorrected};
-use vmferry_model::predictor::{ClosedForm, Past};
+use vmferry_model::leaderboard::{Holdout, compare};
+use vmferry_model::predictor::{Fit, Past, RuleSet, named};
 use vmferry_precopy::dirt::CurveAmount;
 use vmferry_precopy::textbook::{Rules, replay};
 
@@ -122,14 +121,23 @@ fn main() -> Result<(), Box<dyn Error>> {
         })
         .collect();
     let moves: Vec<Past<'_>> = rows.iter().map(Past::from).collect();
-    let entrants = [
-        Entrant::Learning(&Learned),
-        Entrant::Fixed(&Uncorrected),
-        Entrant::Fixed(&ClosedForm),
+    let tabular = [
+        "learned",
+        "closed-form",
+        "avg",
+        "base",
+        "refined",
+        "textbook",
+        "post-copy",
     ];
+    let models: Vec<Box<dyn Fit>> = tabular
+        .into_iter()
+        .filter_map(|name| named(name, RuleSet::default()))
+        .collect();
+    let models: Vec<&dyn Fit> = models.iter().map(|model| &**model).collect();
     for holdout in [Holdout::Workload, Holdout::Guest, Holdout::Future] {
         let started = Instant::now();
-        let board = compare(&moves, &entrants, holdout, 1)?;
+        let board = compare(&moves, &models, holdout, 1)?;
         let took = started.elapsed().as_secs_f64();
         println!(
             "{holdout:?}: {} migrations ({} censored), {} fits in {took:.1} s",

@@ -22,11 +22,13 @@
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::path::Path;
+use std::sync::Arc;
 
 use vmferry_core::{ByteRate, Bytes, ImportedMigration, Millis, Technique};
-use vmferry_model::leaderboard::{Entrant, Errors, Holdout, Leaderboard, compare};
+use vmferry_model::leaderboard::{Errors, Holdout, Leaderboard, compare};
 use vmferry_model::learned::{Learned, Uncorrected};
-use vmferry_model::predictor::{ClosedForm, Past};
+use vmferry_model::predictor::named::AsIs;
+use vmferry_model::predictor::{Avg, ClosedForm, Fit, Past, RuleSet};
 
 type Row = BTreeMap<String, String>;
 
@@ -146,22 +148,23 @@ fn main() -> Result<(), Box<dyn Error>> {
         .nth(1)
         .ok_or("give the folder with migrations.csv")?;
     let rows = migrations(Path::new(&folder))?;
-    let entrants = [
-        Entrant::Learning(&Learned),
-        Entrant::Fixed(&Uncorrected),
-        Entrant::Fixed(&ClosedForm),
-    ];
+    let uncorrected = AsIs(Arc::new(Uncorrected));
+    let closed_form = AsIs(Arc::new(ClosedForm));
+    let avg = AsIs(Arc::new(Avg {
+        rules: RuleSet::default(),
+    }));
+    let models: [&dyn Fit; 4] = [&Learned, &uncorrected, &closed_form, &avg];
     let all: Vec<Past<'_>> = rows.iter().map(Past::from).collect();
     print(
         "every scenario left out in turn",
-        &compare(&all, &entrants, Holdout::Workload, 1)?,
+        &compare(&all, &models, Holdout::Workload, 1)?,
     );
     // When post-copy starts is not among what the model may know.
     let late = |past: &&Past<'_>| past.case.workload.is_none_or(|w| !w.contains("_Late_"));
     let known: Vec<Past<'_>> = all.iter().filter(late).cloned().collect();
     print(
         "the same without post-copy started late",
-        &compare(&known, &entrants, Holdout::Workload, 1)?,
+        &compare(&known, &models, Holdout::Workload, 1)?,
     );
     Ok(())
 }

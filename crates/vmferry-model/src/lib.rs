@@ -10,12 +10,16 @@
 //! Forecast, Outcome ─> Accuracy
 //! Pasts ─> learned::Learned ─> Predictor; leaderboard::compare() ─> Leaderboard
 //! MoveRecords of a route ─> Experience ─> Assumptions::with()
+//! Past moves ─> predictor::Fit ─> predictor::Predictor: the papers' models beside ours
+//! Past errors ─> conformal, drift: intervals that keep their coverage, guests that changed
 //! ```
 
 pub mod accuracy;
 pub mod analysis;
 pub mod assumptions;
+pub mod conformal;
 mod draws;
+pub mod drift;
 mod error;
 pub mod experience;
 mod forecast;

@@ -1,10 +1,12 @@
 //! The leaderboard on models whose errors are known, and on cheats.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use vmferry_core::{ByteRate, Bytes, ImportedMigration, Millis, Technique};
-use vmferry_model::leaderboard::{Entrant, Holdout, LeaderboardError, compare};
+use vmferry_model::leaderboard::{Holdout, LeaderboardError, compare};
 use vmferry_model::learned::{Learned, Uncorrected};
+use vmferry_model::predictor::named::AsIs;
 use vmferry_model::predictor::{
     CannotForecast, Case, Fit, Past, Predicted, Predictor, TooLittleData,
 };
@@ -54,6 +56,10 @@ impl Predictor for TenSeconds {
         said.converges_probability = Some(1.0);
         Ok(said)
     }
+}
+
+fn ten_seconds() -> AsIs {
+    AsIs(Arc::new(TenSeconds))
 }
 
 /// Remembers what it learned from, and refuses to forecast what it should
@@ -120,7 +126,7 @@ fn nothing_is_forecast_by_who_saw_it() {
         .collect();
     for holdout in [Holdout::Workload, Holdout::Guest, Holdout::Future] {
         let spy = Spy(holdout);
-        let board = compare(&pasts(&many), &[Entrant::Learning(&spy)], holdout, 1).unwrap();
+        let board = compare(&pasts(&many), &[&spy], holdout, 1).unwrap();
         assert_eq!(board.standings[0].forecast, 400, "{holdout:?}");
     }
 }
@@ -128,18 +134,12 @@ fn nothing_is_forecast_by_who_saw_it() {
 #[test]
 fn later_moves_learn_from_earlier_ones() {
     let rows = rows(60);
-    let board = compare(
-        &pasts(&rows),
-        &[Entrant::Learning(&Learned)],
-        Holdout::Future,
-        1,
-    )
-    .unwrap();
+    let board = compare(&pasts(&rows), &[&Learned], Holdout::Future, 1).unwrap();
     let all = &board.standings[0];
     // It takes eight complete moves to begin with.
     assert!((45..=51).contains(&all.forecast), "{all:?}");
     let refusal = all.refusal.as_deref().unwrap();
-    assert!(refusal.contains("needs 8 earlier moves"), "{refusal}");
+    assert!(refusal.contains("it needs 8"), "{refusal}");
 }
 
 #[test]
@@ -147,7 +147,7 @@ fn errors_of_a_known_model() {
     let rows = rows(14);
     let board = compare(
         &pasts(&rows),
-        &[Entrant::Fixed(&TenSeconds), Entrant::Fixed(&Uncorrected)],
+        &[&ten_seconds(), &AsIs(Arc::new(Uncorrected))],
         Holdout::Workload,
         1,
     )
@@ -179,18 +179,19 @@ fn errors_of_a_known_model() {
 
 #[test]
 fn says_why_there_is_none() {
-    let entrants = [Entrant::Fixed(&TenSeconds)];
+    let said = ten_seconds();
+    let models: [&dyn Fit; 1] = [&said];
     let rows = rows(6);
-    let found = compare(&pasts(&rows[..1]), &entrants, Holdout::Workload, 1);
+    let found = compare(&pasts(&rows[..1]), &models, Holdout::Workload, 1);
     assert_eq!(found, Err(LeaderboardError::TooFewMoves { moves: 1 }));
 
     let mut alike = rows.clone();
     alike.iter_mut().for_each(|r| r.workload = None);
-    let error = compare(&pasts(&alike), &entrants, Holdout::Workload, 1).unwrap_err();
+    let error = compare(&pasts(&alike), &models, Holdout::Workload, 1).unwrap_err();
     insta::assert_snapshot!(error, @"the moves know fewer than two workloads, so that none can be left out; import with workload=COLUMN and guest=COLUMN, or compare in time order");
 
     let mut untimed = rows.clone();
     untimed[2].started_at = None;
-    let error = compare(&pasts(&untimed), &entrants, Holdout::Future, 1).unwrap_err();
+    let error = compare(&pasts(&untimed), &models, Holdout::Future, 1).unwrap_err();
     insta::assert_snapshot!(error, @"1 of 6 moves have no time, so that they cannot be put in order; import with started_at=COLUMN, or leave workloads out");
 }

@@ -56,7 +56,7 @@ fn too_short_a_history_is_an_error() {
     let past: Vec<Past<'_>> = one.iter().map(Past::from).collect();
     let error = Learned.fit(&past).unwrap_err();
     assert_eq!((error.found, error.needed), (1, 8));
-    insta::assert_snapshot!(error, @"the model `learned` needs 8 earlier moves with size, dirty rate, bandwidth and total time that ended by themselves, and has 1; move more guests, or import a history");
+    insta::assert_snapshot!(error, @"the model `learned` learns from earlier moves with size, dirty rate, bandwidth, total time and an end of their own: it needs 8, and there are 1; move more guests, or import a history");
     assert!(Learned.fit(&[]).is_err());
     // Moves that were cut off do not make up for it.
     let mut censored = rows(30, 0.4);

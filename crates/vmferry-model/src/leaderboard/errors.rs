@@ -2,6 +2,7 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use vmferry_core::Interval;
 
 /// Relative errors |forecast - measured| / measured of one quantity.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -41,12 +42,11 @@ pub(super) struct Trial {
 }
 
 impl Trial {
-    /// Of percentiles 5, 50 and 95 and what was measured, above 0.
-    pub(super) fn of(said: [f64; 3], measured: f64) -> Option<Self> {
-        let [p5, p50, p95] = said;
-        (measured > 0.0 && p50.is_finite()).then(|| Self {
-            error: (p50 - measured).abs() / measured,
-            covered: (p5 < p95).then(|| (p5..=p95).contains(&measured)),
+    /// `None` where nothing was measured.
+    pub(super) fn of(said: Interval<f64>, measured: f64) -> Option<Self> {
+        (measured > 0.0 && said.p50.is_finite()).then(|| Self {
+            error: (said.p50 - measured).abs() / measured,
+            covered: (said.p5 < said.p95).then(|| said.covers(&measured)),
         })
     }
 }
@@ -80,10 +80,14 @@ impl Errors {
 mod tests {
     use super::*;
 
+    fn said(p5: f64, p50: f64, p95: f64) -> Interval<f64> {
+        Interval { p5, p50, p95 }
+    }
+
     #[test]
     fn percentiles_of_eleven() {
         let trials: Vec<_> = (0..=10)
-            .filter_map(|i| Trial::of([90.0, 100.0 + f64::from(i), 111.0], 100.0))
+            .filter_map(|i| Trial::of(said(90.0, 100.0 + f64::from(i), 111.0), 100.0))
             .collect();
         let errors = Errors::of(&trials).unwrap();
         assert_eq!((errors.n, errors.coverage), (11, Some(1.0)));
@@ -98,9 +102,9 @@ mod tests {
 
     #[test]
     fn formulas_have_no_coverage_and_nothing_measured_no_error() {
-        let formula = Trial::of([5.0; 3], 5.0).unwrap();
+        let formula = Trial::of(said(5.0, 5.0, 5.0), 5.0).unwrap();
         assert_eq!(Errors::of(&[formula]).unwrap().coverage, None);
-        assert_eq!(Trial::of([5.0; 3], 0.0), None);
+        assert_eq!(Trial::of(said(5.0, 5.0, 5.0), 0.0), None);
         assert_eq!(Errors::of(&[]), None);
     }
 }

@@ -18,32 +18,14 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
-use vmferry_core::{Interval, Technique};
+use vmferry_core::Technique;
 
 pub use errors::{Errors, Verdicts};
 pub use holdout::Holdout;
 
 use errors::Trial;
 
-use crate::predictor::{Fit, Past, Predicted, Predictor};
-
-/// A model that takes part.
-#[derive(Clone, Copy, Debug)]
-pub enum Entrant<'a> {
-    /// One that is what it is.
-    Fixed(&'a dyn Predictor),
-    /// One that learns from the moves it may see.
-    Learning(&'a dyn Fit),
-}
-
-impl Entrant<'_> {
-    fn name(&self) -> &'static str {
-        match self {
-            Self::Fixed(predictor) => predictor.name(),
-            Self::Learning(fit) => fit.name(),
-        }
-    }
-}
+use crate::predictor::{Fit, Past, Predicted, Quantity};
 
 /// Why there is no leaderboard.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -114,13 +96,14 @@ pub struct Standing {
 }
 
 /// Compares models on moves, each forecast by a model that learned from what
-/// `holdout` leaves. `seed` is for models that draw.
+/// `holdout` leaves ([`named`](crate::predictor::named()) gives them, also those that
+/// learn nothing). `seed` is for models that draw.
 ///
 /// # Errors
 /// When there are fewer than two moves, or nothing can be left out.
 pub fn compare(
     moves: &[Past<'_>],
-    entrants: &[Entrant<'_>],
+    models: &[&dyn Fit],
     holdout: Holdout,
     seed: u64,
 ) -> Result<Leaderboard, LeaderboardError> {
@@ -128,32 +111,21 @@ pub fn compare(
         return Err(LeaderboardError::TooFewMoves { moves: moves.len() });
     }
     let folds = holdout.folds(moves)?;
-    let mut tallies: Vec<BTreeMap<Option<Technique>, Tally>> =
-        vec![BTreeMap::new(); entrants.len()];
+    let mut tallies: Vec<BTreeMap<Option<Technique>, Tally>> = vec![BTreeMap::new(); models.len()];
     for fold in &folds {
         let learned_from: Vec<Past<'_>> = fold
             .learned_from
             .iter()
             .map(|i| moves[*i].clone())
             .collect();
-        for (entrant, tally) in entrants.iter().zip(&mut tallies) {
-            let fitted = match entrant {
-                Entrant::Fixed(_) => None,
-                Entrant::Learning(fit) => Some(fit.fit(&learned_from)),
-            };
+        for (model, tally) in models.iter().zip(&mut tallies) {
+            let fitted = model.fit(&learned_from).map_err(|e| e.to_string());
             for i in &fold.forecast {
                 let past = &moves[*i];
-                let forecast = |predictor: &dyn Predictor| {
-                    let seed = seed.wrapping_add(*i as u64);
-                    predictor
-                        .forecast(&past.case, seed)
-                        .map_err(|e| e.to_string())
-                };
-                let said = match (entrant, &fitted) {
-                    (_, Some(Ok(predictor))) => forecast(predictor.as_ref()),
-                    (_, Some(Err(too_little))) => Err(too_little.to_string()),
-                    (Entrant::Fixed(predictor), None) => forecast(*predictor),
-                    (Entrant::Learning(_), None) => continue,
+                let seed = seed.wrapping_add(*i as u64);
+                let said = match &fitted {
+                    Ok(model) => model.forecast(&past.case, seed).map_err(|e| e.to_string()),
+                    Err(too_little) => Err(too_little.clone()),
                 };
                 for technique in [None, Some(past.case.technique)] {
                     tally.entry(technique).or_default().add(past, &said);
@@ -161,8 +133,8 @@ pub fn compare(
             }
         }
     }
-    let standings = entrants.iter().zip(tallies).flat_map(|(entrant, tally)| {
-        let of = |(technique, tally): (_, Tally)| tally.standing(entrant.name(), technique);
+    let standings = models.iter().zip(tallies).flat_map(|(model, tally)| {
+        let of = |(technique, tally): (_, Tally)| tally.standing(model.name(), technique);
         tally.into_iter().map(of).collect::<Vec<_>>()
     });
     Ok(Leaderboard {
@@ -180,7 +152,7 @@ struct Tally {
     moves: usize,
     forecast: usize,
     refusal: Option<String>,
-    /// Of total time, downtime and traffic.
+    /// By [`Quantity`].
     trials: [Vec<Trial>; 3],
     verdicts: Verdicts,
 }
@@ -205,23 +177,8 @@ impl Tally {
         if !measured.is_complete() {
             return;
         }
-        let ends = |i: Interval<f64>| [i.p5, i.p50, i.p95];
-        let pairs = [
-            (
-                said.total_time_ms.map(|i| ends(i.map(|ms| ms.0))),
-                measured.total_time.map(|ms| ms.0),
-            ),
-            (
-                said.downtime_ms.map(|i| ends(i.map(|ms| ms.0))),
-                measured.downtime.map(|ms| ms.0),
-            ),
-            (
-                said.transferred_bytes.map(|i| ends(i.map(|b| b.0 as f64))),
-                measured.transferred.map(|b| b.0 as f64),
-            ),
-        ];
-        for (trials, pair) in self.trials.iter_mut().zip(pairs) {
-            if let (Some(said), Some(measured)) = pair {
+        for (trials, quantity) in self.trials.iter_mut().zip(Quantity::ALL) {
+            if let (Some(said), Some(measured)) = (said.of(quantity), measured.of(quantity)) {
                 trials.extend(Trial::of(said, measured));
             }
         }

@@ -59,7 +59,7 @@ impl Fit for Learned {
         let complete = moves.iter().filter(|m| m.costs.is_some()).count();
         let too_few = TooLittleData {
             model: NAME,
-            what: "size, dirty rate, bandwidth and total time that ended by themselves",
+            what: "size, dirty rate, bandwidth, total time and an end of their own",
             found: complete,
             needed: LEAST_MOVES,
         };
@@ -227,6 +227,7 @@ impl Predictor for Model {
         let ends_alone = matches!(technique, Technique::PostCopy | Technique::StopAndCopy);
         let convergence = self.convergence.get(&technique);
         let mut said = Predicted {
+            model: NAME.to_owned(),
             converges_probability: if ends_alone {
                 Some(1.0)
             } else {

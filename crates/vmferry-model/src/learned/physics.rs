@@ -85,6 +85,7 @@ impl Predictor for Uncorrected {
     fn forecast(&self, case: &Case<'_>, _seed: u64) -> Result<Predicted, CannotForecast> {
         let [total_s, downtime_s, transferred] = Physics::of(case, self.name())?.costs;
         Ok(Predicted::of_formula(total_s, downtime_s, transferred)
+            .by(self.name())
             .noted("A formula for a constant dirty rate: it has no interval of its own."))
     }
 }

@@ -4,11 +4,12 @@ use std::time::Duration;
 
 pub use vmferry_core::Technique;
 use vmferry_core::plan::MoveLimits;
-use vmferry_core::{ByteRate, Bytes, LinkSpeed, Observation, PAGE_SIZE, Ratio};
+use vmferry_core::{ByteRate, Bytes, LinkSpeed, Millis, Observation, PAGE_SIZE, Ratio};
 use vmferry_precopy::{PAGE_ON_STREAM, ZERO_PAGE_ON_STREAM};
 
 use super::error::CannotForecast;
 use crate::assumptions::Assumptions;
+use crate::error::ModelError;
 
 /// One migration as a predictor sees it before it starts. What is not known
 /// is `None`; only the size, the link and the limits always are.
@@ -124,18 +125,51 @@ impl<'a> Case<'a> {
         }
     }
 
-    /// Checks that the model describes the technique.
+    /// Checks that the case makes sense and that the model describes its
+    /// technique.
     ///
     /// # Errors
     /// When it does not.
-    pub fn only(&self, model: &'static str, described: &[Technique]) -> Result<(), CannotForecast> {
-        if described.contains(&self.technique) {
-            return Ok(());
+    pub fn check(
+        &self,
+        model: &'static str,
+        described: &[Technique],
+    ) -> Result<(), CannotForecast> {
+        if !described.contains(&self.technique) {
+            return Err(CannotForecast::Technique {
+                model,
+                technique: self.technique,
+            });
         }
-        Err(CannotForecast::Technique {
-            model,
-            technique: self.technique,
-        })
+        if self.memory.pages().0 == 0 {
+            let guest = self.label();
+            return Err(ModelError::NoMemory { guest }.into());
+        }
+        let limit = self.limits.max_downtime_ms.unwrap_or(Millis(1.0));
+        for (what, Millis(value_ms)) in [
+            ("a deadline", self.limits.deadline_ms),
+            ("a downtime limit", limit),
+        ] {
+            if !(value_ms.is_finite() && value_ms > 0.0) {
+                return Err(ModelError::BadLimit { what, value_ms }.into());
+            }
+        }
+        if let Some(zero) = self.zero
+            && !(0.0..=1.0).contains(&zero.0)
+        {
+            return Err(CannotForecast::Senseless {
+                guest: self.label(),
+                what: "a share of zero pages",
+                value: zero.0.to_string(),
+                remedy: "measure the guest again",
+            });
+        }
+        self.stream_rate().map(drop)
+    }
+
+    /// Time within which the move should converge.
+    pub fn deadline(&self) -> Duration {
+        self.limits.deadline_ms.duration()
     }
 
     /// Bytes of QEMU's stream that a first pass takes; an unknown share of

@@ -62,7 +62,7 @@ impl Predictor for ClosedForm {
     }
 
     fn forecast(&self, case: &Case<'_>, _seed: u64) -> Result<Predicted, CannotForecast> {
-        case.only(self.name(), &[Technique::PreCopy])?;
+        case.check(self.name(), &[Technique::PreCopy])?;
         let rate = case.stream_rate()?;
         let dirty_rate = case.known_dirty_rate(self.name())?;
         let memory = Bytes(case.first_pass().round() as u64);
@@ -70,13 +70,15 @@ impl Predictor for ClosedForm {
         let cost =
             cost(memory, dirty_rate, rate, threshold).ok_or_else(|| CannotForecast::Diverges {
                 guest: case.label(),
-                dirty_rate_bytes_per_s: dirty_rate.0,
-                rate_bytes_per_s: rate.0,
+                dirty_rate,
+                rate,
             })?;
-        let in_time = cost.total_s <= case.limits.deadline_ms.duration().as_secs_f64();
+        let in_time = cost.total_s <= case.deadline().as_secs_f64();
         let mut said = Predicted::of_formula(cost.total_s, cost.downtime_s, cost.transferred);
         said.converges_probability = Some(f64::from(u8::from(in_time)));
-        Ok(said.noted("A formula for a constant dirty rate: it has no interval of its own."))
+        Ok(said
+            .by(self.name())
+            .noted("A formula for a constant dirty rate: it has no interval of its own."))
     }
 }
 

@@ -1,6 +1,7 @@
 //! Why a predictor says nothing.
 
 use thiserror::Error;
+use vmferry_core::ByteRate;
 
 use super::case::Technique;
 use crate::error::ModelError;
@@ -33,7 +34,9 @@ pub enum CannotForecast {
         remedy: &'static str,
     },
     /// The model does not describe this technique.
-    #[error("the model `{model}` does not describe {technique}; choose --model auto")]
+    #[error(
+        "the model `{model}` does not describe {technique}; forecast it as pre-copy, or choose --model learned"
+    )]
     Technique {
         /// The model.
         model: &'static str,
@@ -42,15 +45,15 @@ pub enum CannotForecast {
     },
     /// A closed form has no value there.
     #[error(
-        "guest {guest}: it dirties {dirty_rate_bytes_per_s:.0} bytes/s over a link of {rate_bytes_per_s:.0}: the closed form needs less dirt than bandwidth; choose --model pages or give more --bandwidth"
+        "guest {guest}: it dirties {dirty_rate} over a link of {rate}: the closed form needs less dirt than bandwidth; choose --model pages or give more --bandwidth"
     )]
     Diverges {
         /// The guest.
         guest: String,
         /// Its dirty rate.
-        dirty_rate_bytes_per_s: f64,
+        dirty_rate: ByteRate,
         /// The stream's rate.
-        rate_bytes_per_s: f64,
+        rate: ByteRate,
     },
     /// Our own model has no forecast.
     #[error(transparent)]
@@ -61,7 +64,7 @@ pub enum CannotForecast {
 /// know.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error(
-    "the model `{model}` needs {needed} earlier moves with {what}, and has {found}; move more guests, or import a history"
+    "the model `{model}` learns from earlier moves with {what}: it needs {needed}, and there are {found}; move more guests, or import a history"
 )]
 pub struct TooLittleData {
     /// The model.

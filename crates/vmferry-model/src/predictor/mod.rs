@@ -8,17 +8,48 @@
 //! A predictor says what it knows and no more: what it cannot know is an
 //! error ([`CannotForecast`]), what it does not speak of is `None`.
 
+pub mod auto;
+pub mod avg;
+pub mod base;
 mod case;
 pub mod closed_form;
+pub mod corrected;
+pub mod corrections;
 mod error;
+pub mod gamma;
+pub mod hist;
+pub mod lessons;
+pub mod named;
+pub mod pages;
 mod past;
+pub mod post_copy;
 mod predicted;
+mod quantity;
+pub mod refined;
+pub mod rounds;
+mod rules;
+pub mod textbook;
 
+pub use auto::{Auto, AutoFit, Memory};
+pub use avg::Avg;
+pub use base::Base;
 pub use case::{Case, Technique};
 pub use closed_form::ClosedForm;
+pub use corrected::{Corrected, Correcting};
+pub use corrections::{Corrections, Who};
 pub use error::{CannotForecast, TooLittleData};
+pub use gamma::Gamma;
+pub use hist::Hist;
+pub use lessons::Lessons;
+pub use named::{NAMES, calibrated, named};
+pub use pages::{Curve, Pages};
 pub use past::{Measured, Past};
-pub use predicted::Predicted;
+pub use post_copy::PostCopy;
+pub use predicted::{Ended, Predicted};
+pub use quantity::Quantity;
+pub use refined::{Refined, RefinedFit};
+pub use rules::RuleSet;
+pub use textbook::Textbook;
 
 /// A model that forecasts moves. Pure: the same case and seed give the same
 /// forecast.

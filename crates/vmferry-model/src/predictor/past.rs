@@ -38,7 +38,7 @@ pub struct Measured {
 impl Measured {
     /// Of a recorded outcome, for a move that should have converged within
     /// `deadline`.
-    pub fn of(outcome: &Outcome, deadline: Millis) -> Self {
+    pub fn of_outcome(outcome: &Outcome, deadline: Millis) -> Self {
         let ran_ms = outcome
             .ended_at
             .duration_since(outcome.started_at)

@@ -1,13 +1,21 @@
 //! What a predictor says of a move.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 use vmferry_core::{Bytes, Forecast, Interval, Millis};
 use vmferry_precopy::Replay;
+
+/// Quantities are given where at least this share of the draws ends in time.
+const SPEAKABLE_PROBABILITY: f64 = 0.05;
 
 /// What a predictor says of a move. What it does not speak of is `None`; a
 /// formula without an interval of its own says p5 = p50 = p95.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Predicted {
+    /// Name of the model that says it; empty where nobody signed.
+    #[serde(default)]
+    pub model: String,
     /// Probability that the move converges by itself within its deadline,
     /// 0..1.
     pub converges_probability: Option<f64>,
@@ -30,11 +38,34 @@ fn point<T: Copy>(value: T) -> Interval<T> {
     }
 }
 
+/// One draw of a move that comes to its end.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Ended {
+    /// From the command to the end, seconds.
+    pub total_s: f64,
+    /// STOP to RESUME, seconds.
+    pub downtime_s: f64,
+    /// Bytes of the stream.
+    pub transferred: f64,
+}
+
+impl Ended {
+    /// Of a replay; `None` where it did not converge.
+    pub fn of(replay: &Replay) -> Option<Self> {
+        Some(Self {
+            total_s: replay.total_time.as_secs_f64(),
+            downtime_s: replay.switchover?.downtime.as_secs_f64(),
+            transferred: replay.transferred.0 as f64,
+        })
+    }
+}
+
 impl Predicted {
     /// What a formula says of a move that ends: times in seconds, the amount
     /// in bytes.
     pub fn of_formula(total_s: f64, downtime_s: f64, transferred: f64) -> Self {
         Self {
+            model: String::new(),
             converges_probability: None,
             total_time_ms: Some(point(Millis(total_s * 1e3))),
             downtime_ms: Some(point(Millis(downtime_s * 1e3))),
@@ -43,27 +74,34 @@ impl Predicted {
         }
     }
 
-    /// What replays say: the share that converges within the deadline, and
+    /// What draws of a model say: the share that ends within the deadline, and
     /// percentiles over those; no quantities where fewer than 5 % do.
-    pub fn of_replays(replays: &[Replay], deadline: std::time::Duration) -> Self {
-        let converged = replays.iter().filter(|r| r.converged_within(deadline));
-        let converged: Vec<&Replay> = converged.collect();
-        let share = converged.len() as f64 / replays.len().max(1) as f64;
-        let interval = |of: &dyn Fn(&Replay) -> f64| {
-            let values: Vec<f64> = converged.iter().map(|r| of(r)).collect();
-            (share >= 0.05)
-                .then(|| Interval::of_samples(&values))
-                .flatten()
+    pub fn of_draws(draws: &[Option<Ended>], deadline: Duration) -> Self {
+        let deadline = deadline.as_secs_f64();
+        let ended = draws.iter().flatten().filter(|e| e.total_s <= deadline);
+        let ended: Vec<&Ended> = ended.collect();
+        let share = ended.len() as f64 / draws.len().max(1) as f64;
+        let interval = |of: fn(&Ended) -> f64| {
+            let values: Vec<f64> = ended.iter().map(|e| of(e)).collect();
+            let speakable = share >= SPEAKABLE_PROBABILITY;
+            speakable.then(|| Interval::of_samples(&values)).flatten()
         };
-        let downtime = |r: &Replay| r.switchover.map_or(f64::NAN, |s| s.downtime.as_secs_f64());
         Self {
+            model: String::new(),
             converges_probability: Some(share),
-            total_time_ms: interval(&|r| r.total_time.as_secs_f64() * 1e3).map(|i| i.map(Millis)),
-            downtime_ms: interval(&|r| downtime(r) * 1e3).map(|i| i.map(Millis)),
-            transferred_bytes: interval(&|r| r.transferred.0 as f64)
-                .map(|i| i.map(|b| Bytes(b.round() as u64))),
+            total_time_ms: interval(|e| e.total_s * 1e3).map(|i| i.map(Millis)),
+            downtime_ms: interval(|e| e.downtime_s * 1e3).map(|i| i.map(Millis)),
+            transferred_bytes: interval(|e| e.transferred)
+                .map(|i| i.map(|b| Bytes(b.round().max(0.0) as u64))),
             notes: Vec::new(),
         }
+    }
+
+    /// The same, signed.
+    #[must_use]
+    pub fn by(mut self, model: &str) -> Self {
+        model.clone_into(&mut self.model);
+        self
     }
 
     /// The same with a note more.
@@ -77,6 +115,7 @@ impl Predicted {
 impl From<Forecast> for Predicted {
     fn from(forecast: Forecast) -> Self {
         Self {
+            model: forecast.model.name,
             converges_probability: Some(forecast.converges_probability),
             total_time_ms: forecast.total_time_ms,
             downtime_ms: forecast.downtime_ms,

@@ -1,0 +1,113 @@
+//! Whose rules a replay follows, and what one draw of a move assumes.
+
+use std::time::Duration;
+
+use vmferry_core::ByteRate;
+use vmferry_precopy::dirt::UnitDirt;
+use vmferry_precopy::qemu::{self, Start};
+use vmferry_precopy::{HostCosts, Replay, ZERO_PAGE_ON_STREAM, textbook};
+
+use super::Case;
+use crate::draws::Draws;
+
+/// Draws of link and guest behind a forecast of a formula.
+pub(crate) const DRAWS: u32 = 40;
+
+/// Whose rules a replay follows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RuleSet {
+    /// QEMU's own loop.
+    #[default]
+    Qemu,
+    /// Send everything, then look.
+    Textbook,
+}
+
+/// What one draw assumes of the link, the guest and the hosts.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Draw {
+    /// What the link carries of the stream, bytes per second.
+    pub(crate) link_rate: ByteRate,
+    /// Dirt over what was observed.
+    pub(crate) dirt: f64,
+    costs: HostCosts,
+}
+
+impl Draw {
+    /// Draw `number` of a case: the link's noise and what is known of link and
+    /// guest vary, the hosts' costs are those in the middle.
+    pub(crate) fn of(case: &Case<'_>, seed: u64, number: u32) -> Self {
+        let mut draws = Draws::of_sample(seed, number);
+        let assumed = &case.assumptions;
+        let noise = 1.0 + case.link.relative_sd.0.max(0.0) * draws.normal();
+        let rate = case.link.stream_rate().0 * noise.max(0.1);
+        let rate = ByteRate(rate * assumed.link_rate.drawn(draws.normal()));
+        let middle = |(least, most): (Duration, Duration)| (least + most) / 2;
+        Self {
+            link_rate: rate,
+            dirt: assumed.dirt.drawn(draws.normal()),
+            costs: HostCosts {
+                device_save: middle(assumed.device_save),
+                destination_start: middle(assumed.destination_start),
+                socket_buffer: assumed.socket_fill.at(rate),
+                ..assumed.costs
+            },
+        }
+    }
+
+    /// Rate at which the stream advances: the link's, held by `max-bandwidth`.
+    pub(crate) fn stream_rate(&self, case: &Case<'_>) -> ByteRate {
+        let cap = case.assumptions.rules_under(&case.limits).max_bandwidth;
+        ByteRate(cap.map_or(self.link_rate.0, |cap| cap.0.min(self.link_rate.0)))
+    }
+}
+
+impl RuleSet {
+    /// Its name, as in records.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Qemu => "qemu",
+            Self::Textbook => "textbook",
+        }
+    }
+
+    /// Replays a move until it ends or its deadline has passed.
+    pub(crate) fn replay<D: UnitDirt>(self, case: &Case<'_>, draw: &Draw, dirt: &D) -> Replay {
+        let deadline = case.deadline();
+        match self {
+            Self::Qemu => {
+                let rules = case.assumptions.rules_under(&case.limits);
+                let start = Start::Command;
+                qemu::replay(dirt, &rules, &draw.costs, draw.link_rate, &start, deadline)
+            }
+            Self::Textbook => textbook::replay(
+                dirt,
+                &textbook_rules(case),
+                draw.stream_rate(case),
+                deadline,
+            ),
+        }
+    }
+
+    /// Replays a move by post-copy.
+    pub(crate) fn post_copy<D: UnitDirt>(
+        case: &Case<'_>,
+        draw: &Draw,
+        dirt: &D,
+    ) -> vmferry_precopy::postcopy::PostCopy {
+        let rules = vmferry_precopy::postcopy::Rules {
+            max_bandwidth: case.assumptions.rules_under(&case.limits).max_bandwidth,
+            ..Default::default()
+        };
+        vmferry_precopy::postcopy::replay(dirt, &rules, &draw.costs, draw.link_rate)
+    }
+}
+
+/// The textbook's rules for a case.
+pub(crate) fn textbook_rules(case: &Case<'_>) -> textbook::Rules {
+    textbook::Rules {
+        downtime_limit: Some(case.downtime_limit()),
+        zero_page: ZERO_PAGE_ON_STREAM,
+        ..textbook::Rules::default()
+    }
+}
