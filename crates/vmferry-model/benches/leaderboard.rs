@@ -135,9 +135,10 @@ fn main() -> Result<(), Box<dyn Error>> {
         .filter_map(|name| named(name, RuleSet::default()))
         .collect();
     let models: Vec<&dyn Fit> = models.iter().map(|model| &**model).collect();
+    let threads = std::thread::available_parallelism()?;
     for holdout in [Holdout::Workload, Holdout::Guest, Holdout::Future] {
         let started = Instant::now();
-        let board = compare(&moves, &models, holdout, 1)?;
+        let board = compare(&moves, &models, holdout, 1, threads)?;
         let took = started.elapsed().as_secs_f64();
         println!(
             "{holdout:?}: {} migrations ({} censored), {} fits in {took:.1} s",

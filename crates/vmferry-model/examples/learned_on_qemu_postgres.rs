@@ -21,6 +21,7 @@
 
 use std::collections::BTreeMap;
 use std::error::Error;
+use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -157,14 +158,14 @@ fn main() -> Result<(), Box<dyn Error>> {
     let all: Vec<Past<'_>> = rows.iter().map(Past::from).collect();
     print(
         "every scenario left out in turn",
-        &compare(&all, &models, Holdout::Workload, 1)?,
+        &compare(&all, &models, Holdout::Workload, 1, NonZeroUsize::MIN)?,
     );
     // When post-copy starts is not among what the model may know.
     let late = |past: &&Past<'_>| past.case.workload.is_none_or(|w| !w.contains("_Late_"));
     let known: Vec<Past<'_>> = all.iter().filter(late).cloned().collect();
     print(
         "the same without post-copy started late",
-        &compare(&known, &models, Holdout::Workload, 1)?,
+        &compare(&known, &models, Holdout::Workload, 1, NonZeroUsize::MIN)?,
     );
     Ok(())
 }

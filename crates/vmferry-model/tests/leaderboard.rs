@@ -1,6 +1,7 @@
 //! The leaderboard on models whose errors are known, and on cheats.
 
 use std::collections::BTreeSet;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use vmferry_core::{ByteRate, Bytes, ImportedMigration, Millis, Technique};
@@ -56,6 +57,10 @@ impl Predictor for TenSeconds {
         said.converges_probability = Some(1.0);
         Ok(said)
     }
+}
+
+fn two() -> NonZeroUsize {
+    NonZeroUsize::MIN.saturating_add(1)
 }
 
 fn ten_seconds() -> AsIs {
@@ -126,15 +131,17 @@ fn nothing_is_forecast_by_who_saw_it() {
         .collect();
     for holdout in [Holdout::Workload, Holdout::Guest, Holdout::Future] {
         let spy = Spy(holdout);
-        let board = compare(&pasts(&many), &[&spy], holdout, 1).unwrap();
+        let board = compare(&pasts(&many), &[&spy], holdout, 1, two()).unwrap();
         assert_eq!(board.standings[0].forecast, 400, "{holdout:?}");
+        let alone = compare(&pasts(&many), &[&spy], holdout, 1, NonZeroUsize::MIN);
+        assert_eq!(alone.unwrap(), board);
     }
 }
 
 #[test]
 fn later_moves_learn_from_earlier_ones() {
     let rows = rows(60);
-    let board = compare(&pasts(&rows), &[&Learned], Holdout::Future, 1).unwrap();
+    let board = compare(&pasts(&rows), &[&Learned], Holdout::Future, 1, two()).unwrap();
     let all = &board.standings[0];
     // It takes eight complete moves to begin with.
     assert!((45..=51).contains(&all.forecast), "{all:?}");
@@ -150,6 +157,7 @@ fn errors_of_a_known_model() {
         &[&ten_seconds(), &AsIs(Arc::new(Uncorrected))],
         Holdout::Workload,
         1,
+        two(),
     )
     .unwrap();
     assert_eq!((board.moves, board.censored, board.fits), (14, 2, 5));
@@ -182,16 +190,16 @@ fn says_why_there_is_none() {
     let said = ten_seconds();
     let models: [&dyn Fit; 1] = [&said];
     let rows = rows(6);
-    let found = compare(&pasts(&rows[..1]), &models, Holdout::Workload, 1);
+    let found = compare(&pasts(&rows[..1]), &models, Holdout::Workload, 1, two());
     assert_eq!(found, Err(LeaderboardError::TooFewMoves { moves: 1 }));
 
     let mut alike = rows.clone();
     alike.iter_mut().for_each(|r| r.workload = None);
-    let error = compare(&pasts(&alike), &models, Holdout::Workload, 1).unwrap_err();
+    let error = compare(&pasts(&alike), &models, Holdout::Workload, 1, two()).unwrap_err();
     insta::assert_snapshot!(error, @"the moves know fewer than two workloads, so that none can be left out; import with workload=COLUMN and guest=COLUMN, or compare in time order");
 
     let mut untimed = rows.clone();
     untimed[2].started_at = None;
-    let error = compare(&pasts(&untimed), &models, Holdout::Future, 1).unwrap_err();
+    let error = compare(&pasts(&untimed), &models, Holdout::Future, 1, two()).unwrap_err();
     insta::assert_snapshot!(error, @"1 of 6 moves have no time, so that they cannot be put in order; import with started_at=COLUMN, or leave workloads out");
 }

@@ -8,9 +8,11 @@ use vmferry_core::{ImportedMigration, LinkSource, LinkSpeed, Ratio};
 use crate::assumptions::Assumptions;
 use crate::predictor::{Case, Measured, Past};
 
-/// Longest migration that counts as one: other people's data rarely say how
-/// long was waited.
-const DEADLINE: Duration = Duration::from_secs(30 * 24 * 3600);
+/// How long is waited for a migration, beside five times what sending the memory
+/// once takes: other people's data rarely say, and replays of a move that
+/// never converges have to stop somewhere.
+const PATIENCE: Duration = Duration::from_secs(60);
+const TIMES_OVER: u32 = 5;
 
 impl<'a> From<&'a ImportedMigration> for Past<'a> {
     /// The bandwidth is what the stream could have, so that no frames and no
@@ -34,7 +36,7 @@ impl<'a> From<&'a ImportedMigration> for Past<'a> {
                 limits: MoveLimits {
                     max_downtime_ms: row.downtime_limit_ms,
                     max_bandwidth: None,
-                    deadline_ms: DEADLINE.into(),
+                    deadline_ms: deadline(row).into(),
                 },
                 assumptions,
                 technique: row.technique,
@@ -53,4 +55,9 @@ impl<'a> From<&'a ImportedMigration> for Past<'a> {
             },
         }
     }
+}
+
+fn deadline(row: &ImportedMigration) -> Duration {
+    let once = row.memory_bytes / row.bandwidth;
+    once.saturating_mul(TIMES_OVER).saturating_add(PATIENCE)
 }

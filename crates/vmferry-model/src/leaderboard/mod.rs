@@ -14,6 +14,9 @@ mod holdout;
 mod imported;
 
 use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -24,6 +27,7 @@ pub use errors::{Errors, Verdicts};
 pub use holdout::Holdout;
 
 use errors::Trial;
+use holdout::Fold;
 
 use crate::predictor::{Fit, Past, Predicted, Quantity};
 
@@ -97,7 +101,8 @@ pub struct Standing {
 
 /// Compares models on moves, each forecast by a model that learned from what
 /// `holdout` leaves ([`named`](crate::predictor::named()) gives them, also those that
-/// learn nothing). `seed` is for models that draw.
+/// learn nothing). `seed` is for models that draw; how many `threads` share
+/// the work changes nothing but the time.
 ///
 /// # Errors
 /// When there are fewer than two moves, or nothing can be left out.
@@ -106,36 +111,41 @@ pub fn compare(
     models: &[&dyn Fit],
     holdout: Holdout,
     seed: u64,
+    threads: NonZeroUsize,
 ) -> Result<Leaderboard, LeaderboardError> {
     if moves.len() < 2 {
         return Err(LeaderboardError::TooFewMoves { moves: moves.len() });
     }
     let folds = holdout.folds(moves)?;
-    let mut tallies: Vec<BTreeMap<Option<Technique>, Tally>> = vec![BTreeMap::new(); models.len()];
-    for fold in &folds {
-        let learned_from: Vec<Past<'_>> = fold
-            .learned_from
-            .iter()
-            .map(|i| moves[*i].clone())
-            .collect();
-        for (model, tally) in models.iter().zip(&mut tallies) {
-            let fitted = model.fit(&learned_from).map_err(|e| e.to_string());
-            for i in &fold.forecast {
-                let past = &moves[*i];
-                let seed = seed.wrapping_add(*i as u64);
-                let said = match &fitted {
-                    Ok(model) => model.forecast(&past.case, seed).map_err(|e| e.to_string()),
-                    Err(too_little) => Err(too_little.clone()),
-                };
-                for technique in [None, Some(past.case.technique)] {
-                    tally.entry(technique).or_default().add(past, &said);
-                }
+    let next = AtomicUsize::new(0);
+    let done = Mutex::new(vec![None; folds.len()]);
+    let work = || {
+        while let Some((number, fold)) = take(&next, &folds) {
+            let tallies: Vec<Tallies> = models
+                .iter()
+                .map(|model| judge(*model, moves, fold, seed))
+                .collect();
+            done.lock().unwrap_or_else(PoisonError::into_inner)[number] = Some(tallies);
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 1..threads.get().min(folds.len()) {
+            scope.spawn(work);
+        }
+        work();
+    });
+    let done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let mut sums: Vec<Tallies> = vec![BTreeMap::new(); models.len()];
+    for tallies in done.into_iter().flatten() {
+        for (sum, tallies) in sums.iter_mut().zip(tallies) {
+            for (technique, tally) in tallies {
+                sum.entry(technique).or_default().absorb(tally);
             }
         }
     }
-    let standings = models.iter().zip(tallies).flat_map(|(model, tally)| {
+    let standings = models.iter().zip(sums).flat_map(|(model, tallies)| {
         let of = |(technique, tally): (_, Tally)| tally.standing(model.name(), technique);
-        tally.into_iter().map(of).collect::<Vec<_>>()
+        tallies.into_iter().map(of).collect::<Vec<_>>()
     });
     Ok(Leaderboard {
         holdout,
@@ -145,6 +155,38 @@ pub fn compare(
         standings: standings.collect(),
     })
 }
+
+/// The next of some folds, with its number.
+fn take<'f>(next: &AtomicUsize, folds: &'f [Fold]) -> Option<(usize, &'f Fold)> {
+    let number = next.fetch_add(1, Ordering::Relaxed);
+    Some((number, folds.get(number)?))
+}
+
+/// Fits a model and judges it on the moves it had not seen.
+fn judge(model: &dyn Fit, moves: &[Past<'_>], fold: &Fold, seed: u64) -> Tallies {
+    let learned_from: Vec<Past<'_>> = fold
+        .learned_from
+        .iter()
+        .map(|i| moves[*i].clone())
+        .collect();
+    let fitted = model.fit(&learned_from).map_err(|e| e.to_string());
+    let mut tallies = Tallies::new();
+    for i in &fold.forecast {
+        let past = &moves[*i];
+        let seed = seed.wrapping_add(*i as u64);
+        let said = match &fitted {
+            Ok(model) => model.forecast(&past.case, seed).map_err(|e| e.to_string()),
+            Err(too_little) => Err(too_little.clone()),
+        };
+        for technique in [None, Some(past.case.technique)] {
+            tallies.entry(technique).or_default().add(past, &said);
+        }
+    }
+    tallies
+}
+
+/// By technique, and over all.
+type Tallies = BTreeMap<Option<Technique>, Tally>;
 
 /// What one model did so far.
 #[derive(Clone, Debug, Default)]
@@ -182,6 +224,19 @@ impl Tally {
                 trials.extend(Trial::of(said, measured));
             }
         }
+    }
+
+    /// Adds what was found on other moves.
+    fn absorb(&mut self, other: Self) {
+        self.moves += other.moves;
+        self.forecast += other.forecast;
+        self.refusal = self.refusal.take().or(other.refusal);
+        for (trials, others) in self.trials.iter_mut().zip(other.trials) {
+            trials.extend(others);
+        }
+        self.verdicts.n += other.verdicts.n;
+        self.verdicts.right += other.verdicts.right;
+        self.verdicts.too_hopeful += other.verdicts.too_hopeful;
     }
 
     fn standing(self, model: &str, technique: Option<Technique>) -> Standing {
