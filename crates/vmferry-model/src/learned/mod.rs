@@ -18,6 +18,14 @@
 //! says so: what they share most, how much of the memory holds anything, is
 //! the guests' and not the technique's.
 //!
+//! Measured on 100 migrations of one PostgreSQL guest (80 of them complete, 10
+//! scenarios, each left out in turn; `examples/learned_on_qemu_postgres.rs`): median
+//! error of total time 25 % and of traffic 19 %, where physics alone errs by
+//! 253 and 198 %. Mean and 90th percentile of total time are 56 and 269 %, by
+//! post-copy that was started late, since when it starts is not among what is
+//! known; verdicts on plain pre-copy were all wrong, for one dirty rate over a
+//! long window does not tell whether QEMU converges.
+//!
 //! **Censored moves** (they did not converge and were cut off) say that a cost
 //! was at least so much. They take part in the probability of converging, of
 //! their technique, and in nothing else: costs are those of moves that end by
