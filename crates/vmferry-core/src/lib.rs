@@ -24,6 +24,8 @@
 //! | *transferred bytes* | what the hypervisor counts as sent (QEMU's `ram.transferred`) |
 //! | *wire bytes* | what the network interface counted, frames included |
 //! | *slowdown* | share of the guest's work lost during the move, 0..1 |
+//! | *technique* | how memory is moved: pre-copy and its variants, post-copy ([`Technique`]) |
+//! | *imported migration* | one that somebody else made and measured ([`ImportedMigration`]) |
 //! | *place* | where the guest runs after a move ([`Place`]) |
 //! | *remedy* | the least change that makes a move converge ([`Remedy`]) |
 
@@ -35,6 +37,7 @@ pub mod fitted_curve;
 pub mod forecast;
 pub mod guest;
 pub mod guest_uri;
+pub mod imported;
 pub mod interval;
 pub mod link;
 pub mod observation;
@@ -47,6 +50,7 @@ pub mod quantity;
 pub mod record;
 pub mod remedy;
 pub mod stream_uri;
+pub mod technique;
 pub mod units;
 
 pub use analysis::{Analysis, Stationarity};
@@ -57,6 +61,7 @@ pub use fitted_curve::{FittedCurve, FittedSet};
 pub use forecast::{Forecast, ModelInfo};
 pub use guest::{GuestInfo, HostInfo, RamBlock};
 pub use guest_uri::GuestUri;
+pub use imported::ImportedMigration;
 pub use interval::Interval;
 pub use link::{LinkSource, LinkSpeed};
 pub use observation::{Observation, ObservationCost, ObservationMethod, ObservationSummary};
@@ -68,6 +73,7 @@ pub use plan::Plan;
 pub use record::MoveRecord;
 pub use remedy::{Remedy, RemedyKind};
 pub use stream_uri::StreamUri;
+pub use technique::Technique;
 pub use units::{ByteRate, Bytes, Millis, PAGE_SIZE, Pages, Ratio};
 
 /// Version of every JSON document vmferry writes. Raised when a field changes

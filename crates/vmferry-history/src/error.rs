@@ -213,6 +213,64 @@ pub enum HistoryError {
         #[source]
         source: io::Error,
     },
+    /// An entry of a column map cannot be read.
+    #[error(
+        "`{entry}` is no entry of a column map; write FIELD=COLUMN, for example memory_mib=ram, or FIELD:=VALUE for one value in every row"
+    )]
+    MapSyntax {
+        /// The entry.
+        entry: String,
+    },
+    /// A column map names a field that is unknown, or in an unknown unit.
+    #[error("no field `{field}` can be imported; the unit is part of the name: {known}")]
+    MapUnknownField {
+        /// What it names.
+        field: String,
+        /// Fields of that kind, or all of them.
+        known: String,
+    },
+    /// A column map names a quantity in two units.
+    #[error(
+        "the column map says twice what the same quantity is, by {first} and {second}; leave one out"
+    )]
+    MapTwice {
+        /// The field that comes first.
+        first: &'static str,
+        /// The other.
+        second: &'static str,
+    },
+    /// A column map lacks what every migration needs.
+    #[error("the column map does not say everything a migration needs; add {missing}")]
+    MapIncomplete {
+        /// The entries to add.
+        missing: String,
+    },
+    /// The CSV lacks columns of the map.
+    #[error("the CSV has no column {missing}; its columns are: {found}")]
+    CsvColumns {
+        /// The columns with their fields.
+        missing: String,
+        /// The columns that are there.
+        found: String,
+    },
+    /// A column of the map occurs twice.
+    #[error("the CSV has two columns `{column}`; rename the one that is not meant")]
+    CsvColumnTwice {
+        /// The column.
+        column: String,
+    },
+    /// The CSV holds nothing.
+    #[error("the CSV has {what}; it needs a line of column names, then one line a migration")]
+    CsvEmpty {
+        /// What it lacks.
+        what: &'static str,
+    },
+    /// The file is no CSV.
+    #[error("the input is no CSV but {what}; save it as comma-separated UTF-8 text")]
+    CsvNotText {
+        /// What it is.
+        what: &'static str,
+    },
 }
 
 impl HistoryError {
@@ -239,7 +297,15 @@ impl HistoryError {
             | Self::Ambiguous { .. }
             | Self::NoIdentifier { .. }
             | Self::Output(_)
-            | Self::Input { .. } => false,
+            | Self::Input { .. }
+            | Self::MapSyntax { .. }
+            | Self::MapUnknownField { .. }
+            | Self::MapTwice { .. }
+            | Self::MapIncomplete { .. }
+            | Self::CsvColumns { .. }
+            | Self::CsvColumnTwice { .. }
+            | Self::CsvEmpty { .. }
+            | Self::CsvNotText { .. } => false,
         }
     }
 

@@ -3,10 +3,12 @@
 //! [`History`] keeps one row a move in an SQLite file. The record with the
 //! forecast is written before the move and never changed; the outcome is
 //! added at the end by whoever sees it first. [`Store`] is what a history
-//! must be able to do, wherever it is kept.
+//! must be able to do, wherever it is kept. [`mod@import`] reads migrations that
+//! other people made.
 
 pub mod document;
 pub mod error;
+pub mod import;
 pub mod json_lines;
 pub mod path;
 pub mod route;

@@ -8,6 +8,7 @@
 //!          └─> reforecast()  at every pass of a move
 //! Observation ─> analyse(): working set, stationarity, period, the curve beyond the window
 //! Forecast, Outcome ─> Accuracy
+//! Pasts ─> learned::Learned ─> Predictor; leaderboard::compare() ─> Leaderboard
 //! MoveRecords of a route ─> Experience ─> Assumptions::with()
 //! Past moves ─> predictor::Fit ─> predictor::Predictor: the papers' models beside ours
 //! Past errors ─> conformal, drift: intervals that keep their coverage, guests that changed
@@ -22,6 +23,8 @@ pub mod drift;
 mod error;
 pub mod experience;
 mod forecast;
+pub mod leaderboard;
+pub mod learned;
 mod merged_history;
 pub mod predictor;
 mod reforecast;

@@ -1,10 +1,8 @@
 //! One migration as it is known before it starts.
 
-use std::fmt;
-use std::str::FromStr;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+pub use vmferry_core::Technique;
 use vmferry_core::plan::MoveLimits;
 use vmferry_core::{ByteRate, Bytes, LinkSpeed, Millis, Observation, PAGE_SIZE, Ratio};
 use vmferry_precopy::{PAGE_ON_STREAM, ZERO_PAGE_ON_STREAM};
@@ -42,78 +40,6 @@ pub struct Case<'a> {
     pub route: Option<&'a str>,
     /// When it moves.
     pub at: Option<jiff::Timestamp>,
-}
-
-/// How memory is moved.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize,
-)]
-#[serde(rename_all = "kebab-case")]
-pub enum Technique {
-    /// Plain pre-copy.
-    #[default]
-    PreCopy,
-    /// Pre-copy, the guest throttled where it does not converge (QEMU's
-    /// `auto-converge`).
-    AutoConverge,
-    /// Pre-copy that sends differences of pages (QEMU's `xbzrle`).
-    Xbzrle,
-    /// Pre-copy that compresses pages.
-    Compression,
-    /// The guest moves first or after one pass, its memory follows.
-    PostCopy,
-    /// The guest stops before anything is sent.
-    StopAndCopy,
-}
-
-impl Technique {
-    /// Every technique.
-    pub const ALL: [Self; 6] = [
-        Self::PreCopy,
-        Self::AutoConverge,
-        Self::Xbzrle,
-        Self::Compression,
-        Self::PostCopy,
-        Self::StopAndCopy,
-    ];
-
-    /// Its name on the command line, in JSON and in CSV.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::PreCopy => "pre-copy",
-            Self::AutoConverge => "auto-converge",
-            Self::Xbzrle => "xbzrle",
-            Self::Compression => "compression",
-            Self::PostCopy => "post-copy",
-            Self::StopAndCopy => "stop-and-copy",
-        }
-    }
-}
-
-impl fmt::Display for Technique {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.name())
-    }
-}
-
-impl FromStr for Technique {
-    type Err = String;
-
-    /// Reads a name whatever its case and whether it is written in one word.
-    fn from_str(text: &str) -> Result<Self, String> {
-        let plain = |text: &str| {
-            let letters = text.chars().filter(|c| c.is_alphanumeric());
-            letters.collect::<String>().to_ascii_lowercase()
-        };
-        let wanted = plain(text);
-        Self::ALL
-            .into_iter()
-            .find(|technique| plain(technique.name()) == wanted)
-            .ok_or_else(|| {
-                let names = Self::ALL.map(Self::name).join(", ");
-                format!("`{text}` is no technique; write one of {names}")
-            })
-    }
 }
 
 impl<'a> Case<'a> {
@@ -253,23 +179,5 @@ impl<'a> Case<'a> {
         let pages = self.memory.0 as f64 / PAGE_SIZE.0 as f64;
         let (normal, header) = (PAGE_ON_STREAM.0 as f64, ZERO_PAGE_ON_STREAM.0 as f64);
         pages * ((1.0 - zero) * normal + zero * header)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn techniques_are_read_in_every_spelling() {
-        for technique in Technique::ALL {
-            assert_eq!(technique.name().parse(), Ok(technique));
-        }
-        assert_eq!("Precopy".parse(), Ok(Technique::PreCopy));
-        assert_eq!("AUTO_CONVERGE".parse(), Ok(Technique::AutoConverge));
-        insta::assert_snapshot!(
-            "telepathy".parse::<Technique>().unwrap_err(),
-            @"`telepathy` is no technique; write one of pre-copy, auto-converge, xbzrle, compression, post-copy, stop-and-copy"
-        );
     }
 }

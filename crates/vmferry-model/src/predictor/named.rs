@@ -7,9 +7,10 @@ use super::{
     Predictor, RefinedFit, RuleSet, Textbook, TooLittleData,
 };
 use super::{CannotForecast, Case};
+use crate::learned::Learned;
 
 /// Names of all models, ours first.
-pub const NAMES: [&str; 10] = [
+pub const NAMES: [&str; 11] = [
     "auto",
     "pages",
     "curve",
@@ -20,6 +21,7 @@ pub const NAMES: [&str; 10] = [
     "textbook",
     "closed-form",
     "post-copy",
+    "learned",
 ];
 
 /// A model that learns nothing.
@@ -67,6 +69,7 @@ pub fn named(name: &str, rules: RuleSet) -> Option<Box<dyn Fit>> {
     Some(match name {
         "auto" => Box::new(AutoFit::default()),
         "refined" => Box::new(RefinedFit::default()),
+        "learned" => Box::new(Learned),
         name => Box::new(AsIs(unfitted(name, rules)?)),
     })
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use vmferry_core::ByteRate;
+use vmferry_core::{ByteRate, Bytes};
 use vmferry_precopy::dirt::UnitDirt;
 use vmferry_precopy::qemu::{self, Start};
 use vmferry_precopy::{HostCosts, Replay, ZERO_PAGE_ON_STREAM, textbook};
@@ -50,6 +50,7 @@ impl Draw {
                 device_save: middle(assumed.device_save),
                 destination_start: middle(assumed.destination_start),
                 socket_buffer: assumed.socket_fill.at(rate),
+                socket_wake: Bytes((assumed.socket_wake.0.0 + assumed.socket_wake.1.0) / 2),
                 ..assumed.costs
             },
         }

@@ -1,0 +1,136 @@
+//! Rows that are not taken, and why.
+
+use std::fmt;
+
+use thiserror::Error;
+
+/// Longest text of a cell that is repeated.
+const LONGEST: usize = 60;
+
+/// A row that was not taken.
+#[derive(Clone, Debug, PartialEq, Error)]
+pub struct RejectedRow {
+    /// Line of the file, from 1; the header is line 1.
+    pub line: u64,
+    /// The column, where one is to blame.
+    pub column: Option<String>,
+    /// What stands there, cut after 60 characters.
+    pub value: Option<String>,
+    /// What is wrong with it.
+    pub reason: Rejection,
+}
+
+impl RejectedRow {
+    /// A cell that is to blame.
+    pub(super) fn of_cell(line: u64, column: &str, value: &str, reason: Rejection) -> Self {
+        let mut shown: String = value.chars().take(LONGEST).collect();
+        if shown.len() < value.len() {
+            shown.push_str("...");
+        }
+        Self {
+            line,
+            column: Some(column.to_owned()),
+            value: Some(shown),
+            reason,
+        }
+    }
+}
+
+impl fmt::Display for RejectedRow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "line {}: ", self.line)?;
+        if let Some(column) = &self.column {
+            write!(f, "column `{column}`: ")?;
+        }
+        if let Some(value) = self.value.as_deref().filter(|value| !value.is_empty()) {
+            write!(f, "`{value}` ")?;
+        }
+        write!(f, "{}", self.reason)
+    }
+}
+
+/// Why a row was not taken.
+#[derive(Clone, Debug, PartialEq, Error)]
+#[non_exhaustive]
+pub enum Rejection {
+    /// The cell is empty, or says that nothing is known.
+    #[error("is missing")]
+    Missing,
+    /// The cell is no UTF-8 text.
+    #[error("is no UTF-8 text; save the file as UTF-8")]
+    NotText,
+    /// The cell holds no number.
+    #[error("is not a number; write digits, and a point for decimals")]
+    NotANumber,
+    /// The number is negative.
+    #[error("is negative")]
+    Negative,
+    /// The number is outside what is believed.
+    #[error("is not within {believed}; is the unit of `{field}` right?")]
+    Absurd {
+        /// The field with the unit that the column map gives.
+        field: &'static str,
+        /// Least and greatest value that is believed.
+        believed: &'static str,
+    },
+    /// The technique is unknown.
+    #[error("is no technique; write one of {known}")]
+    UnknownTechnique {
+        /// The techniques.
+        known: String,
+    },
+    /// The time cannot be read.
+    #[error("is no time; write it as 2026-01-31T12:00:00Z")]
+    NotATime,
+    /// The cell says neither yes nor no.
+    #[error("says neither yes nor no; write true or false")]
+    NotYesOrNo,
+    /// The pause is longer than the migration.
+    #[error(
+        "is a downtime longer than the total time of {total_time_ms} ms; are both units right?"
+    )]
+    DowntimeAboveTotal {
+        /// The total time.
+        total_time_ms: f64,
+    },
+    /// So little was sent that pages would be missing.
+    #[error(
+        "is less than a byte for each page of {memory_bytes} bytes of memory; are both units right?"
+    )]
+    SentTooLittle {
+        /// The guest's memory.
+        memory_bytes: u64,
+    },
+    /// More was sent than the link carries.
+    #[error(
+        "is {times:.0} times what the bandwidth carries within the total time; are the units of all three right?"
+    )]
+    SentTooMuch {
+        /// Bytes sent over bytes that the bandwidth carries.
+        times: f64,
+    },
+    /// The link idled nearly all the time.
+    #[error(
+        "is so little that the bandwidth carries {times:.0} times as much within the total time; are the units of all three right?"
+    )]
+    LinkIdle {
+        /// Bytes that the bandwidth carries over bytes sent.
+        times: f64,
+    },
+    /// An earlier row says the same in every mapped column.
+    #[error(
+        "says the same as line {line} in every mapped column; map run=COLUMN if they are two runs"
+    )]
+    Duplicate {
+        /// The earlier row.
+        line: u64,
+    },
+    /// The row has too few or too many columns.
+    #[error("has {found} columns where the header has {expected}")]
+    ColumnCount {
+        /// Columns of the row.
+        found: usize,
+        /// Columns of the header.
+        expected: usize,
+    },
+}
