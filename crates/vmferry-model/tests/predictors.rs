@@ -111,7 +111,12 @@ proptest! {
         let rate = (PAGES * 4096) as f64 / (looks / 10.0);
         let mut case = Case::observed(&observation, link, limits(), assumptions);
         case.dirty_rate = Some(ByteRate(rate));
-        for (rules, within) in [(RuleSet::Textbook, 0.01), (RuleSet::Qemu, 0.03)] {
+        for (rules, within) in [
+            (RuleSet::Textbook, 0.01),
+            (RuleSet::Qemu, 0.03),
+            (RuleSet::Xen, 0.03),
+            (RuleSet::XenLegacy, 0.03),
+        ] {
             let avg = Avg { rules }.forecast(&case, 1).unwrap();
             let hist = Hist { rules }.forecast(&case, 1).unwrap();
             prop_assert_eq!(avg.converges_probability, Some(1.0));

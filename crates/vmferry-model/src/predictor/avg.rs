@@ -1,13 +1,10 @@
 //! AVG of `akoush2010`: a constant dirty rate, replayed.
 
 use vmferry_core::ByteRate;
-use vmferry_precopy::dirt::CurveDirt;
+use vmferry_precopy::dirt::{ConstantDirt, Writes};
 
-use super::rules::{Draw, RuleSet};
+use super::rules::{DRAWS, Draw, RuleSet};
 use super::{CannotForecast, Case, Ended, Predicted, Predictor, Technique};
-
-/// Draws of link and guest: a replay by QEMU's rules takes up to 0.3 ms.
-const DRAWS: u32 = 12;
 
 /// AVG (`akoush2010`): pages are dirtied in turn at the guest's average rate,
 /// and the hypervisor's algorithm is simulated over that. Right for guests
@@ -30,9 +27,10 @@ impl Predictor for Avg {
         let draws: Vec<Option<Ended>> = (0..DRAWS)
             .map(|number| {
                 let draw = Draw::of(case, seed, number);
-                let dirt =
-                    CurveDirt::constant(ByteRate(rate.0 * draw.dirt), case.memory.pages(), zero);
-                Ended::of(&self.rules.replay(case, &draw, &dirt))
+                let rate = ByteRate(rate.0 * draw.dirt);
+                let pages = case.memory.pages();
+                let dirt = ConstantDirt::new(rate, pages, Writes::Sequential, pages, zero);
+                Ended::of(&self.rules.replay_amount(case, &draw, &dirt))
             })
             .collect();
         let said = Predicted::of_draws(&draws, case.deadline()).by(self.name());

@@ -4,7 +4,7 @@ use vmferry_core::{ByteRate, Bytes, PAGE_SIZE};
 
 use super::closed_form::T_RESUME;
 use super::gamma::Gamma;
-use super::rules::{DRAWS, Draw};
+use super::rules::{DRAWS, Draw, RuleSet};
 use super::{CannotForecast, Case, Ended, Predicted, Predictor, Technique};
 
 /// What Algorithm 1 starts from.
@@ -145,34 +145,31 @@ impl Algorithm1 {
     }
 }
 
-/// When a hypervisor ends the iteration.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum StopRule {
-    /// What the downtime limit lets through at the link's rate, however long
-    /// it takes; a guest that outruns the link never ends, where the paper's
-    /// loop gives up.
-    #[default]
-    Qemu,
-    /// 50 pages, 29 rounds, or when a round finds more than the one before.
-    XenLegacy,
-}
+/// Most rounds where a hypervisor sets no bound: only a guard.
+const UNBOUNDED: u32 = 10_000;
 
-impl StopRule {
-    /// Most rounds where the hypervisor sets no bound: only a guard.
-    const UNBOUNDED: u32 = 10_000;
-
+impl RuleSet {
+    /// V_thd: what the downtime limit lets through, or Xen's 50 pages.
     fn threshold(self, case: &Case<'_>, rate: ByteRate) -> Bytes {
         match self {
-            Self::Qemu => rate * case.downtime_limit(),
-            Self::XenLegacy => Bytes(50 * PAGE_SIZE.0),
+            Self::Qemu | Self::Textbook => rate * case.downtime_limit(),
+            Self::Xen | Self::XenLegacy => Bytes(50 * PAGE_SIZE.0),
         }
     }
 
+    /// `max_round`: rounds after the first.
     const fn max_round(self) -> u32 {
         match self {
-            Self::Qemu => Self::UNBOUNDED,
-            Self::XenLegacy => 29,
+            Self::Qemu | Self::Textbook => UNBOUNDED,
+            Self::Xen => 4,
+            Self::XenLegacy => 28,
         }
+    }
+
+    /// Whether the guest is stopped in the end whatever remains. QEMU goes on
+    /// for ever where the paper's loop gives up.
+    const fn always_ends(self) -> bool {
+        matches!(self, Self::Xen | Self::XenLegacy)
     }
 }
 
@@ -185,8 +182,8 @@ impl StopRule {
 /// where there is one, else the published coefficients are taken.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Base {
-    /// When the iteration ends.
-    pub stop: StopRule,
+    /// Whose limits end the iteration.
+    pub rules: RuleSet,
     /// Takes the published gamma even where a history was recorded.
     pub published_gamma: bool,
     /// Sets R by the dirty rate; `None` takes what the link carries.
@@ -207,7 +204,7 @@ impl Base {
                 let link = draw.stream_rate(case);
                 Algorithm1 {
                     memory: case.first_pass(),
-                    threshold: self.stop.threshold(case, link).0 as f64,
+                    threshold: self.rules.threshold(case, link).0 as f64,
                     dirty_rate: ByteRate(dirty_rate.0 * draw.dirt),
                     rate: self.adaptive.map_or(TransferRate::Fixed(link), |adaptive| {
                         TransferRate::Adaptive(AdaptiveRate {
@@ -216,13 +213,13 @@ impl Base {
                         })
                     }),
                     gamma,
-                    max_round: self.stop.max_round(),
+                    max_round: self.rules.max_round(),
                 }
                 .run()
             })
             .collect();
         // QEMU ends by its threshold or not at all.
-        let ends = |run: &Run| self.stop == StopRule::XenLegacy || run.end == End::Threshold;
+        let ends = |run: &Run| self.rules.always_ends() || run.end == End::Threshold;
         let draws: Vec<Option<Ended>> = runs
             .iter()
             .map(|run| ends(run).then(|| run.cost()))
@@ -244,7 +241,7 @@ impl Base {
         if runs.iter().any(|run| run.end == End::MaxRound && ends(run)) {
             said.notes.push(format!(
                 "It ran into the bound of {} rounds: what remained is sent with the guest stopped.",
-                self.stop.max_round()
+                self.rules.max_round()
             ));
         }
         said

@@ -51,12 +51,16 @@ impl Predictor for AsIs {
 /// A model that needs no fit, on some hypervisor's rules where that matters;
 /// `None` of a name that is none, or of a model that has to learn first.
 pub fn unfitted(name: &str, rules: RuleSet) -> Option<Arc<dyn Predictor>> {
+    let base = Base {
+        rules,
+        ..Base::default()
+    };
     Some(match name {
         "pages" => Arc::new(Pages),
         "curve" => Arc::new(Curve),
         "hist" => Arc::new(Hist { rules }),
         "avg" => Arc::new(Avg { rules }),
-        "base" => Arc::new(Base::default()),
+        "base" => Arc::new(base),
         "textbook" => Arc::new(Textbook::default()),
         "closed-form" => Arc::new(ClosedForm),
         "post-copy" => Arc::new(PostCopy),
@@ -68,7 +72,12 @@ pub fn unfitted(name: &str, rules: RuleSet) -> Option<Arc<dyn Predictor>> {
 pub fn named(name: &str, rules: RuleSet) -> Option<Box<dyn Fit>> {
     Some(match name {
         "auto" => Box::new(AutoFit::default()),
-        "refined" => Box::new(RefinedFit::default()),
+        "refined" => Box::new(RefinedFit {
+            base: Base {
+                rules,
+                ..Base::default()
+            },
+        }),
         "learned" => Box::new(Learned),
         name => Box::new(AsIs(unfitted(name, rules)?)),
     })

@@ -3,8 +3,7 @@
 use std::time::Duration;
 
 use vmferry_core::{ByteRate, Bytes};
-use vmferry_precopy::dirt::UnitDirt;
-use vmferry_precopy::qemu::{self, Start};
+use vmferry_precopy::dirt::{AggregateDirt, Dirt, UnitDirt};
 use vmferry_precopy::{HostCosts, Replay, ZERO_PAGE_ON_STREAM, textbook};
 
 use super::Case;
@@ -19,6 +18,10 @@ pub enum RuleSet {
     /// QEMU's own loop.
     #[default]
     Qemu,
+    /// Modern Xen.
+    Xen,
+    /// Xen 3, of the papers.
+    XenLegacy,
     /// Send everything, then look.
     Textbook,
 }
@@ -68,26 +71,49 @@ impl RuleSet {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Qemu => "qemu",
+            Self::Xen => "xen",
+            Self::XenLegacy => "xen-legacy",
             Self::Textbook => "textbook",
         }
     }
 
-    /// Replays a move until it ends or its deadline has passed.
-    pub(crate) fn replay<D: UnitDirt>(self, case: &Case<'_>, draw: &Draw, dirt: &D) -> Replay {
-        let deadline = case.deadline();
+    /// Its rules for a case: limits hold where a hypervisor knows them.
+    fn of(self, case: &Case<'_>) -> vmferry_precopy::RuleSet {
         match self {
             Self::Qemu => {
-                let rules = case.assumptions.rules_under(&case.limits);
-                let start = Start::Command;
-                qemu::replay(dirt, &rules, &draw.costs, draw.link_rate, &start, deadline)
+                vmferry_precopy::RuleSet::Qemu(case.assumptions.rules_under(&case.limits))
             }
-            Self::Textbook => textbook::replay(
-                dirt,
-                &textbook_rules(case),
-                draw.stream_rate(case),
-                deadline,
-            ),
+            Self::Xen => vmferry_precopy::RuleSet::Xen(Default::default()),
+            Self::XenLegacy => vmferry_precopy::RuleSet::XenLegacy(Default::default()),
+            Self::Textbook => vmferry_precopy::RuleSet::Textbook(textbook_rules(case)),
         }
+    }
+
+    /// What the stream may use: QEMU's rules hold it themselves.
+    fn rate(self, case: &Case<'_>, draw: &Draw) -> ByteRate {
+        match self {
+            Self::Qemu => draw.link_rate,
+            Self::Xen | Self::XenLegacy | Self::Textbook => draw.stream_rate(case),
+        }
+    }
+
+    /// Replays a move until it ends or its deadline has passed.
+    pub(crate) fn replay<D: Dirt>(self, case: &Case<'_>, draw: &Draw, dirt: &D) -> Replay {
+        let rate = self.rate(case, draw);
+        self.of(case)
+            .replay(dirt, &draw.costs, rate, case.deadline())
+    }
+
+    /// The same where only amounts are known.
+    pub(crate) fn replay_amount<D: AggregateDirt>(
+        self,
+        case: &Case<'_>,
+        draw: &Draw,
+        dirt: &D,
+    ) -> Replay {
+        let rate = self.rate(case, draw);
+        self.of(case)
+            .replay_amount(dirt, &draw.costs, rate, case.deadline())
     }
 
     /// Replays a move by post-copy.
