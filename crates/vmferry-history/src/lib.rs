@@ -3,7 +3,8 @@
 //! [`History`] keeps one row a move in an SQLite file. The record with the
 //! forecast is written before the move and never changed; the outcome is
 //! added at the end by whoever sees it first. [`Store`] is what a history
-//! must be able to do, wherever it is kept.
+//! must be able to do, wherever it is kept. [`trace`] is another record, in
+//! files of its own: which pages of a guest were dirtied when.
 
 pub mod document;
 pub mod error;
@@ -12,6 +13,7 @@ pub mod path;
 pub mod route;
 pub mod sqlite;
 pub mod store;
+pub mod trace;
 
 pub use error::HistoryError;
 pub use json_lines::{Imported, export, import};
