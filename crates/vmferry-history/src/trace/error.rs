@@ -139,8 +139,10 @@ pub enum TraceError {
     },
     /// More pages than a trace holds.
     #[error(
-        "{trace}: {pages} pages are more than one trace holds ({}); record a subset (--pages N)",
-        super::MAX_PAGES
+        "{trace}: {pages} pages are more than one trace holds: a whole guest of {} pages, or a \
+         subset of {}; record fewer (--pages N)",
+        super::MAX_PAGES,
+        super::MAX_RUNS
     )]
     TooManyPages {
         /// The file.

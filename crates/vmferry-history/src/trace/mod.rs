@@ -49,3 +49,7 @@ pub use writer::TraceWriter;
 
 /// Most pages of one trace: the whole of a guest of 1 TiB. Larger guests are recorded as a subset.
 pub const MAX_PAGES: u64 = 1 << 28;
+
+/// Most runs of neighbouring pages, which is what a subset consists of: bounds the list of pages to
+/// one frame.
+pub const MAX_RUNS: u64 = 1 << 20;

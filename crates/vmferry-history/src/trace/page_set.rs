@@ -2,7 +2,7 @@
 
 use vmferry_core::{Pages, SampledPage};
 
-use super::{MAX_PAGES, TraceError, varint};
+use super::{MAX_PAGES, MAX_RUNS, TraceError, varint};
 
 /// Neighbouring pages of the same weight.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -46,7 +46,7 @@ impl PageSet {
             );
             set.add(page);
         }
-        if set.len > MAX_PAGES {
+        if set.len > MAX_PAGES || set.runs.len() as u64 > MAX_RUNS {
             return Err(TraceError::TooManyPages {
                 trace: trace.to_owned(),
                 pages: set.len,
@@ -227,6 +227,19 @@ mod tests {
                 prop_assert!(PageSet::decode(&bytes[..cut], 1000).is_err());
             }
         }
+    }
+
+    #[test]
+    fn a_subset_has_its_bound() {
+        let page = |index| SampledPage {
+            index: Pages(index * 2),
+            weight: 2.0,
+            zero: false,
+        };
+        let set = |pages| PageSet::new("t", (0..pages).map(page));
+        assert_eq!(set(MAX_RUNS).unwrap().len(), MAX_RUNS);
+        let error = set(MAX_RUNS + 1).unwrap_err().to_string();
+        assert!(error.contains("a subset of 1048576"), "{error}");
     }
 
     #[test]
