@@ -317,6 +317,16 @@ fn a_recording_overwrites_nothing_unasked() {
     assert_eq!(place.files(), 1, "no export of what is no trace");
 }
 
+#[cfg(not(feature = "parquet"))]
+#[test]
+fn a_vmferry_without_parquet_says_how_to_get_it() {
+    let place = Place::new();
+    place
+        .run(&["trace", "export", "a.trace", "--output-file", "a.parquet"])
+        .expect(2, &["without Parquet", "--features parquet", ".csv"]);
+    assert_eq!(place.files(), 0);
+}
+
 #[test]
 fn answers_that_cannot_be_written_are_told() {
     let place = Place::new();

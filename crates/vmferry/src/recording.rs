@@ -86,14 +86,14 @@ pub async fn record(
         cpu: recorded.cpu,
         notes,
     };
-    let file = request.file.clone();
+    let (file, recorded_ms) = (request.file.clone(), writer.end_us() / 1000);
     let report = tokio::task::spawn_blocking(move || {
         let written = writer.end(&footer)?;
         // Devices and pipes cannot be synced; they hold nothing that could be lost.
         if written.metadata().is_ok_and(|meta| meta.is_file()) {
             written.sync_all().map_err(|source| TraceError::Write {
                 trace: file.display().to_string(),
-                recorded_ms: 0,
+                recorded_ms,
                 source,
             })?;
         }

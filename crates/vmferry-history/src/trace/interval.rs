@@ -6,6 +6,9 @@ use super::varint;
 const LIST: u8 = 0;
 const BITMAP: u8 = 1;
 
+/// Most intervals of one frame, more than a writer puts into one: bounds the memory of a reader.
+const MAX_INTERVALS: u64 = 1 << 17;
+
 /// Appends one interval: its length, then the positions of its dirtied pages (strictly growing,
 /// below `pages`) as a list of distances or as a bitmap, whichever is smaller.
 pub(super) fn encode(out: &mut Vec<u8>, length_us: u64, dirty: &[usize], pages: u64) {
@@ -85,6 +88,9 @@ impl Frame {
         // Each takes two bytes at least: a wrong count reserves no memory.
         if count > rest.len() as u64 / 2 {
             return Err(CUT);
+        }
+        if count > MAX_INTERVALS {
+            return Err("a frame has too many intervals");
         }
         let mut intervals = Vec::with_capacity(count as usize);
         let mut end_us = start_us;
