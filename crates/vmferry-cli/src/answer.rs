@@ -42,6 +42,11 @@ impl Answer {
         Self::to(global.output, to, global.output_file.as_deref())
     }
 
+    /// On standard output, for commands that write something else into the file.
+    pub(crate) fn on_stdout(global: &Global) -> Result<Self, Error> {
+        Self::to(global.output, Box::new(io::stdout()), None)
+    }
+
     fn to(format: Format, to: Box<dyn Write + Send>, path: Option<&Path>) -> Result<Self, Error> {
         let name = path.map_or_else(
             || "standard output".to_owned(),

@@ -7,6 +7,7 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use vmferry::core::quantity::{parse_rate, parse_ratio, parse_size, parse_span};
 use vmferry::core::{ByteRate, Bytes, ExitCode, GuestUri, Ratio, StreamUri};
+use vmferry::recording::PageChoice;
 
 /// Live migration of virtual machines, made predictable: what a move will
 /// cost before it starts, the move within its limits, forecast beside outcome.
@@ -42,6 +43,22 @@ fn parse_downtime(text: &str) -> Result<Duration, String> {
 /// The stream is looked at a few times a second, and QEMU sends in bursts.
 fn parse_stall_timeout(text: &str) -> Result<Duration, String> {
     within(text, Duration::from_secs(1), Duration::MAX)
+}
+
+/// A look at a guest's pages takes about that long.
+fn parse_interval(text: &str) -> Result<Duration, String> {
+    within(text, Duration::from_millis(1), Duration::MAX)
+}
+
+fn parse_page_choice(text: &str) -> Result<PageChoice, String> {
+    if text == "all" {
+        return Ok(PageChoice::All);
+    }
+    match text.parse() {
+        Ok(0) => Err("0 pages record nothing; 4096 is a good subset".to_owned()),
+        Ok(pages) => Ok(PageChoice::Count(pages)),
+        Err(_) => Err(format!("`{text}` is neither `all` nor a number of pages")),
+    }
 }
 
 fn within(text: &str, least: Duration, most: Duration) -> Result<Duration, String> {
@@ -106,6 +123,11 @@ pub(crate) enum ProgressStyle {
 pub(crate) enum Command {
     /// Observe a guest: dirty curve, page mix, CPU use
     Measure(Measure),
+    /// Record which pages a guest dirties, interval by interval, into a trace
+    Record(Record),
+    /// What a trace holds; traces for other programs
+    #[command(subcommand)]
+    Trace(Trace),
     /// Say what a move would cost
     Predict(Predict),
     /// Move a guest: forecast, move, forecast beside outcome
@@ -161,6 +183,8 @@ pub(crate) enum DocumentName {
     Recover,
     /// `history list -o json`
     HistoryList,
+    /// `trace info -o json`, `record -o json`
+    TraceInfo,
     /// `testbed status -o json`
     TestbedStatus,
     /// `testbed demo -o json`
@@ -228,6 +252,50 @@ pub(crate) struct Measure {
     /// time, the working set
     #[arg(long, value_name = "FILE")]
     pub(crate) svg: Option<PathBuf>,
+}
+
+/// Arguments of `record`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "--output-file names the trace and is required; what it holds is then printed.\n\
+    Ctrl-C ends the recording early, with a whole trace."
+)]
+pub(crate) struct Record {
+    /// The guest
+    pub(crate) guest: GuestUri,
+    /// Time from look to look
+    #[arg(long, value_parser = parse_interval, value_name = "TIME", default_value = "100ms")]
+    pub(crate) interval: Duration,
+    /// How long to record
+    #[arg(long, value_parser = parse_span, value_name = "TIME", default_value = "60s")]
+    pub(crate) duration: Duration,
+    /// Which pages: all, or a random subset of N, at longer intervals where the
+    /// budget asks for it [default: all where the budget allows a look every
+    /// interval, else as many as it allows]
+    #[arg(long, value_parser = parse_page_choice, value_name = "all|N")]
+    pub(crate) pages: Option<PageChoice>,
+    /// Most of one core that recording may take
+    #[arg(long, value_parser = parse_ratio, value_name = "SHARE", default_value = "20%")]
+    pub(crate) budget: Ratio,
+    /// Overwrite a file that exists
+    #[arg(long)]
+    pub(crate) force: bool,
+}
+
+/// Subcommands of `trace`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Trace {
+    /// What a trace holds: guest, length, pages, dirty rate, working set, whether it is whole
+    Info {
+        /// The trace
+        file: PathBuf,
+    },
+    /// A row for every page dirtied in every interval: CSV, or Parquet by the
+    /// ending of --output-file
+    Export {
+        /// The trace
+        file: PathBuf,
+    },
 }
 
 /// Arguments of `predict`.

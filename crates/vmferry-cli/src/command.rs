@@ -5,9 +5,11 @@ mod history;
 mod measure;
 mod migrate;
 mod predict;
+mod record;
 mod recover;
 mod shell;
 mod testbed;
+mod trace;
 mod watch;
 
 use vmferry::Error;
@@ -22,6 +24,8 @@ pub(crate) async fn run(cli: &Cli) -> Result<ExitCode, Error> {
     let global = &cli.global;
     match &cli.command {
         Command::Measure(args) => measure::run(global, args).await,
+        Command::Record(args) => record::run(global, args).await,
+        Command::Trace(args) => trace::run(global, args).await,
         Command::Predict(args) => predict::run(global, args).await,
         Command::Migrate(args) => migrate::run(global, args).await,
         Command::Watch(args) => watch::run(global, args).await,

@@ -1,5 +1,7 @@
-//! The first Ctrl-C cancels the move safely; the second one exits.
+//! The first Ctrl-C cancels the move safely, or ends a recording in order; the second one exits.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
@@ -15,6 +17,38 @@ const PATIENCE: Duration = Duration::from_millis(200);
 /// the process; the guard then takes over.
 pub(crate) fn cancel_on_ctrl_c() -> watch::Receiver<bool> {
     let (sender, receiver) = watch::channel(false);
+    on_ctrl_c(
+        "cancelling; once more leaves at once",
+        move || {
+            // The move is over when nobody listens.
+            let _ = sender.send(true);
+        },
+        "leaving; the guard puts the hosts back and records the outcome",
+        ExitCode::Uncertain,
+    );
+    receiver
+}
+
+/// A flag that is set at the first SIGINT or SIGTERM: the recording then ends
+/// in order. A second one ends the process.
+pub(crate) fn stop_on_ctrl_c() -> Arc<AtomicBool> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let flag = Arc::clone(&stop);
+    on_ctrl_c(
+        "ending the recording; once more leaves at once",
+        move || flag.store(true, Ordering::Relaxed),
+        "leaving; the trace is cut off",
+        ExitCode::Cancelled,
+    );
+    stop
+}
+
+fn on_ctrl_c(
+    first: &'static str,
+    act: impl Fn() + Send + 'static,
+    second: &'static str,
+    code: ExitCode,
+) {
     tokio::spawn(async move {
         let (Ok(mut interrupt), Ok(mut terminate)) = (
             signal(SignalKind::interrupt()),
@@ -29,17 +63,12 @@ pub(crate) fn cancel_on_ctrl_c() -> watch::Receiver<bool> {
                 _ = terminate.recv() => {}
             }
             if asked {
-                say_within(
-                    "leaving; the guard puts the hosts back and records the outcome",
-                    PATIENCE,
-                );
-                std::process::exit(ExitCode::Uncertain as i32);
+                say_within(second, PATIENCE);
+                std::process::exit(code as i32);
             }
             asked = true;
-            // The move is over when nobody listens.
-            let _ = sender.send(true);
-            say_within("cancelling; once more leaves at once", PATIENCE);
+            act();
+            say_within(first, PATIENCE);
         }
     });
-    receiver
 }

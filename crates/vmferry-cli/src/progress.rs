@@ -45,8 +45,13 @@ pub(crate) fn say_error(error: &Error) {
 
 /// A word on what happens now, unless progress is off.
 pub(crate) fn note(global: &Global, text: &str) {
+    note_as(global.progress, text);
+}
+
+/// As [`note`], for those who outlive the options.
+pub(crate) fn note_as(style: ProgressStyle, text: &str) {
     if matches!(
-        global.progress,
+        style,
         ProgressStyle::Auto | ProgressStyle::Plain | ProgressStyle::Bar
     ) {
         say(text);

@@ -11,6 +11,7 @@ pub(crate) mod record;
 pub(crate) mod recovery;
 pub(crate) mod remedy;
 pub(crate) mod testbed;
+pub(crate) mod trace;
 
 use std::fmt::Display;
 

@@ -105,6 +105,34 @@ fn wrong_arguments_are_explained() {
             &["measure", "qmp:/a", "--method", "guess"],
             &["guess", "auto, pages, qmp"],
         ),
+        (&["record", "qmp:/a"], &["--output-file"]),
+        (
+            &["record", "qmp:/a", "--pages", "some"],
+            &["neither `all` nor a number"],
+        ),
+        (&["record", "qmp:/a", "--pages", "0"], &["0 pages"]),
+        (
+            &["record", "qmp:/a", "--interval", "10us"],
+            &["--interval", "at least 1ms"],
+        ),
+        (
+            &["record", "qmp:/a", "--duration", "forever"],
+            &["--duration"],
+        ),
+        (&["trace", "info"], &["<FILE>"]),
+        (
+            &["trace", "info", "/nowhere.trace"],
+            &["/nowhere.trace", "No such file"],
+        ),
+        (&["trace", "info", "/dev/null"], &["cut off at byte 0"]),
+        (
+            &["trace", "info", "/proc/self/stat"],
+            &["is no trace", "vmferry record"],
+        ),
+        (
+            &["trace", "export", "/dev/null", "--output-file", "out.xls"],
+            &["out.xls", "FILE.csv or FILE.parquet"],
+        ),
         (&["predict", "qmp:/a", "--to", "qmp:/b"], &["--via"]),
         (&["migrate", "qmp:/a"], &["--to", "--via"]),
         (
@@ -270,6 +298,36 @@ fn a_damaged_leftover_of_a_move_is_told() {
 }
 
 #[test]
+fn a_recording_overwrites_nothing_unasked() {
+    let place = Place::new();
+    let file = place.0.path().join("web.trace");
+    std::fs::write(&file, "precious").expect("a file");
+    let name = file.display().to_string();
+    let arguments = ["record", "qmp:/nowhere.qmp", "--output-file", &name];
+    place.run(&arguments).expect(2, &["exists", "--force"]);
+    // Not even where it may: the guest is asked first.
+    place
+        .run(&[&arguments[..], &["--force"]].concat())
+        .expect(40, &["/nowhere.qmp"]);
+    assert_eq!(std::fs::read(&file).expect("the file"), b"precious");
+    let out = place.0.path().join("out.csv").display().to_string();
+    place
+        .run(&["trace", "export", &name, "--output-file", &out])
+        .expect(2, &["is no trace"]);
+    assert_eq!(place.files(), 1, "no export of what is no trace");
+}
+
+#[cfg(not(feature = "parquet"))]
+#[test]
+fn a_vmferry_without_parquet_says_how_to_get_it() {
+    let place = Place::new();
+    place
+        .run(&["trace", "export", "a.trace", "--output-file", "a.parquet"])
+        .expect(2, &["without Parquet", "--features parquet", ".csv"]);
+    assert_eq!(place.files(), 0);
+}
+
+#[test]
 fn answers_that_cannot_be_written_are_told() {
     let place = Place::new();
     for (path, why) in [
@@ -316,6 +374,8 @@ fn completions_and_manual_know_every_command() {
     let place = Place::new();
     let commands = [
         "measure",
+        "record",
+        "trace",
         "predict",
         "migrate",
         "watch",
@@ -363,6 +423,8 @@ fn help() {
     for arguments in [
         &["--help"][..],
         &["measure", "--help"],
+        &["record", "--help"],
+        &["trace", "--help"],
         &["predict", "--help"],
         &["migrate", "--help"],
         &["watch", "--help"],
@@ -391,6 +453,7 @@ fn schemas_are_those_checked_in() {
         "record",
         "recover",
         "history-list",
+        "trace-info",
         "testbed-status",
         "demo",
     ];

@@ -4,7 +4,8 @@
 //! forecast is written before the move and never changed; the outcome is
 //! added at the end by whoever sees it first. [`Store`] is what a history
 //! must be able to do, wherever it is kept. [`mod@import`] reads migrations that
-//! other people made.
+//! other people made. [`trace`] is another record, in files of its own: which
+//! pages of a guest were dirtied when.
 
 pub mod document;
 pub mod error;
@@ -14,6 +15,7 @@ pub mod path;
 pub mod route;
 pub mod sqlite;
 pub mod store;
+pub mod trace;
 
 pub use error::HistoryError;
 pub use json_lines::{Imported, export, import};

@@ -31,6 +31,7 @@ mod pace;
 pub mod page_mix;
 pub mod pages;
 mod process;
+pub mod recording;
 mod route;
 mod vcpu;
 
@@ -43,4 +44,5 @@ pub use link::{LinkOptions, measure_link};
 pub use memory::GuestMemory;
 pub use observe::{Method, ObserveOptions, observe, observe_with};
 pub use process::Process;
+pub use recording::{RecordOptions, record};
 pub use vcpu::{VcpuMeter, VcpuUse};

@@ -116,7 +116,7 @@ struct Seen {
     notes: Vec<String>,
 }
 
-async fn require_running(guest: &Guest, info: &GuestInfo) -> Result<(), MeasureError> {
+pub(crate) async fn require_running(guest: &Guest, info: &GuestInfo) -> Result<(), MeasureError> {
     let state = guest.run_state().await?;
     if state.running == Some(false) {
         return Err(MeasureError::NotRunning {
@@ -142,7 +142,7 @@ async fn vcpu_meter(guest: &Guest) -> Result<Option<VcpuMeter>, MeasureError> {
 }
 
 /// The guest's memory; `None` where QMP is to be used.
-fn readable(
+pub(crate) fn readable(
     guest: &Guest,
     info: &GuestInfo,
     method: Method,

@@ -11,6 +11,7 @@ use vmferry_core::{
     Observation, Outcome, Place, Plan, Ratio, SCHEMA_VERSION,
 };
 use vmferry_history::MoveSummary;
+use vmferry_history::trace::TraceSummary;
 use vmferry_migrate::Check;
 use vmferry_testbed::TestbedStatus;
 
@@ -212,6 +213,17 @@ pub struct TestbedList {
     pub testbeds: Vec<TestbedStatus>,
 }
 
+/// `vmferry trace info -o json`, and the answer of `vmferry record -o json`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct TraceReport {
+    /// Versions of the document and of vmferry that read the trace.
+    #[serde(flatten)]
+    pub versions: Versions,
+    /// What the trace holds.
+    #[serde(flatten)]
+    pub summary: TraceSummary,
+}
+
 /// Name and schema of every document.
 pub fn schemas() -> Vec<(&'static str, Schema)> {
     vec![
@@ -222,6 +234,7 @@ pub fn schemas() -> Vec<(&'static str, Schema)> {
         ("record", schema_for!(MoveRecord)),
         ("recover", schema_for!(RecoverReport)),
         ("history-list", schema_for!(MoveList)),
+        ("trace-info", schema_for!(TraceReport)),
         ("testbed-status", schema_for!(TestbedList)),
         ("demo", schema_for!(DemoReport)),
     ]

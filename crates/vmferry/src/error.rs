@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use thiserror::Error;
 use vmferry_core::ExitCode;
 use vmferry_history::HistoryError;
+use vmferry_history::trace::TraceError;
 use vmferry_hypervisor::HypervisorError;
 use vmferry_measure::MeasureError;
 use vmferry_migrate::MigrateError;
@@ -40,6 +41,9 @@ pub enum Error {
     /// The history cannot be used.
     #[error(transparent)]
     History(#[from] HistoryError),
+    /// A trace cannot be recorded, read or exported.
+    #[error(transparent)]
+    Trace(#[from] TraceError),
     /// The testbed failed.
     #[error(transparent)]
     Testbed(#[from] TestbedError),
@@ -87,6 +91,9 @@ impl Error {
                 | HistoryError::Ambiguous { .. }
                 | HistoryError::NoIdentifier { .. },
             ) => ExitCode::Usage,
+            Self::Trace(TraceError::Empty { .. }) => ExitCode::TooLittleData,
+            Self::Trace(error) if error.is_bad_trace() => ExitCode::Usage,
+            Self::Trace(_) => ExitCode::Internal,
             Self::History(_) | Self::Testbed(_) | Self::Io { .. } | Self::Internal(_) => {
                 ExitCode::Internal
             }

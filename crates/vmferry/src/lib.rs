@@ -7,6 +7,7 @@
 //! | [`moving`] | makes a move: forecast, supervised migration, outcome, record |
 //! | [`guard_command()`] | the command that starts a guard |
 //! | [`guarding`] | what the guard process runs, and `recover` |
+//! | [`recording`] | records a guest's page history into a trace, reads traces |
 //! | [`watching`] | follows a running migration, whoever started it |
 //! | [`document`] | the JSON documents, with their schemas |
 //! | [`demo`] | five guests on a testbed, forecast beside outcome |
@@ -24,6 +25,7 @@ pub mod measure;
 pub mod moving;
 pub mod predict;
 pub mod profile;
+pub mod recording;
 pub mod watching;
 
 pub use error::Error;

@@ -58,6 +58,7 @@ pub(crate) fn schema(global: &Global, wanted: DocumentName) -> Result<ExitCode, 
         DocumentName::Record => "record",
         DocumentName::Recover => "recover",
         DocumentName::HistoryList => "history-list",
+        DocumentName::TraceInfo => "trace-info",
         DocumentName::TestbedStatus => "testbed-status",
         DocumentName::Demo => "demo",
     };

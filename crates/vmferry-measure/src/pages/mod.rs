@@ -16,8 +16,8 @@
 //! within the look a page was read is lost: a write may be put into the interval after its own, by
 //! at most the length of a look.
 
-mod look;
-mod sample;
+pub(crate) mod look;
+pub(crate) mod sample;
 mod sampler;
 mod watched;
 

@@ -5,4 +5,5 @@ mod child;
 mod link;
 mod memory;
 mod qemu;
+mod recording;
 mod virtual_machine;
