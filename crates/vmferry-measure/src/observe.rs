@@ -4,7 +4,8 @@ use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use vmferry_core::{
-    GuestInfo, Millis, Observation, ObservationCost, ObservationMethod, PageMix, Pages, Ratio,
+    DirtyCurve, GuestInfo, Millis, Observation, ObservationCost, ObservationMethod, PageMix, Pages,
+    Ratio,
 };
 use vmferry_hypervisor::qmp::Guest;
 
@@ -13,7 +14,7 @@ use crate::background;
 use crate::calc_dirty_rate;
 use crate::census::rewritten_pages;
 use crate::cpu_clock::thread_cpu_time;
-use crate::dirty_curve::nested_dirty_curve;
+use crate::dirty_curve::{dirty_curve, nested_dirty_curve};
 use crate::memory::GuestMemory;
 use crate::page_mix::{ZeroCount, count_zero_pages};
 use crate::pages::{PageOptions, PageWatch, Progress, watch};
@@ -224,7 +225,7 @@ fn see_pages(
     Ok(Seen {
         method: ObservationMethod::PageHash,
         window: Duration::from_micros(seen.history.window_us()),
-        dirty_curve: nested_dirty_curve(&seen.history, seen.slow_history.as_ref()),
+        dirty_curve: curve_of(&seen),
         page_mix: page_mix(&zero, &seen),
         cost: ObservationCost {
             pages: Pages(seen.history.pages().len() as u64),
@@ -235,6 +236,23 @@ fn see_pages(
         slow_page_history: seen.slow_history,
         notes,
     })
+}
+
+/// The curve of all paces: the pace of most pages tells the size, quicker ones the shape before it.
+fn curve_of(seen: &PageWatch) -> DirtyCurve {
+    let curve = nested_dirty_curve(&seen.history, seen.slow_history.as_ref());
+    match &seen.fine_history {
+        // Pages that saw nothing have no shape to tell.
+        Some(fine)
+            if dirty_curve(fine)
+                .points
+                .iter()
+                .any(|p| p.dirtied_bytes.0 > 0) =>
+        {
+            nested_dirty_curve(fine, Some(&seen.history))
+        }
+        _ => curve,
+    }
 }
 
 fn page_mix(zero: &ZeroCount, seen: &PageWatch) -> PageMix {

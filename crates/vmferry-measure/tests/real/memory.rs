@@ -216,6 +216,32 @@ fn a_small_budget_looks_at_few_pages_quickly_and_at_many_slowly() {
     assert!((pages / 10_000.0 - 1.0).abs() < 0.02, "{pages}");
 }
 
+#[test]
+fn a_few_pages_are_looked_at_every_ten_milliseconds_beside_the_others() {
+    let mut child = Memory::start(4000);
+    let memory = GuestMemory::open(child.pid(), "child", &child.blocks()).unwrap();
+    let options = PageOptions {
+        window: Duration::from_millis(600),
+        pages: 2000,
+        period: Duration::from_millis(30),
+        budget: Ratio(0.5),
+        seed: 1,
+    };
+    let half: Vec<u64> = (0..2000).collect();
+    let seen = watch(&memory, &options, &[], &GO_ON, |progress| {
+        child.write(progress.looks, &half);
+    })
+    .unwrap();
+    let fine = seen.fine_history.unwrap();
+    assert!(seen.slow_history.is_none());
+    assert!(fine.intervals() > 3 * seen.history.intervals() / 2);
+    assert!(fine.pages().len() < seen.history.pages().len());
+    // Both see the same half of the memory written.
+    let whole = |history| dirty_curve(history).points.last().unwrap().dirtied_bytes.0 as f64;
+    let share = whole(&fine) / whole(&seen.history);
+    assert!((share - 1.0).abs() < 0.2, "{share}");
+}
+
 const VICTIM: &str = "VMFERRY_TEST_VICTIM";
 
 /// The side of another user; does nothing in the test program itself.
