@@ -196,7 +196,7 @@ fn see_pages(
     // The count may make the observation half as long again, at the same share of a core.
     let cpu_limit = options.window.mul_f64(options.budget.0 / 2.0);
     let zero = count_zero_pages(memory, cpu_limit, options.budget, options.seed, cancel)?;
-    let rewritten = if zero.exact && zero.cpu_time.mul_f64(CENSUS) <= cpu_limit {
+    let rewritten = if zero.exact && zero.cpu_time.mul_f64(1.0 + CENSUS) <= cpu_limit {
         rewritten_pages(
             memory,
             options.window / BETWEEN_READINGS,
