@@ -22,5 +22,5 @@ mod sample;
 mod sampler;
 mod watched;
 
-pub(crate) use look::hash;
+pub(crate) use look::{ZERO, hash};
 pub use sampler::{PageOptions, PageWatch, Progress, watch};
