@@ -33,7 +33,7 @@ const LISTED: &[(&str, &str, &[&str])] = &[
     ),
     (
         "overhead",
-        "what observing costs a guest and its host (half an hour; `cargo xtask load` first)",
+        "what observing costs a guest and its host (a quarter of an hour; `cargo xtask load` first)",
         &[
             "run",
             "--release",

@@ -109,24 +109,29 @@ impl PageHistory {
         self.row(interval)[page / 64] >> (page % 64) & 1 == 1
     }
 
-    /// Pairs of neighbouring pages drawn alike, by position: where some pages stand for many times
-    /// as many as others, light and heavy ones are neighbours among themselves. Differences between
-    /// neighbours tell the error of a stratified sample.
-    pub fn neighbours(&self) -> Vec<(usize, usize)> {
-        let weights = || self.pages.iter().map(|p| p.weight);
-        let (least, most) = (
-            weights().fold(f64::INFINITY, f64::min),
-            weights().fold(0.0, f64::max),
-        );
-        let border = if most > 2.0 * least {
+    /// The greatest weight of pages drawn more densely than the others; 0 where all were drawn
+    /// alike, their weights within a factor of two.
+    pub fn border(&self) -> f64 {
+        let weights = self.pages.iter().map(|p| p.weight);
+        let (least, most) = weights.fold((f64::INFINITY, 0f64), |(least, most), weight| {
+            (least.min(weight), most.max(weight))
+        });
+        if most > 2.0 * least {
             (least * most).sqrt()
         } else {
             0.0
-        };
+        }
+    }
+
+    /// Pairs of neighbouring pages drawn alike, by position: pages drawn more densely
+    /// ([`Self::border`]) and the others are neighbours among themselves. Differences between
+    /// neighbours tell the error of a stratified sample.
+    pub fn neighbours(&self) -> Vec<(usize, usize)> {
+        let border = self.border();
         let mut last = [None, None];
         let mut pairs = Vec::with_capacity(self.pages.len());
-        for (position, weight) in weights().enumerate() {
-            let before = &mut last[usize::from(weight > border)];
+        for (position, page) in self.pages.iter().enumerate() {
+            let before = &mut last[usize::from(page.weight > border)];
             if let Some(before) = before.replace(position) {
                 pairs.push((before, position));
             }

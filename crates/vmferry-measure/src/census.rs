@@ -16,13 +16,13 @@ use crate::backing::{Backing, PageTables};
 use crate::memory::{BATCH, GuestMemory, PageBuffer};
 use crate::pace::Pace;
 use crate::page_mix::STRETCH;
-use crate::pages::hash;
+use crate::pages::{ZERO, hash};
 
 /// A cancellation is noticed within this time.
 const ATTENTIVE: Duration = Duration::from_millis(100);
 
-/// The content of a page that is not there, or that no reading saw.
-const ABSENT: u64 = 0;
+/// The content of a page that is not there, or that no reading saw: that of a zero page.
+const ABSENT: u64 = ZERO;
 
 /// Positions, in sending order, of the pages that changed between two readings of all memory that
 /// begin `apart`, or as far apart as one reading takes within the budget. Blocks its thread.
@@ -79,6 +79,7 @@ pub fn rewritten_pages(
                     pace.keep(memory.process())?;
                 }
                 position += pages;
+                pace.keep(memory.process())?;
             }
         }
     }

@@ -4,7 +4,8 @@ use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use vmferry_core::{
-    GuestInfo, Millis, Observation, ObservationCost, ObservationMethod, PageMix, Pages, Ratio,
+    DirtyCurve, GuestInfo, Millis, Observation, ObservationCost, ObservationMethod, PageHistory,
+    PageMix, Pages, Ratio,
 };
 use vmferry_hypervisor::qmp::Guest;
 
@@ -22,8 +23,12 @@ use crate::vcpu::VcpuMeter;
 /// A census reads everything twice and hashes it: so many times what counting zero pages took.
 const CENSUS: f64 = 3.0;
 
-/// The two readings of a census are this part of the window apart: 2 s of 15.
+/// The two readings of a census are this part of the window apart,
 const BETWEEN_READINGS: u32 = 7;
+/// and no more than this, lest pages written once in minutes pass for busy ones.
+const LONGEST_BETWEEN: Duration = Duration::from_secs(2);
+/// A reading that takes longer within the budget tells no more what is written often.
+const LONGEST_READING: Duration = Duration::from_secs(5);
 
 /// How a guest is observed.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -195,10 +200,12 @@ fn see_pages(
     // The count may make the observation half as long again, at the same share of a core.
     let cpu_limit = options.window.mul_f64(options.budget.0 / 2.0);
     let zero = count_zero_pages(memory, cpu_limit, options.budget, options.seed, cancel)?;
-    let rewritten = if zero.exact && zero.cpu_time.mul_f64(CENSUS) <= cpu_limit {
+    let reading = zero.cpu_time.mul_f64(CENSUS / 2.0 / options.budget.0);
+    let affordable = zero.cpu_time.mul_f64(1.0 + CENSUS) <= cpu_limit;
+    let rewritten = if zero.exact && affordable && reading <= LONGEST_READING {
         rewritten_pages(
             memory,
-            options.window / BETWEEN_READINGS,
+            (options.window / BETWEEN_READINGS).min(LONGEST_BETWEEN),
             options.budget,
             cancel,
         )?
@@ -224,7 +231,7 @@ fn see_pages(
     Ok(Seen {
         method: ObservationMethod::PageHash,
         window: Duration::from_micros(seen.history.window_us()),
-        dirty_curve: nested_dirty_curve(&seen.history, seen.slow_history.as_ref()),
+        dirty_curve: curve_of(&seen),
         page_mix: page_mix(&zero, &seen),
         cost: ObservationCost {
             pages: Pages(seen.history.pages().len() as u64),
@@ -235,6 +242,19 @@ fn see_pages(
         slow_page_history: seen.slow_history,
         notes,
     })
+}
+
+/// The curve of all paces: the pace of most pages tells the size, quicker ones the shape before it.
+fn curve_of(seen: &PageWatch) -> DirtyCurve {
+    let fine = seen.fine_history.as_ref();
+    // Pages that saw nothing have no shape to tell.
+    let wrote = |history: &&PageHistory| {
+        (0..history.intervals()).any(|i| history.row(i).iter().any(|w| *w > 0))
+    };
+    match fine.filter(wrote) {
+        Some(fine) => nested_dirty_curve(fine, Some(&seen.history)),
+        None => nested_dirty_curve(&seen.history, seen.slow_history.as_ref()),
+    }
 }
 
 fn page_mix(zero: &ZeroCount, seen: &PageWatch) -> PageMix {

@@ -208,7 +208,7 @@ impl Assumptions {
     /// takes, given the share of its virtual CPUs that it uses: all of
     /// [`Self::overhead`] where none idles, nothing where half of each does.
     /// Work may sit on one virtual CPU: the most assumes that, the least that it
-    /// is spread.In 21 moves of rate-limited guests using 9 to 18 % of one, what
+    /// is spread. In 21 moves of rate-limited guests using 9 to 18 % of one, what
     /// was lost by their own count differed from the pause by -0.2 points in the
     /// median, -2.6 to 2.1 in 19 of them; two lost 4 and 18 points more. Nothing
     /// was measured of guests between half and nine tenths: these two

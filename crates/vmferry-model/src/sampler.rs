@@ -288,41 +288,50 @@ impl<'a> Sampler<'a> {
         zero: f64,
         draws: &mut Draws,
     ) -> Vec<Unit> {
-        let mut units = recording.units().to_vec();
-        let mut sums = [0.0, 0.0];
-        // Pages that stand for hardly more than themselves were not sampled, but counted: their
-        // number is certain, and only the others make up for the rest of memory.
-        let mut counted = [0.0, 0.0];
-        for (unit, flag) in units.iter_mut().zip(flags) {
-            let drawn = draws.exponential();
-            let sum = if unit.pages < COUNTED {
-                &mut counted
-            } else {
+        let recorded = recording.units();
+        let mut units = recorded.to_vec();
+        // Pages drawn more densely than the others are those a census counted: how many they are
+        // is known, and only the others make up for the rest of memory.
+        let border = recording.history().border();
+        let dense = |at: usize| recorded[at].pages <= border;
+        let (mut known, mut drawn) = (0.0, 0.0);
+        for (at, unit) in units.iter_mut().enumerate() {
+            let draw = draws.exponential();
+            if unit.pages >= COUNTED {
                 // One page seen of w has a variance of w (w - 1).
                 let spread = (1.0 - 1.0 / unit.pages).sqrt();
-                unit.pages *= (1.0 + spread * (drawn - 1.0)).max(1e-3);
-                &mut sums
-            };
-            sum[usize::from(*flag)] += unit.pages;
+                unit.pages *= (1.0 + spread * (draw - 1.0)).max(1e-3);
+            }
+            if dense(at) {
+                known += recorded[at].pages;
+                drawn += unit.pages;
+            }
+        }
+        let mut sums = [[0.0; 2]; 2];
+        for (at, (unit, flag)) in units.iter_mut().zip(flags).enumerate() {
+            if dense(at) {
+                unit.pages *= known / drawn;
+            }
+            sums[usize::from(dense(at))][usize::from(*flag)] += unit.pages;
         }
         let total = self.mix.total_pages.0 as f64;
-        if sums[0] > 0.0 && sums[1] > 0.0 {
+        let [others, dense_sums] = sums;
+        let any = |flag: usize| others[flag] + dense_sums[flag] > 0.0;
+        if any(0) && any(1) {
             let wanted = [total * (1.0 - zero), total * zero];
-            let factor = |flag: usize| (wanted[flag] - counted[flag]).max(0.0) / sums[flag];
+            let factor = |flag: usize| (wanted[flag] - dense_sums[flag]).max(0.0) / others[flag];
             let factors = [factor(0), factor(1)];
-            let recorded = recording.units().iter().zip(flags);
-            for (unit, (recorded, flag)) in units.iter_mut().zip(recorded) {
-                if recorded.pages >= COUNTED {
+            for (at, (unit, flag)) in units.iter_mut().zip(flags).enumerate() {
+                if !dense(at) {
                     // A page that stands for next to nothing must not be nothing.
                     unit.pages *= factors[usize::from(*flag)].max(1e-9);
                 }
             }
         } else {
-            let all = sums[0] + sums[1] + counted[0] + counted[1];
-            let any_zero = sums[1] + counted[1] > 0.0;
+            let all: f64 = units.iter().map(|unit| unit.pages).sum();
             for unit in &mut units {
                 unit.pages *= total / all;
-                unit.zero = if unit.zero > 0.0 || !any_zero {
+                unit.zero = if unit.zero > 0.0 || !any(1) {
                     zero
                 } else {
                     0.0

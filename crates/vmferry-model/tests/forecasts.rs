@@ -7,7 +7,8 @@ use std::time::Duration;
 use guest::{PAGES, writer};
 use vmferry_core::plan::MoveLimits;
 use vmferry_core::{
-    ByteRate, Bytes, Interval, LinkSpeed, Millis, Observation, ObservationMethod, Ratio, RemedyKind,
+    ByteRate, Bytes, Interval, LinkSpeed, Millis, Observation, ObservationMethod, PageHistory,
+    Pages, Ratio, RemedyKind, SampledPage,
 };
 use vmferry_model::{
     Assumptions, ModelError, Progress, Reforecast, SUFFICIENT_PROBABILITY, forecast, reforecast,
@@ -326,4 +327,91 @@ fn only_a_busy_guest_loses_more_than_the_pause() {
     assert!(slack.p95 < 0.05 && slack.p50 > 0.0, "{slack:?}");
     assert!(busy.p50 > slack.p50 + 0.03, "{slack:?} {busy:?}");
     assert_eq!(busy, unknown);
+}
+
+/// The history of some of the pages, `step` apart, each for as many; `looks` of them at once.
+fn thinned(history: &PageHistory, step: usize, looks: usize, weight: f64) -> PageHistory {
+    let kept: Vec<usize> = (0..history.pages().len()).step_by(step).collect();
+    let pages = kept.iter().map(|page| SampledPage {
+        weight,
+        ..history.pages()[*page]
+    });
+    let mut thin = PageHistory::new(pages.collect());
+    for last in (looks - 1..history.intervals()).step_by(looks) {
+        let written = |page: usize| (last + 1 - looks..=last).any(|k| history.is_dirty(k, page));
+        let dirty = kept.iter().enumerate().filter(|(_, page)| written(**page));
+        thin.push(history.interval_us(last).1, dirty.map(|(at, _)| at));
+    }
+    thin
+}
+
+#[test]
+fn a_guest_watched_whole_sends_what_it_holds() {
+    let mut observation = writer(4e6, 2e6);
+    let history = observation.page_history.take().unwrap();
+    let whole = history.pages().len() as u64;
+    observation.page_mix.total_pages = Pages(whole);
+    observation.page_history = Some(thinned(&history, 1, 1, 1.0));
+    let zero = observation.page_mix.zero.unwrap().0;
+    assert!(zero > 0.5);
+    let limits = MoveLimits::default();
+    let found = forecast(&observation, &link(400.0), &limits, &unlimited(), 1).unwrap();
+    let first = whole as f64 * ((1.0 - zero) * 4104.0 + zero * 9.0);
+    within(
+        found.transferred_bytes.map(|i| i.map(|b| b.0 as f64)),
+        first,
+        first * 1.1,
+    );
+}
+
+#[test]
+fn a_counted_hot_set_is_certain() {
+    // The hot set page by page, all else one in 32.
+    let observation = writer(40e6, 60e6);
+    let history = observation.page_history.clone().unwrap();
+    let hot = |page: usize| (0..history.intervals()).any(|k| history.is_dirty(k, page));
+    let pages = (0..history.pages().len()).map(|page| SampledPage {
+        weight: if hot(page) { 1.0 } else { 40.0 },
+        ..history.pages()[page]
+    });
+    let pages: Vec<SampledPage> = pages.collect();
+    let set: f64 = pages
+        .iter()
+        .filter(|p| p.weight == 1.0)
+        .map(|p| p.weight)
+        .sum();
+    let mut dense = PageHistory::new(pages);
+    for k in 0..history.intervals() {
+        let dirty = (0..history.pages().len()).filter(|page| history.is_dirty(k, *page));
+        dense.push(history.interval_us(k).1, dirty);
+    }
+    let total = dense.represented_pages();
+    let mut seen = observation;
+    seen.page_history = Some(dense);
+    seen.page_mix.total_pages = Pages(total as u64);
+    let limits = MoveLimits::default();
+    let found = forecast(&seen, &link(400.0), &limits, &unlimited(), 1).unwrap();
+    let zero = seen.page_mix.zero.unwrap().0;
+    let first = total * ((1.0 - zero) * 4104.0 + zero * 9.0);
+    // The whole set is sent once more, and no more of it than there is.
+    let sent = found.transferred_bytes.unwrap().map(|b| b.0 as f64 - first);
+    assert!(sent.p50 > 0.8 * set * 4096.0, "{sent:?} of {set} pages");
+    assert!(sent.p95 - sent.p5 < 0.6 * set * 4096.0, "{sent:?}");
+}
+
+#[test]
+fn two_paces_forecast_as_one() {
+    let one = writer(60e6, 30e6);
+    let history = one.page_history.clone().unwrap();
+    let weight = history.pages()[0].weight;
+    let mut two = one.clone();
+    two.page_history = Some(thinned(&history, 16, 2, 16.0 * weight));
+    two.slow_page_history = Some(thinned(&history, 1, 40, weight));
+    let limits = MoveLimits::default();
+    let run = |o: &Observation| forecast(o, &link(400.0), &limits, &unlimited(), 1).unwrap();
+    let (one, two) = (run(&one), run(&two));
+    let median = |f: &vmferry_core::Forecast| f.total_time_ms.unwrap().p50.0;
+    let off = median(&two) / median(&one) - 1.0;
+    assert!(off.abs() < 0.05, "{off}");
+    assert!((two.converges_probability - one.converges_probability).abs() < 0.1);
 }

@@ -46,7 +46,8 @@ impl Stream {
             rate,
             sockets,
             buffer: sockets,
-            wake: costs.socket_wake.0 as f64,
+            // No more can leave the sockets than they hold.
+            wake: costs.socket_wake.min(costs.socket_buffer).0 as f64,
             seconds_per_page: costs.send_rate.map_or(0.0, |rate| page / rate.0.max(1.0)),
             seconds_per_zero_page: page / costs.zero_scan_rate.0.max(1.0),
             queued: 0.0,

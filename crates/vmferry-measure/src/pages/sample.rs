@@ -23,11 +23,12 @@ impl Sample {
     /// same pages.
     ///
     /// Pages known to be written often, `rewritten` by position in growing order, are drawn apart
-    /// from the others: they get up to half of the sample.
+    /// from the others: they get half of the sample, or all that they need, or as much as in a
+    /// plain draw. Small blocks may then get no page of their own.
     pub(crate) fn draw(memory: &GuestMemory, pages: usize, seed: u64, rewritten: &[u64]) -> Self {
         let blocks = memory.blocks();
         let all = blocks.iter().map(|b| b.pages).sum::<u64>();
-        if rewritten.is_empty() || all <= pages as u64 {
+        if rewritten.is_empty() || pages < 2 || all <= pages as u64 {
             Self::of_blocks(blocks, pages, seed)
         } else {
             Self::of_two_kinds(blocks, pages, seed, rewritten)
@@ -50,10 +51,13 @@ impl Sample {
             first_rank += block.pages;
         }
         let others = first_rank - ranks.len() as u64;
-        let of_written = (ranks.len() as u64).min(pages as u64 / 2);
-        let of_others = (pages as u64 - of_written).min(others);
+        // Half of the sample, or as much as in a plain draw; what the others do not use as well.
+        let (wanted, written) = (pages as u64, ranks.len() as u64);
+        let share = (u128::from(wanted) * u128::from(written) / u128::from(first_rank)) as u64;
+        let of_others = (wanted - written.min(share.max(wanted / 2))).min(others);
+        let of_written = (wanted - of_others).min(written);
         let mut drawn: Vec<(u64, u64)> = Vec::with_capacity(pages);
-        for (start, end) in strata(ranks.len() as u64, of_written) {
+        for (start, end) in strata(written, of_written) {
             drawn.push((ranks[random.random_range(start..end) as usize], end - start));
         }
         let mut written_before = 0;
@@ -213,7 +217,9 @@ mod tests {
             let sum = |pages: &[&SampledPage]| pages.iter().map(|p| p.weight).sum::<f64>();
             prop_assert_eq!(sum(&of_written), written.len() as f64);
             prop_assert_eq!(sum(&sample.pages.iter().collect::<Vec<_>>()), total as f64);
-            prop_assert_eq!(of_written.len(), written.len().min(wanted / 2));
+            prop_assert!(of_written.len() >= written.len().min(wanted / 2));
+            prop_assert!(of_written.len() >= wanted * written.len() / total as usize);
+            prop_assert!(sample.len() == wanted.min(total as usize));
             for (page, address) in sample.pages.iter().zip(&sample.addresses) {
                 let block = blocks.iter().rfind(|b| b.first_page <= page.index.0).unwrap();
                 let offset = (page.index.0 - block.first_page) * PAGE_SIZE.0;

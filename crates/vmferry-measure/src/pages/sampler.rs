@@ -48,6 +48,15 @@ const SLOWEST: f64 = 4.0;
 /// The quick pace of two, in periods.
 const QUICK: u32 = 2;
 
+/// The quickest pace, beside one that is slower.
+const FINE: Duration = Duration::from_millis(10);
+
+/// Most pages that are looked at so quickly: they tell the shape of the dirty curve's first points.
+const FINE_PAGES: usize = 256;
+
+/// Most of the budget that goes into them.
+const FINE_SHARE: f64 = 0.15;
+
 /// Fewest looks within the window at the slow pace.
 const SLOW_LOOKS: u32 = 16;
 
@@ -76,6 +85,8 @@ pub struct PageWatch {
     pub history: PageHistory,
     /// The same of more pages, drawn apart, at a slower pace; where the budget asked for it.
     pub slow_history: Option<PageHistory>,
+    /// The same of a few pages, drawn apart, at the quickest pace; where the budget allows it.
+    pub fine_history: Option<PageHistory>,
     /// What the non-zero sampled pages hold.
     pub content: Content,
     /// Looks at each page of [`Self::history`].
@@ -87,8 +98,8 @@ pub struct PageWatch {
 }
 
 /// Watches a sample of a guest's pages for a window. Those `rewritten`, by position in growing
-/// order ([`rewritten_pages`](crate::rewritten_pages)), are sampled more densely. Blocks its thread: call it on one of its own.
-/// `cancel` is looked at before every look.
+/// order ([`rewritten_pages`](crate::rewritten_pages)), are sampled more densely. Blocks its
+/// thread: call it on one of its own. `cancel` is looked at before every look.
 ///
 /// # Errors
 /// [`MeasureError::BadOption`], [`MeasureError::Cancelled`], [`MeasureError::GuestExited`],
@@ -106,6 +117,7 @@ pub fn watch(
     let Pages {
         mut quick,
         mut slow,
+        mut fine,
         mut notes,
     } = choose(memory, options, rewritten, &mut content, cpu_start)?;
 
@@ -113,10 +125,12 @@ pub fn watch(
     let mut looks = 1;
     let mut cpu_before = thread_cpu_time();
     while baseline.elapsed() < options.window {
-        let next = match &mut slow {
-            Some(slow) if slow.due < quick.due => slow,
-            _ => &mut quick,
-        };
+        let mut next = &mut quick;
+        for other in [&mut slow, &mut fine].into_iter().flatten() {
+            if other.due < next.due {
+                next = other;
+            }
+        }
         if let Some(wait) = next.due.checked_duration_since(Instant::now())
             && memory.process().exits_within(wait)
         {
@@ -162,6 +176,9 @@ pub fn watch(
         slow_history: slow
             .map(|slow| slow.history)
             .filter(|history| history.intervals() > 0),
+        fine_history: fine
+            .map(|fine| fine.history)
+            .filter(|history| history.intervals() > 0),
         content,
         looks,
         cpu_time: thread_cpu_time() - cpu_start,
@@ -173,6 +190,7 @@ pub fn watch(
 struct Pages {
     quick: WatchedPages,
     slow: Option<WatchedPages>,
+    fine: Option<WatchedPages>,
     notes: Vec<String>,
 }
 
@@ -199,9 +217,20 @@ fn choose(
     let slowest = options.period.mul_f64(SLOWEST);
     let affordable = |pace: Duration, share: f64| (pace.as_secs_f64() * share / per_page) as usize;
     if all.pages() <= affordable(slowest, options.budget.0).max(FEWEST_PAGES) {
+        // Another seed, so that the samples err independently.
+        let pages = affordable(FINE, FINE_SHARE * options.budget.0).min(FINE_PAGES);
+        let wanted = options.period > FINE && pages >= FEWEST_PAGES && pages < all.pages();
+        let fine = if wanted {
+            Some(take(pages, options.seed ^ 2, &mut Content::default())?)
+        } else {
+            None
+        };
+        let share = share();
+        let of_fine = if fine.is_some() { FINE_SHARE } else { 0.0 };
         return Ok(Pages {
-            quick: all.watch(options.period, share()),
+            quick: all.watch(options.period, (1.0 - of_fine) * share),
             slow: None,
+            fine: fine.map(|fine| fine.watch(FINE, FINE_SHARE * share)),
             notes: Vec::new(),
         });
     }
@@ -222,6 +251,7 @@ fn choose(
         return Ok(Pages {
             slow: Some(slow.watch(pace, half)),
             quick: quick.watch(pace, half),
+            fine: None,
             notes: Vec::new(),
         });
     }
@@ -237,6 +267,7 @@ fn choose(
     Ok(Pages {
         quick: few.watch(options.period, share()),
         slow: None,
+        fine: None,
         notes: vec![note],
     })
 }

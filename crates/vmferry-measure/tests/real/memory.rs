@@ -8,7 +8,7 @@ use std::time::Duration;
 use vmferry_core::{Bytes, PAGE_SIZE, Pages, RamBlock, Ratio};
 use vmferry_measure::page_mix::count_zero_pages;
 use vmferry_measure::pages::{PageOptions, watch};
-use vmferry_measure::{GuestMemory, MeasureError, dirty_curve};
+use vmferry_measure::{GuestMemory, MeasureError, dirty_curve, rewritten_pages};
 
 use crate::child::Memory;
 
@@ -214,6 +214,80 @@ fn a_small_budget_looks_at_few_pages_quickly_and_at_many_slowly() {
     let whole = dirty_curve(slow).points.last().copied().unwrap();
     let pages = whole.dirtied_bytes.0 as f64 / PAGE_SIZE.0 as f64;
     assert!((pages / 10_000.0 - 1.0).abs() < 0.02, "{pages}");
+}
+
+#[test]
+fn a_census_lists_exactly_what_was_rewritten() {
+    let mut child = Memory::start(2000);
+    child.write(1, &[3, 64, 700, 1995]);
+    let memory = GuestMemory::open(child.pid(), "child", &child.blocks()).unwrap();
+    let census = std::thread::scope(|scope| {
+        let census = scope
+            .spawn(|| rewritten_pages(&memory, Duration::from_millis(300), Ratio(1.0), &GO_ON));
+        // Page 1994 lies between the blocks. Page 5 was absent at the first reading.
+        for round in 2.. {
+            child.write(round, &[3, 5, 64, 1993, 1994, 1995, 1999]);
+            if census.is_finished() {
+                break;
+            }
+        }
+        census.join().unwrap().unwrap()
+    });
+    assert_eq!(census, [3, 5, 64, 1993, 1994, 1998]);
+    let quiet = rewritten_pages(&memory, Duration::ZERO, Ratio(1.0), &GO_ON).unwrap();
+    assert_eq!(quiet, [] as [u64; 0]);
+    let stop = AtomicBool::new(true);
+    let error = rewritten_pages(&memory, Duration::ZERO, Ratio(1.0), &stop).unwrap_err();
+    assert!(matches!(error, MeasureError::Cancelled { .. }), "{error}");
+}
+
+#[test]
+fn rewritten_pages_are_watched_one_by_one() {
+    let mut child = Memory::start(4006);
+    let memory = GuestMemory::open(child.pid(), "child", &child.blocks()).unwrap();
+    let busy: Vec<u64> = (100..200).collect();
+    let options = PageOptions {
+        pages: 400,
+        ..everything()
+    };
+    let seen = watch(&memory, &options, &busy, &GO_ON, |progress| {
+        child.write(progress.looks, &busy);
+    })
+    .unwrap();
+    let history = &seen.history;
+    assert_eq!(history.represented_pages(), 4005.0);
+    let alone = history.pages().iter().filter(|page| page.weight == 1.0);
+    assert_eq!(alone.map(|p| p.index.0).collect::<Vec<_>>(), busy);
+    // Nothing is left to chance: the curve is exact, and says so.
+    let last = dirty_curve(history).points.last().copied().unwrap();
+    assert_eq!(last.dirtied_bytes, Bytes(100 * PAGE_SIZE.0));
+    assert_eq!(last.standard_error_bytes, Bytes(0));
+}
+
+#[test]
+fn a_few_pages_are_looked_at_every_ten_milliseconds_beside_the_others() {
+    let mut child = Memory::start(4000);
+    let memory = GuestMemory::open(child.pid(), "child", &child.blocks()).unwrap();
+    let options = PageOptions {
+        window: Duration::from_millis(600),
+        pages: 2000,
+        period: Duration::from_millis(30),
+        budget: Ratio(0.5),
+        seed: 1,
+    };
+    let half: Vec<u64> = (0..2000).collect();
+    let seen = watch(&memory, &options, &[], &GO_ON, |progress| {
+        child.write(progress.looks, &half);
+    })
+    .unwrap();
+    let fine = seen.fine_history.unwrap();
+    assert!(seen.slow_history.is_none());
+    assert!(fine.intervals() > 3 * seen.history.intervals() / 2);
+    assert!(fine.pages().len() < seen.history.pages().len());
+    // Both see the same half of the memory written.
+    let whole = |history| dirty_curve(history).points.last().unwrap().dirtied_bytes.0 as f64;
+    let share = whole(&fine) / whole(&seen.history);
+    assert!((share - 1.0).abs() < 0.2, "{share}");
 }
 
 const VICTIM: &str = "VMFERRY_TEST_VICTIM";

@@ -14,9 +14,9 @@ use super::{Unit, UnitDirt};
 /// Guest time past the end of the window starts again at its beginning. That
 /// is right for guests that go round, and for rates; it can never find more
 /// unique pages than the window held. So where a single interval is longer
-/// than the window W, unwritten pages are added along a power tail
-/// U(t) = U(W) (t/W)^b, its exponent taken from the second half of the window, or along the
-/// fitted curve given by [`Recording::extended_by`].
+/// than the window W, unwritten pages are added along the fitted curve given by
+/// [`Recording::extended_by`], else along a power tail U(t) = U(W) (t/W)^b, its
+/// exponent taken from the second half of the window.
 /// A guest that changes its habits after the window is beyond any record.
 #[derive(Clone, Debug)]
 pub struct Recording<'a> {
@@ -42,10 +42,15 @@ pub struct Recording<'a> {
     changed_from: Vec<usize>,
 }
 
-/// Time to either side over which the amount of dirt is evened out, seconds.
+/// Longest time to either side over which the amount of dirt is evened out, seconds.
 const EVEN_OVER: f64 = 0.2;
+/// Sampled pages of equal weight in that time that make evening out more of no use: their number
+/// is known to a tenth.
+const ENOUGH_PAGES: f64 = 100.0;
 /// Share of the mean amount that is taken to flow at all times.
 const TRICKLE: f64 = 0.05;
+/// A page that stands for no more than this stands for itself alone.
+const COUNTED: f64 = 1.5;
 
 /// A number without order in unit or interval.
 fn scattered(unit: u32, interval: usize) -> u64 {
@@ -218,12 +223,28 @@ impl<'a> Recording<'a> {
             recording: self,
             offset,
             speed,
-            even: EvenTime::new(&self.looks, &amounts),
+            even: EvenTime::new(&self.looks, &amounts, self.even_over(&units)),
             amounts,
             units,
             cold_pages,
             ever_pages,
         }
+    }
+
+    /// Time to either side over which as many pages are written, were they of equal weight, as tell
+    /// their amount to a tenth. 0 where every page was watched.
+    fn even_over(&self, units: &[Unit]) -> f64 {
+        let written = || self.changed.iter().map(|unit| units[*unit as usize].pages);
+        let (sum, squares) = (
+            written().sum::<f64>(),
+            written().map(|w| w * w).sum::<f64>(),
+        );
+        let sampled = units.iter().any(|unit| unit.pages > COUNTED);
+        if sum <= 0.0 || !sampled {
+            return 0.0;
+        }
+        let alike_per_second = sum * sum / squares / self.window();
+        (ENOUGH_PAGES / alike_per_second / 2.0).min(EVEN_OVER)
     }
 
     /// Units written in an interval, without those written all the time.
@@ -250,8 +271,9 @@ impl<'a> Recording<'a> {
 /// Each page of a sample stands for many, so a pass of 50 ms finds a handful of them, more or fewer
 /// by a quarter than the pages they stand for would show. QEMU switches over at the first pass that
 /// finds little enough, so that noise would end replays too early. Instants of the replay are
-/// therefore moved, by a few hundredths of a second, to where as much was written before them as the
-/// mean of the 0.2 s around says. Which pages are written in which order stays as recorded.
+/// therefore moved to where as much was written before them as the mean of the time around says:
+/// the less time the more pages were seen written, at most 0.2 s to either side. Which pages are
+/// written in which order stays as recorded.
 #[derive(Clone, Debug)]
 struct EvenTime {
     /// Instants of the looks, seconds.
@@ -264,7 +286,7 @@ struct EvenTime {
 
 impl EvenTime {
     /// `amounts` are the pages written in each interval.
-    fn new(looks: &[f64], amounts: &[f64]) -> Self {
+    fn new(looks: &[f64], amounts: &[f64], even_over: f64) -> Self {
         let window = looks[looks.len() - 1];
         // A trickle keeps time going where nothing is written.
         let trickle = (TRICKLE * amounts.iter().sum::<f64>() / window).max(1.0);
@@ -285,9 +307,12 @@ impl EvenTime {
             let rounds = (instant / window).floor();
             rounds * total + read(looks, &recorded, instant - rounds * window)
         };
-        let half = EVEN_OVER.min(window / 2.0);
+        let half = even_over.min(window / 2.0);
         let mut even = cumulated(&|k| {
             let (start, end) = (looks[k], looks[k + 1]);
+            if half <= 0.0 {
+                return before(end) - before(start);
+            }
             let middle = start.midpoint(end);
             (before(middle + half) - before(middle - half)) / (2.0 * half) * (end - start)
         });
@@ -524,8 +549,8 @@ mod tests {
         // One look in four finds everything that was written.
         let pages = (0..400)
             .map(|i| SampledPage {
-                index: Pages(i),
-                weight: 1.0,
+                index: Pages(i * 10),
+                weight: 10.0,
                 zero: false,
             })
             .collect();
@@ -553,6 +578,26 @@ mod tests {
             part.iter()
                 .all(|page| page / 40 == k || (page / 40).abs_diff(k) <= 1)
         }));
+    }
+
+    #[test]
+    fn what_was_watched_whole_keeps_its_troughs() {
+        let pages = (0..400)
+            .map(|i| SampledPage {
+                index: Pages(i),
+                weight: 1.0,
+                zero: false,
+            })
+            .collect();
+        let mut history = PageHistory::new(pages);
+        for k in 0..40u64 {
+            let written = if k % 10 == 3 { 0..400 } else { 0..0 };
+            history.push((k + 1) * 25_000, written);
+        }
+        let recording = Recording::new(&history).unwrap();
+        let dirt = recording.replayed(0.0, 1.0, recording.units().to_vec());
+        assert_eq!(dirtied_of(400, &dirt, 0.11, 0.31), [] as [usize; 0]);
+        assert_eq!(dirtied_of(400, &dirt, 0.3, 0.36).len(), 400);
     }
 
     #[test]

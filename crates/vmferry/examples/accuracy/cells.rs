@@ -122,7 +122,7 @@ const RATES: [f64; 3] = [200.0, 400.0, 800.0];
 const LIMITS: [f64; 3] = [100.0, 300.0, 1000.0];
 const SHARES: [f64; 4] = [0.75, 0.9, 1.1, 1.25];
 
-/// Every third cell is held, across every rate, limit and share.
+/// Every third cell of each pattern is held.
 const fn set(number: usize) -> Set {
     if number % 3 == 2 {
         Set::Held
@@ -146,14 +146,18 @@ pub(crate) fn all() -> Vec<Cell> {
 
 fn square() -> Vec<Cell> {
     let mut cells = Vec::new();
-    // A Latin square: every load meets every rate, limit and size once.
+    // Every load meets every rate and limit once, in other orders.
     for (row, (pattern, load, sizes)) in LOADS.iter().enumerate() {
         for step in 0..3 {
             cells.push(Cell {
                 name: format!("{pattern}-{step}"),
                 pattern: (*pattern).to_owned(),
                 load: (*load).to_owned(),
-                memory_mib: sizes[(row + step) % 3],
+                // What is held must not all be of one size.
+                memory_mib: match set(row + step) {
+                    Set::Tuning => sizes[(row + step) % 3],
+                    Set::Held => sizes[row % 3],
+                },
                 rate_mbit: RATES[(row + 2 * step) % 3],
                 limit_ms: LIMITS[step],
                 of_boundary: None,
@@ -185,7 +189,10 @@ fn square() -> Vec<Cell> {
                 load: (*load).to_owned(),
                 memory_mib: 256,
                 rate_mbit: 400.0,
-                limit_ms: LIMITS[(row + step) % 3],
+                limit_ms: match set(row + step) {
+                    Set::Tuning => LIMITS[(row + step) % 3],
+                    Set::Held => LIMITS[(row + step / 3) % 3],
+                },
                 of_boundary: Some(*share),
                 set: set(row + step),
                 repeated: false,

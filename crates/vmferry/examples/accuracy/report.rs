@@ -34,7 +34,13 @@ impl<'a> Report<'a> {
         let near = self.near_boundary();
         let _ = writeln!(
             out,
-            "{} migrations on QEMU under TCG, {near} of them within 25 % of the rate at which they stop converging, made and reported by `cargo xtask bench accuracy`; every forecast was frozen before its move. Errors are |forecast p50 - outcome| / outcome over the moves that converged within 60 s. *Burst*: 15 s at no more than 20 % of a core. *Background*: 30 s at no more than 1 %, over the same seconds. *Learning*: the burst again, with what up to 50 moves before this one taught of route and hosts (`Experience`).\n",
+            "{} migrations on QEMU under TCG, made and reported by `cargo xtask bench accuracy`; {near} of them over links \
+             of 75 to 125 % of the rate from which on the guest converges by its forecast. Errors are \
+             |forecast p50 - outcome| / outcome over the moves that converged within 60 s.\n\n\
+             - *burst*: observed for 15 s within 20 % of a core; frozen before the move\n\
+             - *background*: observed for 30 s within 1 % of a core, at the same time; frozen before the move\n\
+             - *burst and learning*: the burst's observation with what up to 50 moves before this one taught of route and \
+             hosts; made for this report, by today's model\n",
             self.records.len()
         );
         repeats(&mut out, self.records);
@@ -69,12 +75,18 @@ impl<'a> Report<'a> {
                     forecast.remedies.clear();
                     forecast
                 });
+                let learned = record.learned.as_ref().map(|forecast| {
+                    let mut forecast = forecast.clone();
+                    forecast.remedies.clear();
+                    forecast
+                });
                 json!({
                     "cell": record.cell,
                     "link": record.link,
                     "forecast": forecast,
                     "background_forecast": background,
                     "boundary_mbit_per_s": record.boundary_mbit,
+                    "learned_forecast": learned,
                     "repeat": record.repeat,
                     "outcome": record.outcome,
                     "guest_slowdown": record.guest_slowdown,
@@ -100,6 +112,9 @@ const SAID: [(&str, Said); 3] = [
 
 fn section(out: &mut String, title: &str, records: &[&Record]) {
     let converged: Vec<&Record> = records.iter().copied().filter(|r| r.converged()).collect();
+    if converged.is_empty() {
+        return;
+    }
     let _ = writeln!(
         out,
         "## {title}\n\n{} migrations, {} converged.\n",
@@ -168,15 +183,22 @@ fn absolute(out: &mut String, kind: &str, said: Said, converged: &[&Record]) {
     if downtime.is_empty() {
         return;
     }
-    let _ = writeln!(
+    let _ = write!(
         out,
-        "\nFrom the {kind}: downtime is off by {:.0} ms in the median, {:.0} ms at p90; slowdown, against the guest's own count, by {:.1} points in the median, {:.1} at p90 (n {}).",
+        "\nFrom the {kind}: downtime is off by {:.0} ms in the median, {:.0} ms at p90",
         quantile(&downtime, 0.5),
         quantile(&downtime, 0.9),
-        quantile(&work, 0.5),
-        quantile(&work, 0.9),
-        work.len()
     );
+    if !work.is_empty() {
+        let _ = write!(
+            out,
+            "; slowdown, against the guest's own count, by {:.1} points in the median, {:.1} at p90 (n {})",
+            quantile(&work, 0.5),
+            quantile(&work, 0.9),
+            work.len()
+        );
+    }
+    out.push_str(".\n");
 }
 
 fn verdicts(out: &mut String, kind: &str, said: Said, records: &[&Record]) {
@@ -190,6 +212,7 @@ fn verdicts(out: &mut String, kind: &str, said: Said, records: &[&Record]) {
     if judged.is_empty() {
         return;
     }
+    let all = judged.iter().filter(|(_, right)| !right).count();
     let wrong = |edge: bool| {
         let of = |(r, _): &&(&Record, bool)| r.cell.of_boundary.is_some() == edge;
         let all = judged.iter().filter(of).count();
@@ -198,7 +221,8 @@ fn verdicts(out: &mut String, kind: &str, said: Said, records: &[&Record]) {
     };
     let _ = writeln!(
         out,
-        "Wrong verdicts on convergence from the {kind}: {} near the boundary, {} elsewhere.",
+        "Wrong verdicts on convergence from the {kind}: {all} of {}; {} near the boundary, {} elsewhere.",
+        judged.len(),
         wrong(true),
         wrong(false)
     );
@@ -287,6 +311,9 @@ fn far_off(out: &mut String, records: &[Record]) {
 }
 
 fn row(out: &mut String, name: &str, errors: &[f64], more: Option<(f64, f64)>) {
+    if errors.is_empty() {
+        return;
+    }
     let (covered, width) = more.map_or_else(
         || (String::new(), String::new()),
         |(covered, width)| {

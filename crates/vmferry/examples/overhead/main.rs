@@ -2,7 +2,7 @@
 //! its host.
 //!
 //! ```text
-//! overhead            measure in full (half an hour), then report to docs/overhead/
+//! overhead            measure in full (a quarter of an hour), then report to docs/overhead/
 //! overhead --quick    the same in two minutes, to see whether it works; writes nothing
 //! ```
 //! A guest of 4 GiB writes as fast as it can and counts what it wrote. Windows

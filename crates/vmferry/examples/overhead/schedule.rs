@@ -45,9 +45,9 @@ impl Schedule {
     /// Long enough that a fall of 1 % shows.
     pub(crate) fn full() -> Self {
         Self {
-            repeats: 6,
-            settle_ms: Millis(20e3),
-            alone_ms: Millis(60e3),
+            repeats: 3,
+            settle_ms: Millis(15e3),
+            alone_ms: Millis(40e3),
             background_ms: Millis(90e3),
             burst_ms: LONGEST_BURST.into(),
         }
@@ -70,7 +70,7 @@ impl Schedule {
     }
 
     /// The window that is asked for. An observation takes up to half as long
-    /// again, since it counts the zero pages first.
+    /// again, since it counts the zero pages first, and lists the rewritten ones.
     pub(crate) fn window(&self, kind: Kind) -> Duration {
         match kind {
             Kind::Alone => self.alone_ms,
