@@ -11,6 +11,7 @@
 mod aggregate;
 mod constant;
 mod curve;
+mod even_time;
 mod page_trace;
 mod recorded;
 mod trace_builder;
