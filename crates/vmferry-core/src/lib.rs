@@ -66,7 +66,7 @@ pub use interval::Interval;
 pub use link::{LinkSource, LinkSpeed};
 pub use observation::{Observation, ObservationCost, ObservationMethod, ObservationSummary};
 pub use outcome::{DowntimeClock, Outcome, OutcomeStatus, PassRecord, Place};
-pub use page_history::{PageHistory, SampledPage};
+pub use page_history::{PageHistory, SampledPage, set_bits};
 pub use page_mix::PageMix;
 pub use phase::MigrationStatus;
 pub use plan::Plan;

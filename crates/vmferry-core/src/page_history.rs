@@ -145,6 +145,18 @@ impl PageHistory {
     }
 }
 
+/// Positions of the bits set in some words, in growing order: the pages of a row.
+pub fn set_bits(words: impl IntoIterator<Item = u64>) -> impl Iterator<Item = usize> {
+    words.into_iter().enumerate().flat_map(|(at, word)| {
+        let mut bits = word;
+        std::iter::from_fn(move || {
+            let bit = (bits != 0).then(|| bits.trailing_zeros() as usize)?;
+            bits &= bits - 1;
+            Some(at * 64 + bit)
+        })
+    })
+}
+
 /// The form on the wire: little-endian words in Base64.
 #[derive(Clone, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "PageHistory")]

@@ -1,6 +1,6 @@
 //! The dirty curve U(t) of a page history: unique bytes dirtied within windows of every length.
 
-use vmferry_core::{Bytes, CurvePoint, DirtyCurve, Millis, PAGE_SIZE, PageHistory};
+use vmferry_core::{Bytes, CurvePoint, DirtyCurve, Millis, PAGE_SIZE, PageHistory, set_bits};
 
 /// Points of a curve: nine a decade of window lengths.
 const POINTS_PER_DECADE: f64 = 9.0;
@@ -137,12 +137,8 @@ fn measure(
         window_us += (to - from) as f64;
         if start % every == 0 {
             counted += 1;
-            for (word, bits) in row.iter().enumerate() {
-                let mut bits = *bits;
-                while bits != 0 {
-                    hits[word * 64 + bits.trailing_zeros() as usize] += 1;
-                    bits &= bits - 1;
-                }
+            for page in set_bits(row.iter().copied()) {
+                hits[page] += 1;
             }
         }
     }

@@ -24,3 +24,4 @@ mod watched;
 
 pub(crate) use look::{ZERO, hash};
 pub use sampler::{PageOptions, PageWatch, Progress, watch};
+pub(crate) use sampler::{bad_option, check_budget};

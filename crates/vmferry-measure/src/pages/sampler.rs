@@ -274,12 +274,7 @@ fn choose(
 
 impl PageOptions {
     pub(crate) fn check(&self) -> Result<(), MeasureError> {
-        let bad = |option, problem: &str| {
-            Err(MeasureError::BadOption {
-                option,
-                problem: problem.to_owned(),
-            })
-        };
+        let bad = |option, problem| Err(bad_option(option, problem));
         if self.period < Duration::from_millis(1) {
             return bad(
                 "period",
@@ -292,15 +287,28 @@ impl PageOptions {
         if self.pages == 0 || self.pages > 1 << 20 {
             return bad("pages", "is not within 1..1048576; 4096 is usual");
         }
-        // Negated, so that not-a-number is refused too.
-        if !(self.budget.0 >= 0.001 && self.budget.0 <= 1.0) {
-            return bad(
-                "budget",
-                "is not within 0.1 %..100 % of a core; 20 % is usual",
-            );
-        }
-        Ok(())
+        check_budget(self.budget)
     }
+}
+
+/// An option that makes no sense.
+pub(crate) fn bad_option(option: &'static str, problem: &str) -> MeasureError {
+    MeasureError::BadOption {
+        option,
+        problem: problem.to_owned(),
+    }
+}
+
+/// Refuses a share of a core that is none.
+pub(crate) fn check_budget(budget: Ratio) -> Result<(), MeasureError> {
+    // Negated, so that not-a-number is refused too.
+    if !(budget.0 >= 0.001 && budget.0 <= 1.0) {
+        return Err(bad_option(
+            "budget",
+            "is not within 0.1 %..100 % of a core; 20 % is usual",
+        ));
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use std::time::Duration;
 use vmferry_core::Ratio;
 
 use crate::MeasureError;
+use crate::pages::{bad_option, check_budget};
 
 /// How a guest is recorded.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -50,12 +51,7 @@ impl Default for RecordOptions {
 
 impl RecordOptions {
     pub(crate) fn check(&self) -> Result<(), MeasureError> {
-        let bad = |option, problem: &str| {
-            Err(MeasureError::BadOption {
-                option,
-                problem: problem.to_owned(),
-            })
-        };
+        let bad = |option, problem| Err(bad_option(option, problem));
         if self.interval < Duration::from_millis(1) {
             return bad("interval", "is below 1 ms; 100 ms is usual");
         }
@@ -65,14 +61,7 @@ impl RecordOptions {
         if self.pages == PageChoice::Count(0) {
             return bad("pages", "is 0; 4096 is a good subset");
         }
-        // Negated, so that not-a-number is refused too.
-        if !(self.budget.0 >= 0.001 && self.budget.0 <= 1.0) {
-            return bad(
-                "budget",
-                "is not within 0.1 %..100 % of a core; 20 % is usual",
-            );
-        }
-        Ok(())
+        check_budget(self.budget)
     }
 }
 

@@ -13,7 +13,7 @@
 
 use std::time::Duration;
 
-use vmferry_core::PageHistory;
+use vmferry_core::{PageHistory, set_bits};
 
 use super::dirtied::look_us;
 use super::least_squares::Line;
@@ -90,9 +90,9 @@ fn series(history: &PageHistory, slice_us: f64, groups: usize) -> Vec<Vec<f64>> 
     for interval in 0..history.intervals() {
         let (from, to) = (look_us(history, interval), look_us(history, interval + 1));
         let mut counts = vec![0.0; groups];
-        each_bit(history.row(interval), |page| {
+        for page in set_bits(history.row(interval).iter().copied()) {
             counts[group_of[page]] += history.pages()[page].weight;
-        });
+        }
         let mut at = from;
         while at < to {
             let slice = (at / slice_us).floor();
@@ -112,16 +112,8 @@ fn series(history: &PageHistory, slice_us: f64, groups: usize) -> Vec<Vec<f64>> 
 
 fn each_write(history: &PageHistory, mut seen: impl FnMut(usize, usize)) {
     for interval in 0..history.intervals() {
-        each_bit(history.row(interval), |page| seen(interval, page));
-    }
-}
-
-fn each_bit(row: &[u64], mut seen: impl FnMut(usize)) {
-    for (word, bits) in row.iter().enumerate() {
-        let mut bits = *bits;
-        while bits != 0 {
-            seen(word * 64 + bits.trailing_zeros() as usize);
-            bits &= bits - 1;
+        for page in set_bits(history.row(interval).iter().copied()) {
+            seen(interval, page);
         }
     }
 }

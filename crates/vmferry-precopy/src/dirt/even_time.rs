@@ -12,19 +12,19 @@ const TRICKLE: f64 = 0.05;
 /// the less time the more pages were seen written, at most 0.2 s to either side. Which pages are
 /// written in which order stays as recorded.
 #[derive(Clone, Debug)]
-pub(super) struct EvenTime {
+pub(super) struct EvenTime<'a> {
     /// Instants of the looks, seconds.
-    looks: Vec<f64>,
+    looks: &'a [f64],
     /// Pages written before each look, as recorded.
     recorded: Vec<f64>,
     /// The same, evened out.
     even: Vec<f64>,
 }
 
-impl EvenTime {
+impl<'a> EvenTime<'a> {
     /// `amounts` are the pages written in each interval; `even_over` seconds to either side are
     /// evened out.
-    pub(super) fn new(looks: &[f64], amounts: &[f64], even_over: f64) -> Self {
+    pub(super) fn new(looks: &'a [f64], amounts: &[f64], even_over: f64) -> Self {
         let window = looks[looks.len() - 1];
         // A trickle keeps time going where nothing is written.
         let trickle = (TRICKLE * amounts.iter().sum::<f64>() / window).max(1.0);
@@ -57,7 +57,7 @@ impl EvenTime {
         let sum = even[even.len() - 1];
         even.iter_mut().for_each(|pages| *pages *= total / sum);
         Self {
-            looks: looks.to_vec(),
+            looks,
             recorded,
             even,
         }
@@ -71,8 +71,8 @@ impl EvenTime {
         }
         read(
             &self.recorded,
-            &self.looks,
-            read(&self.looks, &self.even, instant),
+            self.looks,
+            read(self.looks, &self.even, instant),
         )
     }
 }

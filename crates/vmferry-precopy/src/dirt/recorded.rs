@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::ops::Range;
 use std::time::Duration;
 
-use vmferry_core::{FittedCurve, PageHistory};
+use vmferry_core::{FittedCurve, PageHistory, set_bits};
 
 use super::even_time::EvenTime;
 use super::{Unit, UnitDirt};
@@ -59,16 +59,6 @@ fn scattered(unit: u32, interval: usize) -> u64 {
     (hash ^ hash >> 29).wrapping_mul(0xBF58_476D_1CE4_E5B9)
 }
 
-/// Calls `each` with the positions of the bits set.
-fn each_bit(words: impl Iterator<Item = u64>, mut each: impl FnMut(usize)) {
-    for (at, mut bits) in words.enumerate() {
-        while bits != 0 {
-            each(at * 64 + bits.trailing_zeros() as usize);
-            bits &= bits - 1;
-        }
-    }
-}
-
 impl<'a> Recording<'a> {
     /// Prepares a history; `None` when it holds no page or no interval.
     pub fn new(history: &'a PageHistory) -> Option<Self> {
@@ -104,9 +94,8 @@ impl<'a> Recording<'a> {
             let begin = changed.len();
             let always = &steady[k * words..(k + 1) * words];
             let row = history.row(k).iter().zip(always);
-            each_bit(row.map(|(row, always)| row & !always), |unit| {
-                changed.push(unit as u32);
-            });
+            let written = set_bits(row.map(|(row, always)| row & !always));
+            changed.extend(written.map(|unit| unit as u32));
             changed[begin..].sort_unstable_by_key(|unit| scattered(*unit, k));
             changed_from.push(changed.len());
         }
@@ -271,7 +260,7 @@ pub struct RecordedDirt<'a> {
     recording: &'a Recording<'a>,
     offset: f64,
     speed: f64,
-    even: EvenTime,
+    even: EvenTime<'a>,
     /// Pages written in each interval, without those written all the time.
     amounts: Vec<f64>,
     units: Vec<Unit>,
@@ -369,11 +358,11 @@ impl UnitDirt for RecordedDirt<'_> {
             }
         }
         let first = words.start * 64;
-        each_bit(found.into_iter(), |bit| {
+        for bit in set_bits(found) {
             if units.contains(&(first + bit)) {
                 mark(first + bit, 1.0);
             }
-        });
+        }
     }
 }
 

@@ -80,13 +80,7 @@ impl Record {
 
     /// Forecasts anew from what was observed, with the model as it is now.
     pub(crate) fn forecast_again(&mut self) -> Result<(), Box<dyn Error>> {
-        let mut assumptions = Assumptions::for_guest(&self.observation.guest);
-        assumptions.rules.downtime_limit = Duration::from_millis(300);
-        // Where both downtimes are one, the move was made with `return-path`.
-        let (downtime, of_qemu) = (self.outcome.downtime_ms, self.outcome.qemu_downtime_ms);
-        if let (Some(downtime), Some(of_qemu)) = (downtime, of_qemu) {
-            assumptions.rules.return_path = (downtime.0 - of_qemu.0).abs() < 5.0;
-        }
+        let assumptions = self.assumptions();
         self.forecast = forecast(&self.observation, &self.link, &self.limits, &assumptions, 1)?;
         if let Some(background) = &mut self.background {
             background.forecast = forecast(
@@ -100,12 +94,22 @@ impl Record {
         Ok(())
     }
 
+    /// What a forecast of this move takes for granted, with QEMU set as it was.
+    fn assumptions(&self) -> Assumptions {
+        let mut assumptions = Assumptions::for_guest(&self.observation.guest);
+        assumptions.rules.downtime_limit = Duration::from_millis(300);
+        // Where both downtimes are one, the move was made with `return-path`.
+        let (downtime, of_qemu) = (self.outcome.downtime_ms, self.outcome.qemu_downtime_ms);
+        if let (Some(downtime), Some(of_qemu)) = (downtime, of_qemu) {
+            assumptions.rules.return_path = (downtime.0 - of_qemu.0).abs() < 5.0;
+        }
+        assumptions
+    }
+
     /// Forecasts with what earlier moves taught, those before this one in time.
     pub(crate) fn learn_from(&mut self, earlier: &[MoveRecord]) -> Result<(), Box<dyn Error>> {
         let latest = &earlier[earlier.len().saturating_sub(LEARNED_FROM)..];
-        let mut assumptions = Assumptions::for_guest(&self.observation.guest);
-        assumptions.rules.downtime_limit = Duration::from_millis(300);
-        let assumptions = assumptions.with(&Experience::of(latest));
+        let assumptions = self.assumptions().with(&Experience::of(latest));
         let (seen, link, limits) = (&self.observation, &self.link, &self.limits);
         self.learned = Some(forecast(seen, link, limits, &assumptions, 1)?);
         Ok(())

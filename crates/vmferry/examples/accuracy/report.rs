@@ -68,18 +68,13 @@ impl<'a> Report<'a> {
             .records
             .iter()
             .map(|record| {
-                let mut forecast = record.forecast.clone();
-                forecast.remedies.clear();
-                let background = record.background.as_ref().map(|b| {
-                    let mut forecast = b.forecast.clone();
-                    forecast.remedies.clear();
-                    forecast
-                });
-                let learned = record.learned.as_ref().map(|forecast| {
-                    let mut forecast = forecast.clone();
-                    forecast.remedies.clear();
-                    forecast
-                });
+                let lean = |forecast: &Forecast| Forecast {
+                    remedies: Vec::new(),
+                    ..forecast.clone()
+                };
+                let forecast = lean(&record.forecast);
+                let background = record.background.as_ref().map(|b| lean(&b.forecast));
+                let learned = record.learned.as_ref().map(lean);
                 json!({
                     "cell": record.cell,
                     "link": record.link,
