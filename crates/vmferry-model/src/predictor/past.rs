@@ -1,9 +1,13 @@
 //! An earlier move: what was known before it, and what it did cost.
 
-use vmferry_core::{ByteRate, Bytes, Millis, Outcome, OutcomeStatus, PAGE_SIZE};
+use vmferry_core::plan::MoveLimits;
+use vmferry_core::{
+    ByteRate, Bytes, Millis, MoveRecord, Observation, Outcome, OutcomeStatus, PAGE_SIZE,
+};
 
-use super::case::Case;
+use super::case::{Case, Technique};
 use super::predicted::Predicted;
+use crate::assumptions::Assumptions;
 
 /// An earlier move.
 #[derive(Clone, Debug)]
@@ -15,6 +19,69 @@ pub struct Past<'a> {
     pub said: Option<Predicted>,
     /// What it did cost.
     pub measured: Measured,
+}
+
+impl<'a> Past<'a> {
+    /// A move of the history, with what was observed before it where that was
+    /// kept. `route` is how the history calls its route. `None` without an
+    /// outcome, a link or anything known of the guest's memory: then it teaches
+    /// nothing.
+    ///
+    /// What earlier moves had taught by then is left out: whoever learns from
+    /// moves, learns it anew.
+    pub fn of_record(
+        record: &'a MoveRecord,
+        observation: Option<&'a Observation>,
+        route: &'a str,
+    ) -> Option<Self> {
+        let outcome = record.outcome.as_ref()?;
+        let link = record.link.clone()?;
+        let forecast = record.forecast.as_ref();
+        let limits = MoveLimits {
+            // The hypervisor's own, where the plan left it alone.
+            max_downtime_ms: record
+                .plan
+                .limits
+                .max_downtime_ms
+                .or(forecast.map(|forecast| forecast.model.max_downtime_ms)),
+            ..record.plan.limits
+        };
+        let mut assumptions = Assumptions::for_guest(&record.guest);
+        if limits.max_bandwidth.is_none() {
+            // It was the hypervisor's own, and is in no record: the link counts.
+            assumptions.rules.max_bandwidth = None;
+        }
+        let mut case = match (observation, forecast) {
+            (Some(observation), _) => Case::observed(observation, link, limits, assumptions),
+            (None, Some(forecast)) => Case {
+                memory: forecast.observation.migrated_pages.bytes(),
+                zero: forecast.observation.zero,
+                dirty_rate: Some(ByteRate(forecast.observation.dirty_rate_1s_bytes_per_s)),
+                observation: None,
+                link,
+                limits,
+                assumptions,
+                technique: Technique::PreCopy,
+                workload: None,
+                guest: None,
+                route: None,
+                at: None,
+            },
+            (None, None) => return None,
+        };
+        case.guest = record
+            .guest
+            .uuid
+            .as_deref()
+            .or(record.guest.name.as_deref());
+        case.route = Some(route);
+        case.at = Some(record.started_at);
+        Some(Self {
+            measured: Measured::of_outcome(outcome, limits.deadline_ms),
+            said: forecast.cloned().map(Predicted::from),
+            case,
+        })
+    }
 }
 
 /// What a move did cost; a quantity is `None` where nobody measured it.
