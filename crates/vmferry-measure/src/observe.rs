@@ -202,7 +202,8 @@ fn see_pages(
     let zero = count_zero_pages(memory, cpu_limit, options.budget, options.seed, cancel)?;
     let reading = zero.cpu_time.mul_f64(CENSUS / 2.0 / options.budget.0);
     let affordable = zero.cpu_time.mul_f64(1.0 + CENSUS) <= cpu_limit;
-    let rewritten = if zero.exact && affordable && reading <= LONGEST_READING {
+    let census = zero.exact && affordable && reading <= LONGEST_READING;
+    let rewritten = if census {
         rewritten_pages(
             memory,
             (options.window / BETWEEN_READINGS).min(LONGEST_BETWEEN),
@@ -216,6 +217,12 @@ fn see_pages(
     let cpu = (thread_cpu_time() - cpu_start).as_secs_f64() / start.elapsed().as_secs_f64();
 
     let mut notes = seen.notes.clone();
+    if !census {
+        notes.push(format!(
+            "no census of rewritten pages, since two readings of all memory in use take more than {} of a core allows; a longer --window or a larger --budget gives a sharper verdict near the boundary of convergence",
+            options.budget
+        ));
+    }
     if memory.is_partial() {
         notes.push(
             "this QEMU does not say where its smaller memory blocks are; they were not seen"

@@ -39,7 +39,9 @@ pub(crate) async fn run(global: &Global, args: &Migrate) -> Result<ExitCode, Err
     let progress = Progress::new(global, answer.lines())?;
     let result = make(global, args, plan, &options, &answer, &progress).await;
     progress.finish();
-    result
+    // The events that led to an error are part of the answer too.
+    let written = answer.flush();
+    result.and_then(|code| written.map(|()| code))
 }
 
 async fn make(

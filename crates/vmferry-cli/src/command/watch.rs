@@ -25,8 +25,9 @@ pub(crate) async fn run(global: &Global, args: &Watch) -> Result<ExitCode, Error
     });
     let end = watching::watch(&guest, sink).await;
     progress.finish();
-    answer.flush()?;
+    let written = answer.flush();
     let end = end?;
+    written?;
     let seen = last.lock().ok().and_then(|slot| *slot);
     let code = match end {
         WatchEnd::Ours => match seen {

@@ -63,9 +63,15 @@ const SLOW_LOOKS: u32 = 16;
 /// The fewest pages that still give a curve (a standard error of 6 % of the guest at worst).
 const FEWEST_PAGES: usize = 64;
 
-/// Share of a small budget that is planned with. The rest covers waking up before a look and the
-/// start of the observation: planned with all of it, 1.0 % became 1.01 % (40 s, a guest of 128 MiB).
-const KEPT: f64 = 0.94;
+/// Share of a budget that is planned with; the rest covers waking up before a look and reading what
+/// was seen in the end.
+const KEPT: f64 = 0.97;
+
+/// How far the pace may be slowed to make up for what was spent too much, and quickened.
+const CORRECTION: (f64, f64) = (0.2, 1.1);
+
+/// Below this part of the window there is too little left to correct anything.
+const LAST_PART: f64 = 0.02;
 
 /// How far a watch is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,7 +118,7 @@ pub fn watch(
     mut progress: impl FnMut(Progress),
 ) -> Result<PageWatch, MeasureError> {
     options.check()?;
-    let cpu_start = thread_cpu_time();
+    let (start, cpu_start) = (Instant::now(), thread_cpu_time());
     let mut content = Content::default();
     let Pages {
         mut quick,
@@ -122,6 +128,12 @@ pub fn watch(
     } = choose(memory, options, rewritten, &mut content, cpu_start)?;
 
     let baseline = quick.baseline;
+    // The budget is that of the whole watch, the first looks included, whatever a look may cost.
+    let whole = (baseline - start) + options.window;
+    let may_spend = KEPT * options.budget.0 * whole.as_secs_f64();
+    let watched = [Some(&quick), slow.as_ref(), fine.as_ref()];
+    let planned: f64 = watched.into_iter().flatten().map(WatchedPages::share).sum();
+    let mut correction = 1.0;
     let mut looks = 1;
     let mut cpu_before = thread_cpu_time();
     while baseline.elapsed() < options.window {
@@ -143,7 +155,12 @@ pub fn watch(
         }
         next.look(memory)?;
         let cpu = thread_cpu_time();
-        next.looked(cpu - cpu_before);
+        let left = options.window.saturating_sub(baseline.elapsed());
+        if left > options.window.mul_f64(LAST_PART) {
+            let unspent = may_spend - (cpu - cpu_start).as_secs_f64();
+            correction = (unspent / left.as_secs_f64() / planned).clamp(CORRECTION.0, CORRECTION.1);
+        }
+        next.looked(cpu - cpu_before, correction);
         cpu_before = cpu;
         if quick.history.intervals() as u64 == looks {
             looks += 1;

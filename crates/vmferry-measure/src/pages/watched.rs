@@ -63,7 +63,7 @@ impl FirstLooks {
             cost: self.cost,
             last_us: 0,
         };
-        watched.due += watched.pace();
+        watched.due += watched.pace(1.0);
         watched
     }
 }
@@ -96,15 +96,21 @@ impl WatchedPages {
 
     /// Sets the time of the next look, after one that cost this much processor time with all that
     /// went on around it. Costs are smoothed, so that a single interrupted look does not leave a
-    /// gap.
-    pub(crate) fn looked(&mut self, cost: Duration) {
+    /// gap; `correction` times the share may be used, to keep to what is left of the budget.
+    pub(crate) fn looked(&mut self, cost: Duration, correction: f64) {
         self.cost = self.cost.mul_f64(0.9) + cost.mul_f64(0.1);
         // Late: the looks that were missed are not made up for.
-        self.due = (self.due + self.pace()).max(Instant::now());
+        self.due = (self.due + self.pace(correction)).max(Instant::now());
     }
 
-    fn pace(&self) -> Duration {
-        self.period.max(self.cost.div_f64(self.share))
+    fn pace(&self, correction: f64) -> Duration {
+        self.period
+            .max(self.cost.div_f64(self.share * correction))
+    }
+
+    /// Share of a core that was planned for these looks.
+    pub(crate) const fn share(&self) -> f64 {
+        self.share
     }
 
     /// Mean time from look to look.
