@@ -163,6 +163,12 @@ fn notes(observation: &Observation, sampler: &Sampler<'_>, samples: &[Sample]) -
             Millis(window_ms)
         ));
     }
+    if let Some(change) = sampler.drift() {
+        notes.push(format!(
+            "The guest wrote {:.1} times as much at the end of the window as at its beginning; the forecast allows for this to go on, or to turn back.",
+            change.exp()
+        ));
+    }
     match sampler.recording() {
         None => notes.push(
             "No page history: the forecast follows the dirty curve alone and cannot know which pages are written again."

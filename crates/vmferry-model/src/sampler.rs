@@ -10,6 +10,7 @@ use vmferry_precopy::qemu::{self, Rules, Start};
 use vmferry_precopy::{HostCosts, Replay};
 
 use crate::analysis::curve_fit::extended;
+use crate::analysis::drift;
 use crate::assumptions::Assumptions;
 use crate::draws::Draws;
 use crate::error::ModelError;
@@ -47,6 +48,9 @@ enum Source<'a> {
         recording: Box<Recording<'a>>,
         /// Zero pages when the window began.
         zero: Vec<bool>,
+        /// How the guest's writing changed within the window, as a logarithm; `None` where it
+        /// did not.
+        drift: Option<f64>,
     },
     Curve(&'a DirtyCurve),
 }
@@ -146,6 +150,7 @@ impl<'a> Sampler<'a> {
         let source = match recording {
             Some(recording) => Source::Pages {
                 zero: recording.history().pages().iter().map(|p| p.zero).collect(),
+                drift: history.and_then(drift::drift),
                 recording: Box::new(recording.extended_by(extended(
                     &observation.dirty_curve,
                     observation.page_mix.total_pages.bytes(),
@@ -186,6 +191,15 @@ impl<'a> Sampler<'a> {
     pub(crate) fn recording(&self) -> Option<&Recording<'a>> {
         match &self.source {
             Source::Pages { recording, .. } => Some(recording),
+            Source::Curve(_) => None,
+        }
+    }
+
+    /// How the guest's writing changed within the window, as a logarithm of the end over the
+    /// beginning; `None` where it did not.
+    pub(crate) fn drift(&self) -> Option<f64> {
+        match &self.source {
+            Source::Pages { drift, .. } => *drift,
             Source::Curve(_) => None,
         }
     }
@@ -240,11 +254,16 @@ impl<'a> Sampler<'a> {
             Source::Pages {
                 recording,
                 zero: flags,
+                drift,
             } => {
                 // Starts are spread over the whole window.
                 let place = (f64::from(number) + draws.uniform()) / f64::from(self.count());
                 let offset = place.fract() * recording.window();
                 let units = self.weighed(recording, flags, zero, &mut draws);
+                let speed = match drift {
+                    Some(change) => speed * drift::factor(*change, draws.uniform()),
+                    None => speed,
+                };
                 let dirt: RecordedDirt<'_> = recording.replayed(offset, speed, units);
                 play.play(&dirt, &costs, ByteRate(rate))
             }

@@ -3,12 +3,14 @@
 //! ```text
 //! PageHistory ─┬─> half seconds ──> stationarity, trend
 //!              ├─> peek curve ────> working set
-//!              └─> rhythm ────────> period
+//!              ├─> rhythm ────────> period
+//!              └─> drift: how much else it may write during the move
 //! DirtyCurve ────> curve fit: U(t) beyond the window
 //! ```
 
 pub mod curve_fit;
 mod dirtied;
+pub(crate) mod drift;
 pub mod half_seconds;
 mod least_squares;
 pub mod peek_curve;
