@@ -10,6 +10,8 @@ pub(crate) enum Set {
     Tuning,
     /// Looked at once, at the end.
     Held,
+    /// The same guest again and again, to see what is learned of it.
+    Series,
 }
 
 /// One migration to be made.
@@ -38,6 +40,14 @@ pub(crate) struct Cell {
 }
 
 impl Cell {
+    /// The guest, the same from move to move of a series.
+    pub(crate) fn guest(&self) -> &str {
+        match self.set {
+            Set::Series => &self.load,
+            Set::Tuning | Set::Held => &self.name,
+        }
+    }
+
     pub(crate) fn line(&self) -> String {
         let rate = match self.of_boundary {
             Some(share) => format!("{:.0} % of the boundary", share * 100.0),
@@ -118,6 +128,29 @@ const BOUNDARY: &[(&str, &str)] = &[
     ("growing", "growing:set=24M,limit=64M,grow=2M,rate=36M"),
 ];
 
+/// Guests that move again and again, with memory, link and limit of their own.
+const SERIES: &[(&str, &str, u64, f64, f64)] = &[
+    (
+        "hotcold",
+        "hotcold:set=12M,rate=16M,cold-set=96M,cold-rate=3M,write=word",
+        512,
+        400.0,
+        300.0,
+    ),
+    ("zipf", "zipf:set=96M,rate=12M", 512, 300.0, 300.0),
+    (
+        "phases",
+        "phases:2s@uniform:set=32M,rate=24M/3s@idle",
+        512,
+        300.0,
+        300.0,
+    ),
+    ("redis", "program:redis", 512, 400.0, 300.0),
+];
+
+/// Moves of each.
+const SERIES_MOVES: usize = 6;
+
 const RATES: [f64; 3] = [200.0, 400.0, 800.0];
 const LIMITS: [f64; 3] = [100.0, 300.0, 1000.0];
 const SHARES: [f64; 4] = [0.75, 0.9, 1.1, 1.25];
@@ -144,6 +177,24 @@ pub(crate) fn all() -> Vec<Cell> {
     cells
 }
 
+/// Moves of the same guests, in the order in which they run: a round of all guests at a time.
+pub(crate) fn series() -> Vec<Cell> {
+    let rounds = (1..=SERIES_MOVES).flat_map(|round| SERIES.iter().map(move |row| (round, row)));
+    rounds
+        .map(|(round, (pattern, load, memory_mib, rate, limit))| Cell {
+            name: format!("again-{pattern}-{round}"),
+            pattern: (*pattern).to_owned(),
+            load: (*load).to_owned(),
+            memory_mib: *memory_mib,
+            rate_mbit: *rate,
+            limit_ms: *limit,
+            of_boundary: None,
+            set: Set::Series,
+            repeated: false,
+        })
+        .collect()
+}
+
 fn square() -> Vec<Cell> {
     let mut cells = Vec::new();
     // Every load meets every rate and limit once, in other orders.
@@ -156,7 +207,7 @@ fn square() -> Vec<Cell> {
                 // What is held must not all be of one size.
                 memory_mib: match set(row + step) {
                     Set::Tuning => sizes[(row + step) % 3],
-                    Set::Held => sizes[row % 3],
+                    Set::Held | Set::Series => sizes[row % 3],
                 },
                 rate_mbit: RATES[(row + 2 * step) % 3],
                 limit_ms: LIMITS[step],
@@ -191,7 +242,7 @@ fn square() -> Vec<Cell> {
                 rate_mbit: 400.0,
                 limit_ms: match set(row + step) {
                     Set::Tuning => LIMITS[(row + step) % 3],
-                    Set::Held => LIMITS[(row + step / 3) % 3],
+                    Set::Held | Set::Series => LIMITS[(row + step / 3) % 3],
                 },
                 of_boundary: Some(*share),
                 set: set(row + step),

@@ -5,6 +5,8 @@
 //! accuracy                     run every cell that has no record yet, then report
 //! accuracy --only NAME         run one cell, again
 //! accuracy --set tuning|held   run only the cells that may be looked at, or only those held back
+//! accuracy --series            move the same few guests again and again, then report
+//! accuracy --models            compare every model on the recorded migrations (minutes)
 //! accuracy --report            only report, with the forecasts as they were frozen
 //! accuracy --replay            only report, with forecasts made anew from the recorded observations
 //! accuracy --list              name the cells
@@ -17,6 +19,7 @@
 )]
 
 mod cells;
+mod models;
 mod others;
 mod record;
 mod report;
@@ -84,6 +87,8 @@ fn work(args: &[String]) -> Result<(), Box<dyn std::error::Error>> {
             let chosen: Vec<Cell> = cells.into_iter().filter(|cell| cell.set == set).collect();
             return run_all(&chosen, &directory, false);
         }
+        ["--series"] => return run_all(&cells::series(), &directory, false),
+        ["--models"] => return compare_models(&directory),
         ["--report"] => false,
         ["--replay"] => true,
         other => {
@@ -150,6 +155,27 @@ fn write_report(
         std::fs::write(docs.join("README.md"), &text)?;
         std::fs::write(docs.join("accuracy.json"), report.json()?)?;
     }
+    Ok(())
+}
+
+/// Every model on all that was recorded.
+fn compare_models(directory: &Path) -> Result<(), Box<dyn std::error::Error>> {
+    let mut records = Vec::new();
+    for cell in cells::all().iter().chain(&cells::series()) {
+        let path = record::path(directory, cell);
+        if path.exists() {
+            records.push(record::Record::read(&path)?);
+        }
+    }
+    if records.is_empty() {
+        return Err(
+            "nothing is recorded in target/accuracy; run the bench without arguments first".into(),
+        );
+    }
+    records.sort_by_key(|record| record.outcome.started_at);
+    let text = models::markdown(&records)?;
+    println!("{text}");
+    std::fs::write(root().join("docs/accuracy/models.md"), &text)?;
     Ok(())
 }
 

@@ -95,7 +95,7 @@ impl Record {
     }
 
     /// What a forecast of this move takes for granted, with QEMU set as it was.
-    fn assumptions(&self) -> Assumptions {
+    pub(crate) fn assumptions(&self) -> Assumptions {
         let mut assumptions = Assumptions::for_guest(&self.observation.guest);
         assumptions.rules.downtime_limit = Duration::from_millis(300);
         // Where both downtimes are one, the move was made with `return-path`.
