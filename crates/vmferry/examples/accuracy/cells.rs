@@ -164,6 +164,14 @@ const fn set(number: usize) -> Set {
     }
 }
 
+/// What is held meets links of its own, so that nothing of it was seen in earlier runs.
+const fn shift(set: Set) -> usize {
+    match set {
+        Set::Tuning | Set::Series => 0,
+        Set::Held => 1,
+    }
+}
+
 /// Every so many cells one is repeated.
 const REPEATED: usize = 8;
 
@@ -209,7 +217,7 @@ fn square() -> Vec<Cell> {
                     Set::Tuning => sizes[(row + step) % 3],
                     Set::Held | Set::Series => sizes[row % 3],
                 },
-                rate_mbit: RATES[(row + 2 * step) % 3],
+                rate_mbit: RATES[(row + 2 * step + shift(set(row + step))) % 3],
                 limit_ms: LIMITS[step],
                 of_boundary: None,
                 set: set(row + step),
@@ -224,7 +232,7 @@ fn square() -> Vec<Cell> {
                 pattern: "program".to_owned(),
                 load: format!("program:{program}"),
                 memory_mib: sizes[step],
-                rate_mbit: RATES[(row + 2 * step) % 3],
+                rate_mbit: RATES[(row + 2 * step + shift(set(row + step))) % 3],
                 limit_ms: LIMITS[step],
                 of_boundary: None,
                 set: set(row + step),
@@ -242,7 +250,7 @@ fn square() -> Vec<Cell> {
                 rate_mbit: 400.0,
                 limit_ms: match set(row + step) {
                     Set::Tuning => LIMITS[(row + step) % 3],
-                    Set::Held | Set::Series => LIMITS[(row + step / 3) % 3],
+                    Set::Held | Set::Series => LIMITS[(row + step / 3 + 1) % 3],
                 },
                 of_boundary: Some(*share),
                 set: set(row + step),
