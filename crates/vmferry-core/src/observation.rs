@@ -22,6 +22,10 @@ pub struct Observation {
     pub host: HostInfo,
     /// Length of the window.
     pub window_ms: Millis,
+    /// When the last look at the pages was taken; `None` where pages were not looked at. Some time
+    /// after `started_at` and the window, since memory is counted first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub window_ended_at: Option<jiff::Timestamp>,
     /// The dirty curve U(t), of everything a migration sends.
     pub dirty_curve: DirtyCurve,
     /// Zero and other pages.

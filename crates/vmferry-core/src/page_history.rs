@@ -79,6 +79,20 @@ impl PageHistory {
         }
     }
 
+    /// The end of the window: what was seen after the look nearest to `from_us`.
+    #[must_use]
+    pub fn since(&self, from_us: u64) -> Self {
+        let nearest = |k: &usize| self.looks_us[*k].abs_diff(from_us);
+        let first = (0..self.intervals()).min_by_key(nearest).unwrap_or(0);
+        let start = self.looks_us[first];
+        Self {
+            pages: self.pages.clone(),
+            looks_us: self.looks_us[first..].iter().map(|us| us - start).collect(),
+            dirty: self.dirty[first * self.words..].to_vec(),
+            words: self.words,
+        }
+    }
+
     /// The sampled pages, in sending order.
     pub fn pages(&self) -> &[SampledPage] {
         &self.pages

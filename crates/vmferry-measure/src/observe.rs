@@ -99,6 +99,7 @@ pub async fn observe_with(
         host: guest.host_info(),
         guest: info,
         window_ms: Millis::from(seen.window),
+        window_ended_at: seen.window_ended_at,
         dirty_curve: seen.dirty_curve,
         page_mix: seen.page_mix,
         page_history: seen.page_history,
@@ -113,6 +114,7 @@ pub async fn observe_with(
 struct Seen {
     method: ObservationMethod,
     window: Duration,
+    window_ended_at: Option<jiff::Timestamp>,
     dirty_curve: vmferry_core::DirtyCurve,
     page_mix: PageMix,
     page_history: Option<vmferry_core::PageHistory>,
@@ -214,6 +216,7 @@ fn see_pages(
         Vec::new()
     };
     let seen = watch(memory, options, &rewritten, cancel, progress)?;
+    let window_ended_at = Some(jiff::Timestamp::now());
     let cpu = (thread_cpu_time() - cpu_start).as_secs_f64() / start.elapsed().as_secs_f64();
 
     let mut notes = seen.notes.clone();
@@ -238,6 +241,7 @@ fn see_pages(
     Ok(Seen {
         method: ObservationMethod::PageHash,
         window: Duration::from_micros(seen.history.window_us()),
+        window_ended_at,
         dirty_curve: curve_of(&seen),
         page_mix: page_mix(&zero, &seen),
         cost: ObservationCost {
@@ -289,6 +293,7 @@ async fn by_qmp(
     Ok(Seen {
         method: ObservationMethod::CalcDirtyRate,
         window: longest.map_or(window, |point| point.window_ms.duration()),
+        window_ended_at: None,
         page_mix: PageMix {
             total_pages: total.unwrap_or_default().pages(),
             zero: None,

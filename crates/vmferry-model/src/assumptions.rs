@@ -94,6 +94,10 @@ pub struct Assumptions {
     /// dirty log, CPU of the migration thread), 0..1. A guest with slack loses
     /// nothing: it catches up.
     pub overhead: (Ratio, Ratio),
+    /// When the migration command is given, to 0.5 s, where that is known: a guest that goes round
+    /// ([`Observation::window_ended_at`](vmferry_core::Observation::window_ended_at)) is then met
+    /// where it will be in its round. `None` takes every place as likely.
+    pub command_at: Option<jiff::Timestamp>,
     /// Whether post-copy may be proposed.
     pub post_copy: bool,
     /// Earlier moves over the route that these assumptions were learned from.
@@ -140,6 +144,7 @@ impl Assumptions {
                 log_sd: 0.032,
             },
             overhead: (Ratio(0.0), Ratio(0.1)),
+            command_at: None,
             post_copy: true,
             learned_from: 0,
             samples: 100,

@@ -163,6 +163,12 @@ fn notes(observation: &Observation, sampler: &Sampler<'_>, samples: &[Sample]) -
             Millis(window_ms)
         ));
     }
+    if sampler.knows_the_place() {
+        notes.push(
+            "The guest goes round; the forecast is for a command given now, at its place in the round."
+                .to_owned(),
+        );
+    }
     if let Some(change) = sampler.drift() {
         notes.push(format!(
             "The guest wrote {:.1} times as much at the end of the window as at its beginning; the forecast allows for this to go on, or to turn back.",

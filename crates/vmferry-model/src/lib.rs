@@ -18,6 +18,7 @@ pub mod accuracy;
 pub mod analysis;
 pub mod assumptions;
 pub mod conformal;
+mod cycle;
 mod draws;
 pub mod drift;
 mod error;

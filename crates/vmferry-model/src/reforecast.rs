@@ -72,6 +72,7 @@ pub fn reforecast(
     };
     let mut sampler = Sampler::new(observation, link, limits, &assumptions, seed)?;
     sampler.planned.stream_rate = rate_ahead(&sampler, progress);
+    sampler.after_command = progress.elapsed.as_secs_f64();
     let samples: Vec<Sample> = (0..sampler.count())
         .map(|number| sampler.sample(number, &sampler.planned, progress))
         .filter(|s| s.replay.converged_within(sampler.deadline))

@@ -12,6 +12,7 @@ use vmferry_precopy::{HostCosts, Replay};
 use crate::analysis::curve_fit::extended;
 use crate::analysis::drift;
 use crate::assumptions::Assumptions;
+use crate::cycle::{Cycle, VAGUE_S};
 use crate::draws::Draws;
 use crate::error::ModelError;
 use crate::merged_history::merged;
@@ -51,6 +52,8 @@ enum Source<'a> {
         /// How the guest's writing changed within the window, as a logarithm; `None` where it
         /// did not.
         drift: Option<f64>,
+        /// Where in its round the guest is at the command, where that is known.
+        cycle: Option<Cycle>,
     },
     Curve(&'a DirtyCurve),
 }
@@ -66,6 +69,8 @@ pub(crate) struct Sampler<'a> {
     seed: u64,
     pub(crate) deadline: Duration,
     pub(crate) planned: Scenario,
+    /// How long after the command the replays begin, seconds.
+    pub(crate) after_command: f64,
 }
 
 /// Begins a replay once its dirt is known; the number is the stream rate.
@@ -143,14 +148,21 @@ impl<'a> Sampler<'a> {
         let history = observation.page_history.as_ref();
         let slow = observation.slow_page_history.as_ref();
         let merged = history.zip(slow).and_then(|(h, slow)| merged(h, slow));
-        let recording = match merged {
-            Some(merged) => Recording::owning(merged),
-            None => history.and_then(Recording::new),
+        let (ended, command) = (observation.window_ended_at, assumptions.command_at);
+        let cycle = history.and_then(|history| Cycle::of(history, ended, command));
+        let recording = match (merged, &cycle) {
+            (Some(merged), Some(cycle)) => Recording::owning(cycle.whole_rounds(&merged)),
+            (Some(merged), None) => Recording::owning(merged),
+            (None, Some(cycle)) => {
+                history.and_then(|history| Recording::owning(cycle.whole_rounds(history)))
+            }
+            (None, None) => history.and_then(Recording::new),
         };
         let source = match recording {
             Some(recording) => Source::Pages {
                 zero: recording.history().pages().iter().map(|p| p.zero).collect(),
                 drift: history.and_then(drift::drift),
+                cycle,
                 recording: Box::new(recording.extended_by(extended(
                     &observation.dirty_curve,
                     observation.page_mix.total_pages.bytes(),
@@ -174,6 +186,7 @@ impl<'a> Sampler<'a> {
                 stream_rate: rate,
                 speed: 1.0,
             },
+            after_command: 0.0,
         })
     }
 
@@ -202,6 +215,11 @@ impl<'a> Sampler<'a> {
             Source::Pages { drift, .. } => *drift,
             Source::Curve(_) => None,
         }
+    }
+
+    /// Whether replays begin at the guest's place in its round.
+    pub(crate) fn knows_the_place(&self) -> bool {
+        matches!(&self.source, Source::Pages { cycle: Some(_), .. })
     }
 
     /// Replay `number` of a scenario. Every scenario sees the same draws, so
@@ -255,10 +273,18 @@ impl<'a> Sampler<'a> {
                 recording,
                 zero: flags,
                 drift,
+                cycle,
             } => {
-                // Starts are spread over the whole window.
                 let place = (f64::from(number) + draws.uniform()) / f64::from(self.count());
-                let offset = place.fract() * recording.window();
+                let offset = match cycle {
+                    // Every place between the least and the latest is as likely.
+                    Some(cycle) => {
+                        let vague = draws.between(-VAGUE_S, VAGUE_S);
+                        cycle.start(number, vague + self.after_command)
+                    }
+                    // Starts are spread over the whole window.
+                    None => place.fract() * recording.window(),
+                };
                 let units = self.weighed(recording, flags, zero, &mut draws);
                 let speed = match drift {
                     Some(change) => speed * drift::factor(*change, draws.uniform()),

@@ -188,6 +188,7 @@ impl<F: FnMut(DemoStep)> GuestDemo<'_, F> {
             observe: ObserveOptions::default(),
             profile: None,
             forecast: true,
+            at_once: true,
             stall_timeout: DEFAULT_STALL_TIMEOUT,
         };
         let began = Instant::now();

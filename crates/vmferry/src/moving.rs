@@ -40,6 +40,9 @@ pub struct MoveOptions {
     pub profile: Option<PathBuf>,
     /// Whether to forecast at all.
     pub forecast: bool,
+    /// Whether the move is made as soon as it is forecast, unasked: a guest that goes round is then
+    /// forecast from its place in the round.
+    pub at_once: bool,
     /// How long the stream may stand still before the move is given up.
     pub stall_timeout: Duration,
 }
@@ -55,6 +58,10 @@ pub struct PreparedMove {
     forecast: Option<Forecast>,
     stall_timeout: Duration,
 }
+
+/// From the beginning of a forecast to the migration command: 0.2 s, or 1.7 s where remedies are
+/// searched. A move that needs remedies is rarely made.
+const UNTIL_COMMAND: Duration = Duration::from_millis(300);
 
 /// Below this probability of converging a move is advised against.
 pub const ADVISABLE: f64 = 0.5;
@@ -121,7 +128,11 @@ impl PreparedMove {
             None => observe(&ends.source, &options.observe).await?,
         };
         let route = end.route_from(&ends.source);
-        let assumptions = predict::assumptions(&ends.source, &observation, Some(&route)).await?;
+        let mut assumptions =
+            predict::assumptions(&ends.source, &observation, Some(&route)).await?;
+        if options.at_once {
+            assumptions.command_at = Some(jiff::Timestamp::now() + UNTIL_COMMAND);
+        }
         let forecast =
             predict::forecast_for(&assumptions, &observation, &link, &plan.limits).await?;
         self.assumptions = Some(assumptions);

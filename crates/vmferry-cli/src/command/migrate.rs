@@ -31,6 +31,7 @@ pub(crate) async fn run(global: &Global, args: &Migrate) -> Result<ExitCode, Err
         observe: observe_options(&args.observing),
         profile: args.limits.profile.clone(),
         forecast: !args.no_forecast,
+        at_once: args.yes,
         stall_timeout: args.stall_timeout.unwrap_or(DEFAULT_STALL_TIMEOUT),
     };
     if !args.yes && !args.dry_run {

@@ -302,6 +302,7 @@ mod tests {
                 },
                 host: HostInfo::default(),
                 window_ms: Millis(10_000.0),
+                window_ended_at: None,
                 dirty_curve: DirtyCurve { points },
                 page_mix: PageMix {
                     total_pages: Pages(1 << 17),

@@ -104,8 +104,7 @@ impl WatchedPages {
     }
 
     fn pace(&self, correction: f64) -> Duration {
-        self.period
-            .max(self.cost.div_f64(self.share * correction))
+        self.period.max(self.cost.div_f64(self.share * correction))
     }
 
     /// Share of a core that was planned for these looks.

@@ -44,6 +44,7 @@ impl Predictor for Curve {
             guest: seen.guest.clone(),
             host: seen.host.clone(),
             window_ms: seen.window_ms,
+            window_ended_at: seen.window_ended_at,
             dirty_curve: seen.dirty_curve.clone(),
             page_mix: seen.page_mix.clone(),
             page_history: None,

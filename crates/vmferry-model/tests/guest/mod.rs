@@ -78,6 +78,7 @@ pub(crate) fn writer(hot: f64, rate: f64) -> Observation {
         },
         host: HostInfo::default(),
         window_ms: Millis(window_ms),
+        window_ended_at: None,
         dirty_curve: DirtyCurve {
             points: points.to_vec(),
         },

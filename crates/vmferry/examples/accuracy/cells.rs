@@ -149,7 +149,7 @@ const SERIES: &[(&str, &str, u64, f64, f64)] = &[
 ];
 
 /// Moves of each.
-const SERIES_MOVES: usize = 6;
+const SERIES_MOVES: usize = 5;
 
 const RATES: [f64; 3] = [200.0, 400.0, 800.0];
 const LIMITS: [f64; 3] = [100.0, 300.0, 1000.0];

@@ -98,6 +98,7 @@ impl Record {
     pub(crate) fn assumptions(&self) -> Assumptions {
         let mut assumptions = Assumptions::for_guest(&self.observation.guest);
         assumptions.rules.downtime_limit = Duration::from_millis(300);
+        assumptions.command_at = Some(self.outcome.started_at);
         // Where both downtimes are one, the move was made with `return-path`.
         let (downtime, of_qemu) = (self.outcome.downtime_ms, self.outcome.qemu_downtime_ms);
         if let (Some(downtime), Some(of_qemu)) = (downtime, of_qemu) {

@@ -16,7 +16,7 @@ use vmferry::model::{Assumptions, forecast};
 use vmferry::moving::{self, MoveOptions, PreparedMove};
 use vmferry::testbed::{GuestSpec, Side, TestGuest, Testbed};
 
-use crate::cells::Cell;
+use crate::cells::{Cell, Set};
 use crate::record::{Background, Record};
 
 type Fault = Box<dyn std::error::Error>;
@@ -28,6 +28,10 @@ const WINDOW: Duration = Duration::from_secs(15);
 
 /// The background budget: 30 s at 1 % of a core.
 const BACKGROUND_WINDOW: Duration = Duration::from_secs(30);
+
+/// From the beginning of the background to that of the burst. The background counts zero pages for
+/// up to half of its window first, and both shall end together: the command follows the burst.
+const BURST_AFTER: Duration = Duration::from_secs(28);
 
 /// Makes the migration of a cell, and again where it is repeated and came to its end.
 pub(crate) async fn cell(cell: &Cell) -> Result<Record, Fault> {
@@ -82,34 +86,40 @@ async fn forecast_and_move(
 ) -> Result<Record, Fault> {
     let console = guest.console_watch();
     let limits = limits(cell);
-    // In the background, over a monitor of its own, while the burst looks at the same guest.
-    let monitor = guest.watch(Side::Source).await?;
-    let background =
-        tokio::spawn(async move { observe(&monitor, &within(BACKGROUND_WINDOW)).await });
+    let background_began = Instant::now();
+    let background = match cell.set {
+        Set::Series => None,
+        // In the background, over a monitor of its own, while the burst looks at the same guest.
+        Set::Tuning | Set::Held => {
+            let monitor = guest.watch(Side::Source).await?;
+            let observing = async move { observe(&monitor, &within(BACKGROUND_WINDOW)).await };
+            Some(tokio::spawn(observing))
+        }
+    };
 
     let mut rate = ByteRate::from_mbit_per_s(cell.rate_mbit);
     if let Some(share) = cell.of_boundary {
         let seen = measure(&guest.source_uri(), &within(WINDOW)).await?;
         rate = boundary(&seen.observation, &limits)? * Ratio(share);
         testbed.set_rate(Some(rate)).await?;
-    } else {
-        // Both windows end together.
-        tokio::time::sleep(BACKGROUND_WINDOW - WINDOW).await;
+    }
+    if background.is_some() {
+        tokio::time::sleep(BURST_AFTER.saturating_sub(background_began.elapsed())).await;
     }
     let began = Instant::now();
     let prepared = prepare(guest, limits, rate, true).await?;
     let observed = (began + WINDOW / 10, began + WINDOW);
     let link = prepared.link().ok_or("no link")?.clone();
-    let seen = background.await??;
-    let background = Background {
-        forecast: forecast(
-            &seen,
-            &link,
-            &limits,
-            &Assumptions::for_guest(&seen.guest),
-            1,
-        )?,
-        observation: seen,
+    let background = match background {
+        Some(observing) => {
+            let seen = observing.await??;
+            let assumptions = Assumptions::for_guest(&seen.guest);
+            Some(Background {
+                forecast: forecast(&seen, &link, &limits, &assumptions, 1)?,
+                observation: seen,
+            })
+        }
+        None => None,
     };
     let moved_after_ms = started.elapsed().as_secs_f64() * 1e3;
     let observation = prepared.observation().ok_or("no observation")?.clone();
@@ -128,7 +138,7 @@ async fn forecast_and_move(
         forecast,
         outcome,
         guest_slowdown,
-        background: Some(background),
+        background,
         boundary_mbit: cell.of_boundary.map(|share| rate.mbit_per_s() / share),
         moved_after_ms,
         repeat: None,
@@ -183,6 +193,7 @@ async fn prepare(
         observe: within(WINDOW),
         profile: None,
         forecast,
+        at_once: true,
         stall_timeout: DEFAULT_STALL_TIMEOUT,
     };
     let quiet: EventSink = Arc::new(|_: &MoveEvent| ());
