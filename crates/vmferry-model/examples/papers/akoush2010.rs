@@ -4,7 +4,7 @@ use vmferry_core::{Bytes, PageHistory, Pages, SampledPage};
 use vmferry_precopy::dirt::Recording;
 use vmferry_precopy::xen_legacy::{EarlyStop, Rules};
 
-use crate::figure::{Axis, Figure, Panel, Series};
+use crate::figure::{Axis, Figure, Legend, Panel, Series};
 use crate::page::{Page, deviation, seconds};
 use crate::writer::{Move, Writer, of_memory};
 
@@ -27,9 +27,9 @@ pub(crate) fn section() -> Page {
         "## akoush2010: Predicting the Performance of Virtual Machine Migration\n\n\
          Akoush, Sohan, Rice, Moore, Hopper; MASCOTS 2010; Xen 3. What we have of it are its slides.\n\n\
          **Claims.** Xen stops pre-copy after 29 rounds, after a round of fewer than 50 pages, or when more than three \
-         times the\nmemory has been sent. Downtime and migration time depend on dirty rate and bandwidth in a \
-         non-linear way. They can be\npredicted by simulating these rules: over a constant dirty rate (**AVG**), or \
-         over a recorded history of which pages are\ndirtied when (**HIST**), which is for cyclic guests.",
+         times the memory has been sent. Downtime and migration time depend on dirty rate and bandwidth in a \
+         non-linear way. They can be predicted by simulating these rules: over a constant dirty rate (**AVG**), or \
+         over a recorded history of which pages are dirtied when (**HIST**), which is for cyclic guests.",
     );
     table(&mut page);
     dirty_rates(&mut page);
@@ -42,8 +42,8 @@ fn table(page: &mut Page) {
     page.say(
         "### Measured against predicted\n\n\
          Not reproduced: a forecast needs each guest's memory, link, and dirty rate (AVG) or page history (HIST), and \
-         none is printed.\nWhat can be checked is the table against itself, and the least size of link or most size \
-         of memory it allows.",
+         none is printed. What can be checked is the table against itself, and how much memory 1 Gbit/s could carry \
+         in the time.",
     );
     let rows: Vec<Vec<String>> = TABLE
         .iter()
@@ -55,11 +55,11 @@ fn table(page: &mut Page) {
                     (*guest).to_owned(),
                     format!("{mt} s"),
                     format!("{mt_said} s"),
-                    format!("{mt_error} %"),
+                    format!("{mt_error:.1} %"),
                     error(*mt_said, *mt),
                     format!("{dt} ms"),
                     format!("{dt_said} ms"),
-                    format!("{dt_error} %"),
+                    format!("{dt_error:.1} %"),
                     error(*dt_said, *dt),
                     format!("{:.0} MB", mt * 125.0),
                 ]
@@ -83,8 +83,8 @@ fn table(page: &mut Page) {
     );
     page.say(
         "The printed errors come from unrounded values, so some differ from those of the rounded table; the downtime \
-         error of CPU\n(2.4 % against 1.0 %) is more than rounding explains. Over 1 Gbit/s CPU and WEB were smaller \
-         than 1 GiB, or their link was\nfaster. SFS was stopped for 218 ms, less than the mark of 314 ms below: so the \
+         error of CPU (2.4 % against 1.0 %) is more than rounding explains. Over 1 Gbit/s CPU and WEB were smaller \
+         than 1 GiB, or their link was faster. SFS was stopped for 218 ms, less than the mark of 314 ms below: so the \
          mark is no floor for all guests.",
     );
 }
@@ -106,11 +106,11 @@ fn dirty_rates(page: &mut Page) {
     page.say(
         "### The dirty-rate sweep, 1 and 10 Gbit/s\n\n\
          AVG under `xen_legacy`. Printed is one number, a mark at 314 ms in the downtime chart of 1 Gbit/s; the \
-         curves are drawn, and\nneither axis can be read from what we have. We take the mark for the downtime of a \
+         curves are drawn, and neither axis can be read from what we have. We take the mark for the downtime of a \
          guest that writes next to nothing.\n\n\
          Fitted: a constant pause of 314 ms at the end of every move, on that one mark. Assumed: 1 GiB of memory, \
-         written page after\npage. The rest is prediction. *Slides' rules* are the three conditions above; *with \
-         early stop* adds what the other papers\nsay of the same Xen: a guest that dirties faster than the link sends \
+         written page after page. The rest is prediction. *Slides' rules* are the three conditions above; *with \
+         early stop* adds what the other papers say of the same Xen: a guest that dirties faster than the link sends \
          is stopped at once.",
     );
     let shares = [0.0, 0.25, 0.5, 0.7, 0.8, 0.9, 0.95, 1.0, 1.5, 2.0];
@@ -149,13 +149,23 @@ fn dirty_rates(page: &mut Page) {
         &rows,
     );
     let quiet = avg(0.0, 1e3, &early).downtime_s;
+    // Up to which share of the bandwidth the downtime stays at the mark.
+    let flat = |link: f64| {
+        let at_mark = |share: &u32| {
+            let moved = avg(f64::from(*share) / 100.0 * link, link, &early);
+            moved.downtime_s < MARK + 0.005
+        };
+        (0..=200).take_while(at_mark).last().unwrap_or(0)
+    };
     page.say(&format!(
         "At rate 0: {} printed, {} ours ({}, by the fit). The non-linear effect is there: the downtime stays at the \
-         mark up to some 70 %\nof the bandwidth and then grows to that of all memory; ten times the bandwidth moves \
-         the rise by ten.",
+         mark up to {} % of 1 Gbit/s and {} % of 10 Gbit/s, and then grows towards that of all memory. Time grows up \
+         to the limit of three times the memory; the saw teeth are whole rounds.",
         seconds(MARK),
         seconds(quiet),
         deviation(quiet, MARK),
+        flat(1e3),
+        flat(10e3),
     ));
     let panel = |link: f64, caption: &str, label, of: fn(&Move) -> f64| {
         let line = |rules: &Rules| {
@@ -170,6 +180,7 @@ fn dirty_rates(page: &mut Page) {
                 ("ours, with early stop".into(), line(&early)),
                 ("ours, slides' rules".into(), line(&slides)),
             ],
+            legend: Legend::UpperLeft,
         }
     };
     let mut panels = Vec::new();
@@ -199,7 +210,7 @@ fn bandwidths(page: &mut Page) {
     page.say(
         "### The bandwidth sweep\n\n\
          The slides mark 1 and 10 Gbit/s on the axis and print no value; which dirty rate the guest had is not \
-         printed either. Ours is\nAVG at three rates, with the pause fitted above.",
+         printed either. Ours is AVG at three rates, with the pause fitted above.",
     );
     let rates = [100.0, 300.0, 600.0];
     let rules = Rules::default();
@@ -243,6 +254,7 @@ fn bandwidths(page: &mut Page) {
                 )
             })
             .collect(),
+        legend: Legend::UpperRight,
     };
     page.figure(Figure {
         name: "akoush2010-bandwidth",
@@ -301,8 +313,8 @@ fn avg_and_hist(page: &mut Page) {
     page.say(
         "### AVG and HIST on guests made up for it\n\n\
          The guests of the table cannot be replayed, so here are two of ours, of 1 GiB over 1 Gbit/s: an even writer, \
-         and one that\nwrites for 5 s at 900 Mbit/s and rests for 5 s. Both write 450 Mbit/s on average, which is all \
-         that AVG knows. HIST replays\n20 s of history from 20 starts; which of them a move meets is chance.",
+         and one that writes for 5 s at 900 Mbit/s and rests for 5 s. Both write 450 Mbit/s on average, which is all \
+         that AVG knows. HIST replays 20 s of history from 20 starts; which of them a move meets is chance.",
     );
     let link = 1e3;
     let mean = avg(450.0, link, &Rules::default());
@@ -338,6 +350,6 @@ fn avg_and_hist(page: &mut Page) {
     );
     page.say(
         "On an even guest the two agree, as they must (also a property test over all rule sets); on the cyclic one AVG \
-         says one number\nwhere HIST shows what depends on the phase.",
+         says one number where HIST shows what depends on the phase.",
     );
 }

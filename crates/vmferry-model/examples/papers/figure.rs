@@ -1,7 +1,9 @@
 //! A figure: panels with our lines and the paper's points.
 
+use std::ops::Range;
+
 use plotters::coord::Shift;
-use plotters::coord::types::RangedCoordf64;
+use plotters::coord::ranged1d::{DefaultFormatting, KeyPointHint};
 use plotters::prelude::*;
 
 const WIDTH: u32 = 960;
@@ -17,7 +19,7 @@ const PUBLISHED: RGBColor = RGBColor(200, 60, 0);
 const FAINT: RGBColor = RGBColor(120, 120, 120);
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
-type Chart<'a, 'b> = ChartContext<'a, SVGBackend<'b>, Cartesian2d<RangedCoordf64, RangedCoordf64>>;
+type Chart<'a, 'b> = ChartContext<'a, SVGBackend<'b>, Cartesian2d<Ticked, Ticked>>;
 pub(crate) type Drawn<T = ()> = Result<T, Box<dyn std::error::Error>>;
 
 /// How an axis runs.
@@ -64,18 +66,67 @@ impl Axis {
         }
     }
 
-    /// What stands beside a place; between decades nothing does.
-    fn text(self, place: f64, end: f64) -> String {
+    fn up_to(self, end: f64) -> Ticked {
+        Ticked {
+            range: self.least()..end,
+            ticks: self.ticks(end),
+        }
+    }
+
+    /// Places with a label up to `end`: 1, 2 and 5 in each decade, or steps of such a length.
+    fn ticks(self, end: f64) -> Vec<f64> {
+        let round = |decade: i32| [1.0, 2.0, 5.0].map(|lead| lead * 10f64.powi(decade));
         match self.scale {
             Scale::Linear => {
-                let decimals = usize::from(end < 10.0) + usize::from(end < 1.0);
-                format!("{place:.decimals$}")
+                let steps = (-6..12).flat_map(round);
+                let step = steps.into_iter().find(|step| end / step <= 10.0);
+                let step = step.unwrap_or(end);
+                (0..=10)
+                    .map(|i| f64::from(i) * step)
+                    .take_while(|place| *place <= end)
+                    .collect()
             }
-            Scale::Log { .. } if (place - place.round()).abs() < 1e-6 => {
-                format!("{}", 10f64.powf(place.round()))
-            }
-            Scale::Log { .. } => String::new(),
+            Scale::Log { .. } => (self.least().floor() as i32..=end.ceil() as i32)
+                .flat_map(round)
+                .map(f64::log10)
+                .filter(|place| *place > self.least() - 1e-9 && *place <= end)
+                .collect(),
         }
+    }
+
+    /// What stands beside a tick.
+    fn text(self, place: f64) -> String {
+        let value = match self.scale {
+            Scale::Linear => place,
+            Scale::Log { .. } => 10f64.powf(place),
+        };
+        // Ticks are round: five digits after the point say all of them.
+        let text = format!("{value:.5}");
+        text.trim_end_matches('0').trim_end_matches('.').to_owned()
+    }
+}
+
+/// An axis with its own ticks: those of plotters are not round in decades.
+struct Ticked {
+    range: Range<f64>,
+    ticks: Vec<f64>,
+}
+
+impl Ranged for Ticked {
+    type FormatOption = DefaultFormatting;
+    type ValueType = f64;
+
+    fn map(&self, value: &f64, (from, to): (i32, i32)) -> i32 {
+        let share = (value - self.range.start) / (self.range.end - self.range.start);
+        from + (f64::from(to - from) * share).round() as i32
+    }
+
+    fn key_points<Hint: KeyPointHint>(&self, _: Hint) -> Vec<f64> {
+        self.ticks.clone()
+    }
+
+    fn range(&self) -> Range<f64> {
+        self.range.clone()
     }
 }
 
@@ -97,6 +148,15 @@ pub(crate) struct Panel {
     pub(crate) y: Axis,
     /// Each with its name in the legend.
     pub(crate) series: Vec<(String, Series)>,
+    /// Where the legend hides nothing.
+    pub(crate) legend: Legend,
+}
+
+#[derive(Clone, Copy)]
+pub(crate) enum Legend {
+    UpperLeft,
+    UpperRight,
+    LowerLeft,
 }
 
 pub(crate) struct Figure {
@@ -153,7 +213,7 @@ impl Panel {
             .margin_right(22)
             .x_label_area_size(42)
             .y_label_area_size(58)
-            .build_cartesian_2d(from_x..end_x, from_y..top)?;
+            .build_cartesian_2d(self.x.up_to(end_x), self.y.up_to(top))?;
         chart
             .configure_mesh()
             .light_line_style(TRANSPARENT)
@@ -163,8 +223,8 @@ impl Panel {
             .axis_desc_style(font(13))
             .x_desc(self.x.label)
             .y_desc(self.y.label)
-            .x_label_formatter(&|value| self.x.text(*value, end_x))
-            .y_label_formatter(&|value| self.y.text(*value, top))
+            .x_label_formatter(&|value| self.x.text(*value))
+            .y_label_formatter(&|value| self.y.text(*value))
             .draw()?;
         let mut colors = OURS.iter().cycle();
         for (label, series) in &self.series {
@@ -186,7 +246,11 @@ impl Panel {
         }
         chart
             .configure_series_labels()
-            .position(SeriesLabelPosition::UpperLeft)
+            .position(match self.legend {
+                Legend::UpperLeft => SeriesLabelPosition::UpperLeft,
+                Legend::LowerLeft => SeriesLabelPosition::LowerLeft,
+                Legend::UpperRight => SeriesLabelPosition::UpperRight,
+            })
             .label_font(font(12))
             .legend_area_size(32)
             .background_style(WHITE.mix(0.85))

@@ -1,13 +1,14 @@
-//! `jin2011`: the model of sections 3, and the memory writer of section 5.
+//! `jin2011`: the model of section 3; the memory writer of section 5.
+
+mod mem_writer;
 
 use std::time::Duration;
 
 use vmferry_core::{ByteRate, Bytes, Ratio};
 use vmferry_model::predictor::rounds::{Method, PreCopy, efficiency_loss_s};
-use vmferry_precopy::dirt::Writes;
 use vmferry_precopy::xen_legacy::Rules;
 
-use crate::figure::{Axis, Figure, Panel, Series};
+use crate::figure::{Axis, Figure, Legend, Panel, Series};
 use crate::page::{Page, deviation, seconds};
 use crate::writer::{Move, Writer, of_memory};
 
@@ -15,16 +16,6 @@ use crate::writer::{Move, Writer, of_memory};
 const FIGURE_2: (u64, f64) = (800, 200.0);
 /// "When p reaches 151.4 Mbit/s": dirty rate at the migration barrier.
 const BARRIER_MBIT: f64 = 151.4;
-/// Figure 5: dirty rate of a point, Mbit/s, and its downtime over 1 Gbit/s without throttling, s.
-const FAILED: (f64, f64) = (1943.0, 6.435);
-/// Figure 5: "the first dirty rate that makes downtime reach 1 s" over 1 Gbit/s, "nearly 600".
-const BARRIER_AT_1_GBIT: f64 = 600.0;
-/// Section 5.2: "most of the downtimes are kept in 0.1 s" below the link's rate, s.
-const SHORT: f64 = 0.1;
-/// Section 5.2: dirty rates of memWriter, Mbit/s, from the naked guest on.
-const MEM_WRITER: (f64, f64) = (41.0, 4798.0);
-/// `liu2011` section 3.1: what a guest takes to resume, s.
-const RESUME: f64 = 0.020;
 
 pub(crate) fn section() -> Page {
     let mut page = Page::default();
@@ -32,24 +23,24 @@ pub(crate) fn section() -> Page {
         "## jin2011: Optimizing the live migration of virtual machine by CPU scheduling\n\n\
          Jin, Gao, Wu, Shi, Wu, Zhou; Journal of Network and Computer Applications, 2011; Xen 3.1.\n\n\
          **Claims.** Pre-copy sends memory in rounds, and each round sends what was dirtied in the one before. It \
-         works up to a dirty\nrate somewhat below the bandwidth, the *migration barrier*; from there on the downtime \
-         explodes. Slowing the guest's CPU\ndown round by round moves the barrier by up to 4 times, for 6 % more work \
+         works up to a dirty rate somewhat below the bandwidth, the *migration barrier*; from there on the downtime \
+         explodes. Slowing the guest's CPU down round by round moves the barrier by up to 4 times, for 6 % more work \
          lost.",
     );
     equations(&mut page);
     boundary(&mut page);
     barrier(&mut page);
-    mem_writer(&mut page);
+    mem_writer::figures(&mut page);
     page.say(
         "### What is not here\n\n\
          - **The throttle** (equations 8 to 10, Algorithm 1, the curves of figures 5 and 6 with C = 0.6 to 0.9, \
-         figures 7 to 10):\n  vmferry has no CPU throttle yet. What a throttle would see and set in each round is \
-         there (`vmferry_precopy::tuning`),\n  and a test moves a guest under Algorithm 1 through it. Without it these \
-         printed values have nothing beside them: 26 ms at\n  1943 Mbit/s with C = 0.6, a barrier of about 1.2 Gbit/s \
+         figures 7 to 10):   vmferry has no CPU throttle yet. What a throttle would see and set in each round is \
+         there (`vmferry_precopy::tuning`), and a test moves a guest under Algorithm 1 through it. Without it these \
+         printed values have nothing beside them: 26 ms at 1943 Mbit/s with C = 0.6, a barrier of about 1.2 Gbit/s \
          with C = 0.9, 2491 ms brought down to 288 ms for Tomcat.\n\
          - **Tomcat without the throttle** (42.968 s, 2491 ms): the dirty rate is printed for two rounds only. What is \
-         printed of the\n  first two rounds, 38 s at 104 Mbit/s, does not carry the guest's 512 MiB either (41.3 s): \
-         some of its memory was not\n  sent, and how much is not said.\n\
+         printed of the first two rounds, 38 s at 104 Mbit/s, does not carry the guest's 512 MiB either (41.3 s): \
+         some of its memory was not sent, and how much is not said.\n\
          - **The other points of figures 5 and 6**: they are drawn, not printed.",
     );
     page
@@ -145,8 +136,8 @@ fn boundary(page: &mut Page) {
     page.say(
         "### Figure 1: the boundary of p/B\n\n\
          The greatest ratio of dirty rate p to bandwidth B with which N = 30 rounds reach the threshold h = 256 KiB. \
-         Printed are\none point (151.4 of 200 Mbit/s at 800 MiB) and \"in most of the circumstances, p should be less \
-         than 80 % of B\". The replay\nis `xen_legacy` with the formula's rules: it searches the rate, and knows \
+         Printed are one point (151.4 of 200 Mbit/s at 800 MiB) and \"in most of the circumstances, p should be less \
+         than 80 % of B\". The replay is `xen_legacy` with the formula's rules: it searches the rate, and knows \
          nothing of equation 5.",
     );
     let printed = |size: u64| {
@@ -185,6 +176,7 @@ fn boundary(page: &mut Page) {
                 ),
                 ("printed: below 80 %".into(), Series::Level(0.8)),
             ],
+            legend: Legend::LowerLeft,
         }],
     });
 }
@@ -204,7 +196,7 @@ fn barrier(page: &mut Page) {
     page.say(
         "### Figure 2: downtime over the dirty rate\n\n\
          800 MiB over 200 Mbit/s. Printed are where the rise begins (151.4 Mbit/s) and where it ends (all memory, \
-         M/B, at p = B);\nthe points between are drawn, not printed.",
+         M/B, at p = B); the points between are drawn, not printed.",
     );
     let rows: Vec<Vec<String>> = [
         40.0, 100.0, 140.0, 151.4, 155.0, 160.0, 170.0, 180.0, 190.0, 200.0, 300.0,
@@ -264,165 +256,7 @@ fn barrier(page: &mut Page) {
                     Series::Place(BARRIER_MBIT),
                 ),
             ],
+            legend: Legend::UpperLeft,
         }],
     });
-}
-
-/// memWriter: 800 MB of a guest of 1 GiB.
-fn moved(mbit: f64, link: f64, writes: Writes) -> Move {
-    let guest = Writer {
-        memory: Bytes::from_mib(1024),
-        set: Bytes(800_000_000),
-        mbit,
-        writes,
-    };
-    let link = ByteRate::from_mbit_per_s(link);
-    Move::by_pages(&guest.dirt(), &Rules::default(), link, RESUME)
-}
-
-/// The first dirty rate, in steps of a hundredth of the link, whose downtime reaches 1 s.
-fn first_long_pause(link: f64, writes: Writes) -> f64 {
-    (1..=200)
-        .map(|step| f64::from(step) * link / 100.0)
-        .find(|mbit| moved(*mbit, link, writes).downtime_s >= 1.0)
-        .unwrap_or(f64::NAN)
-}
-
-/// Figures 5 and 6 without throttling.
-fn mem_writer(page: &mut Page) {
-    page.say(
-        "### Figures 5 and 6: downtime and total time of memWriter, without the throttle\n\n\
-         A guest of 1 GiB writes a set of 800 MB at 41 to 4798 Mbit/s, over 1000, 500 and 200 Mbit/s. Ours is \
-         `xen_legacy` page by\npage: 29 rounds, 50 pages, three times the memory, the skip of pages written again, \
-         and the stop when dirt outruns the link.\n\n\
-         Fitted: the reading of \"MB\" as 10^6 bytes, on the one printed downtime (6.435 s; 2^20 bytes would give \
-         6.73 s). Taken from\nelsewhere: 20 ms to resume (liu2011 section 3.1). Assumed: the set is written page \
-         after page, and the link carries its nominal\nrate. All other values below are predictions.",
-    );
-    let links = [1000.0, 500.0, 200.0];
-    let failed = moved(FAILED.0, 1000.0, Writes::Sequential).downtime_s;
-    let mut rows = vec![vec![
-        "downtime at 1943 Mbit/s over 1000 Mbit/s".into(),
-        format!("{} s", FAILED.1),
-        format!("{failed:.3} s"),
-        deviation(failed, FAILED.1),
-    ]];
-    for link in links {
-        let found = first_long_pause(link, Writes::Sequential);
-        let (printed, off) = if link == 1000.0 {
-            (
-                "nearly 600 Mbit/s".into(),
-                deviation(found, BARRIER_AT_1_GBIT),
-            )
-        } else {
-            ("below that of 1000".into(), String::new())
-        };
-        rows.push(vec![
-            format!("barrier (downtime reaches 1 s) over {link} Mbit/s"),
-            printed,
-            format!("{found:.0} Mbit/s"),
-            off,
-        ]);
-    }
-    let random = first_long_pause(1000.0, Writes::Random);
-    rows.push(vec![
-        "the same over 1000 Mbit/s, were pages written at random".into(),
-        "nearly 600 Mbit/s".into(),
-        format!("{random:.0} Mbit/s"),
-        deviation(random, BARRIER_AT_1_GBIT),
-    ]);
-    for link in links {
-        let below = moved(0.4 * link, link, Writes::Sequential);
-        rows.push(vec![
-            format!(
-                "downtime well below the link: {:.0} over {link} Mbit/s",
-                0.4 * link
-            ),
-            format!("mostly within {}", seconds(SHORT)),
-            seconds(below.downtime_s),
-            String::new(),
-        ]);
-    }
-    for link in links {
-        let beyond = moved(2.0 * link, link, Writes::Sequential);
-        rows.push(vec![
-            format!("rounds before the stop at twice the link, {link} Mbit/s"),
-            "\"skipping early iterations\"".into(),
-            format!("{}", beyond.rounds),
-            String::new(),
-        ]);
-    }
-    page.table(&["check", "printed", "ours", "deviation"], &rows);
-    page.say(&format!(
-        "**Why the barrier lies higher.** Over a link that carries its nominal rate a writer that touches each page \
-         once in a turn\nis caught up with until about {:.0} % of the rate; printed is 60 %. What their link carried \
-         while a guest was moving, and in\nwhich order memWriter wrote, are not printed. A link of about {:.0} \
-         Mbit/s would put the barrier at 600 and the downtime of\nthe failed move at {:.1} s instead of 6.435 s, so \
-         a slower link alone does not explain both; it is left at its nominal rate.",
-        first_long_pause(1000.0, Writes::Sequential) / 10.0,
-        1000.0 * BARRIER_AT_1_GBIT / first_long_pause(1000.0, Writes::Sequential),
-        moved(
-            FAILED.0,
-            1000.0 * BARRIER_AT_1_GBIT / first_long_pause(1000.0, Writes::Sequential),
-            Writes::Sequential
-        )
-        .downtime_s,
-    ));
-    page.figure(sweep(&links));
-    page.say(
-        "The longest downtimes grow as the link gets slower and total time falls again beyond the barrier, as the \
-         text says. The\npeaks of total time just below the barrier are rounds that shrink slowly; the paper shows \
-         such a peak for C = 0.6 only.",
-    );
-}
-
-fn sweep(links: &[f64]) -> Figure {
-    let steps = 120;
-    let rates: Vec<f64> = (0..=steps)
-        .map(|i| MEM_WRITER.0 * (MEM_WRITER.1 / MEM_WRITER.0).powf(f64::from(i) / f64::from(steps)))
-        .collect();
-    let moves: Vec<(f64, Vec<(f64, Move)>)> = links
-        .iter()
-        .map(|link| {
-            let found = rates
-                .iter()
-                .map(|p| (*p, moved(*p, *link, Writes::Sequential)));
-            (*link, found.collect())
-        })
-        .collect();
-    let lines = |of: fn(&Move) -> f64| {
-        moves.iter().map(move |(link, found)| {
-            let line = found.iter().map(|(p, moved)| (*p, of(moved))).collect();
-            (format!("ours over {link} Mbit/s"), Series::Line(line))
-        })
-    };
-    let downtime = lines(|moved| moved.downtime_s).chain([
-        (
-            "printed: 6.435 s over 1000 Mbit/s".to_owned(),
-            Series::Dots(vec![FAILED]),
-        ),
-        (
-            "printed: 1 s at nearly 600 Mbit/s".to_owned(),
-            Series::Dots(vec![(BARRIER_AT_1_GBIT, 1.0)]),
-        ),
-    ]);
-    Figure {
-        name: "jin2011-figures-5-6",
-        title: "jin2011, figures 5 and 6 without throttle: 800 MB written in a guest of 1 GiB",
-        columns: 1,
-        panels: vec![
-            Panel {
-                caption: "Figure 5: downtime".into(),
-                x: Axis::log("dirty rate, Mbit/s", MEM_WRITER.0),
-                y: Axis::log("downtime, s", 0.01),
-                series: downtime.collect(),
-            },
-            Panel {
-                caption: "Figure 6: total time (no value is printed)".into(),
-                x: Axis::log("dirty rate, Mbit/s", MEM_WRITER.0),
-                y: Axis::linear("total time, s"),
-                series: lines(|moved| moved.total_s).collect(),
-            },
-        ],
-    }
 }

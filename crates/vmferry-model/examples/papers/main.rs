@@ -53,10 +53,10 @@ fn page() -> Page {
     page.say(
         "# The papers' numbers, and ours\n\n\
          Written by `cargo xtask papers`; a test fails when this page is not what the command writes now.\n\n\
-         vmferry implements the models of five papers. This page holds them against the numbers that the papers print. \
-         *Printed* is\nwhat a paper gives in its text; what it only draws cannot be read exactly and is not used. \
-         `xen_legacy` are the rules of Xen 3,\nthe hypervisor of these papers, as `vmferry-precopy` replays them. \
-         Nothing is tuned silently: where a parameter was fitted, it is\nnamed with the points it was fitted on, and \
+         vmferry implements models of five papers; what is not there yet, each section says. This page holds them against the numbers that the papers print. \
+         *Printed* is what a paper gives in its text; what it only draws cannot be read exactly and is not used. \
+         `xen_legacy` are the rules of Xen 3, the hypervisor of these papers, as `vmferry-precopy` replays them. \
+         Nothing is tuned silently: where a parameter was fitted, it is named with the points it was fitted on, and \
          all else is prediction.\n\n\
          In the figures lines are ours, dots and dashed lines are the paper's. Words are explained on the front page \
          of `vmferry-core`.",
@@ -77,7 +77,7 @@ fn page() -> Page {
     page.say(
         "## Not one of the papers\n\n\
          The textbook rules give all 48 migration times that Gudkov published for one dirty curve (qemu-devel, April \
-         2023): a test where\nthat data set is at hand (`crates/vmferry-precopy/tests/textbook_vectors.rs`).",
+         2023): a test where that data set is at hand (`crates/vmferry-precopy/tests/textbook_vectors.rs`).",
     );
     page
 }

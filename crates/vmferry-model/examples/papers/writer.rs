@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use vmferry_core::{ByteRate, Bytes, PAGE_SIZE, Ratio};
 use vmferry_precopy::dirt::{AggregateDirt, ConstantDirt, Dirt, Writes};
-use vmferry_precopy::tuning::Untuned;
+use vmferry_precopy::tuning::{Tuning, Untuned};
 use vmferry_precopy::xen_legacy::{Rules, replay, replay_amount};
 use vmferry_precopy::{HostCosts, PAGE_ON_STREAM, Replay};
 
@@ -84,8 +84,19 @@ impl Move {
 
     /// Page by page.
     pub(crate) fn by_pages(dirt: &impl Dirt, rules: &Rules, link: ByteRate, pause: f64) -> Self {
+        Self::tuned(dirt, rules, link, pause, &mut Untuned)
+    }
+
+    /// The same with a rate set before every round.
+    pub(crate) fn tuned(
+        dirt: &impl Dirt,
+        rules: &Rules,
+        link: ByteRate,
+        pause: f64,
+        tuning: &mut impl Tuning,
+    ) -> Self {
         let costs = hosts(Duration::from_secs_f64(pause));
-        let found = replay(dirt, rules, &costs, link, &mut Untuned, DEADLINE);
+        let found = replay(dirt, rules, &costs, link, tuning, DEADLINE);
         Self::of(&found, dirt.total().pages())
     }
 
