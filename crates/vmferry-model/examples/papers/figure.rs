@@ -157,6 +157,7 @@ pub(crate) enum Legend {
     UpperLeft,
     UpperRight,
     LowerLeft,
+    LowerRight,
 }
 
 pub(crate) struct Figure {
@@ -249,6 +250,7 @@ impl Panel {
             .position(match self.legend {
                 Legend::UpperLeft => SeriesLabelPosition::UpperLeft,
                 Legend::LowerLeft => SeriesLabelPosition::LowerLeft,
+                Legend::LowerRight => SeriesLabelPosition::LowerRight,
                 Legend::UpperRight => SeriesLabelPosition::UpperRight,
             })
             .label_font(font(12))

@@ -237,7 +237,7 @@ fn sweep() -> Figure {
                 x: Axis::log("dirty rate, Mbit/s", RATES.0),
                 y: Axis::log("downtime, s", 0.01),
                 series: downtime.collect(),
-                legend: Legend::UpperLeft,
+                legend: Legend::LowerRight,
             },
             Panel {
                 caption: "Figure 6: total time (no value is printed)".into(),
