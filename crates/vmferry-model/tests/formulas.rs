@@ -3,10 +3,14 @@
 use std::time::Duration;
 
 use proptest::prelude::*;
-use vmferry_core::{ByteRate, Bytes, PAGE_SIZE, Ratio};
-use vmferry_model::predictor::base::{self, Algorithm1, TransferRate};
+use vmferry_core::plan::MoveLimits;
+use vmferry_core::{ByteRate, Bytes, LinkSpeed, PAGE_SIZE, Ratio};
+use vmferry_model::Assumptions;
+use vmferry_model::assumptions::Factor;
+use vmferry_model::predictor::base::{self, Algorithm1, Base, TransferRate};
 use vmferry_model::predictor::gamma::Gamma;
 use vmferry_model::predictor::rounds::PreCopy;
+use vmferry_model::predictor::{Case, Predictor, RuleSet, Technique};
 use vmferry_precopy::dirt::{ConstantDirt, Writes};
 use vmferry_precopy::tuning::{self, Round, Settings, Tuning, Untuned};
 use vmferry_precopy::xen_legacy::{Rules, replay_amount};
@@ -36,6 +40,61 @@ fn replayed(precopy: &PreCopy, dirty_rate: ByteRate) -> Replay {
         &mut Untuned,
         Duration::MAX,
     )
+}
+
+/// What the base model says of a guest of 1 GiB that dirties a share of what 800 Mbit/s carry.
+fn notes_of_base(share: f64) -> Vec<String> {
+    let none = Factor {
+        median: 1.0,
+        log_sd: 0.0,
+    };
+    let link = LinkSpeed {
+        relative_sd: Ratio(0.0),
+        ..LinkSpeed::given(ByteRate::from_mbit_per_s(800.0))
+    };
+    let assumptions = Assumptions {
+        link_rate: none,
+        dirt: none,
+        ..Assumptions::tcg()
+    };
+    let mut case = Case {
+        memory: Bytes::from_mib(1024),
+        zero: None,
+        dirty_rate: None,
+        observation: None,
+        link,
+        limits: MoveLimits {
+            max_bandwidth: Some(ByteRate(1e9)),
+            ..MoveLimits::default()
+        },
+        assumptions,
+        technique: Technique::PreCopy,
+        workload: None,
+        guest: None,
+        route: None,
+        at: None,
+    };
+    let rate = case.stream_rate().expect("a link");
+    case.dirty_rate = Some(rate * Ratio(share));
+    let base = Base {
+        rules: RuleSet::XenLegacy,
+        ..Base::default()
+    };
+    base.forecast(&case, 1).expect("all is known").notes
+}
+
+/// The published gamma of `liu2011` leaves 0..1 in long rounds: held there, and
+/// said. A loop that `max_round` ends says so too.
+#[test]
+fn base_says_where_it_left_what_the_paper_fitted() {
+    let said = |notes: &[String], what: &str| notes.iter().any(|note| note.contains(what));
+    // The first round takes 10.7 s; gamma is 0 from 7.7 s on.
+    let quiet = notes_of_base(0.2);
+    assert!(said(&quiet, "left 0..1 in a round and was held there"));
+    assert!(!said(&quiet, "bound of 28 rounds"), "{quiet:?}");
+    let busy = notes_of_base(0.99);
+    assert!(said(&busy, "left 0..1 in a round and was held there"));
+    assert!(said(&busy, "bound of 28 rounds"), "{busy:?}");
 }
 
 proptest! {
