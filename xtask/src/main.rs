@@ -18,6 +18,7 @@ mod licences;
 mod lint;
 mod load;
 mod metadata;
+mod papers;
 mod purity;
 mod rooms;
 mod rust_text;
@@ -38,6 +39,7 @@ Commands:
   demo [ARGS]   install what is missing, build, and run `vmferry testbed demo ARGS`
   test          everything CI checks: install, load, lint, doc tests, tests; with the time of each step
   bench [NAME]  run a benchmark; without NAME, list them
+  papers        write docs/papers.md: our figures beside those of the papers
   lint          rustfmt, arrows, licences, clippy, docs
   arrows        only: which crate may use which, purity, file names and sizes
   licences      only: the licence of every package we are built from
@@ -110,6 +112,7 @@ fn dispatch(args: &[OsString]) -> Outcome {
         "bench" => bench::run(rest),
         "test" => no_arguments(&command, rest).and_then(|()| test::run_command()),
         "lint" => no_arguments(&command, rest).and_then(|()| lint::run_command()),
+        "papers" => no_arguments(&command, rest).and_then(|()| said(papers::write()?)),
         "arrows" => no_arguments(&command, rest).and_then(|()| said(arrows::check()?)),
         "licences" => no_arguments(&command, rest).and_then(|()| said(licences::check()?)),
         "load" => no_arguments(&command, rest).and_then(|()| said(load::build()?)),
@@ -168,7 +171,7 @@ mod tests {
             assert!(dispatched(args).is_ok(), "{args:?}");
         }
         for command in [
-            "demo", "test", "bench", "lint", "arrows", "licences", "load", "install",
+            "demo", "test", "bench", "papers", "lint", "arrows", "licences", "load", "install",
         ] {
             assert!(USAGE.contains(&format!("\n  {command} ")), "{command}");
         }
