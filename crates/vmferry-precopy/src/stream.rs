@@ -16,6 +16,8 @@ pub(crate) struct Stream {
     link: f64,
     /// Bytes per second that cross the link now.
     rate: f64,
+    /// Its reciprocal: a replay asks for times far more often than the rate changes.
+    seconds_per_byte: f64,
     /// Bytes the sockets take.
     sockets: f64,
     /// Bytes the sockets take now: below the link's speed they are empty.
@@ -44,6 +46,7 @@ impl Stream {
         Self {
             link: rate,
             rate,
+            seconds_per_byte: rate.recip(),
             sockets,
             buffer: sockets,
             // No more can leave the sockets than they hold.
@@ -59,6 +62,7 @@ impl Stream {
     pub(crate) fn hold_to(&mut self, limit: Option<ByteRate>) {
         let limit = limit.map_or(f64::INFINITY, |limit| limit.0.max(1.0));
         self.rate = self.link.min(limit);
+        self.seconds_per_byte = self.rate.recip();
         self.buffer = if limit < self.link { 0.0 } else { self.sockets };
     }
 
@@ -71,11 +75,15 @@ impl Stream {
         }
     }
 
+    /// Bytes in the buffer after `pages` pages, if it took all there are and could owe some.
+    fn level_after(&self, pages: f64, cost: PageCost) -> f64 {
+        self.queued + pages * (cost.bytes - self.rate * cost.cpu)
+    }
+
     /// Seconds it takes to hand over `pages` pages.
     pub(crate) fn time_for(&self, pages: f64, cost: PageCost) -> f64 {
-        let cpu = pages * cost.cpu;
-        let backlog = self.queued + pages * cost.bytes - self.rate * cpu - self.buffer;
-        cpu + backlog.max(0.0) / self.rate
+        let backlog = self.level_after(pages, cost) - self.buffer;
+        pages * cost.cpu + backlog.max(0.0) * self.seconds_per_byte
     }
 
     /// Pages handed over within `seconds`.
@@ -105,9 +113,9 @@ impl Stream {
     /// Hands over `pages` pages and tells the seconds it took.
     pub(crate) fn send(&mut self, pages: f64, cost: PageCost) -> f64 {
         let time = self.time_for(pages, cost);
-        let bytes = pages * cost.bytes;
-        self.queued = (self.queued + bytes - self.rate * time).clamp(0.0, self.buffer);
-        self.sent += bytes;
+        // Beyond the buffer's size the sender waited.
+        self.queued = self.level_after(pages, cost).max(0.0).min(self.buffer);
+        self.sent += pages * cost.bytes;
         time
     }
 

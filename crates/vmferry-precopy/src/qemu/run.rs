@@ -206,6 +206,14 @@ impl<'a, U: Unsent> Run<'a, U> {
             let cost = self.stream.cost(piece.zero);
             if last_page.is_infinite() {
                 let left = (started + BURST - self.now).max(0.0);
+                // Most pieces are sent long before the burst ends.
+                let fits = self.stream.time_for(piece.pages, cost) < left;
+                if fits && piece.pages * cost.bytes < self.slice_left() - 1.0 {
+                    self.now += self.stream.send(piece.pages, cost);
+                    self.unsent.take(piece.pages);
+                    count += piece.pages;
+                    continue;
+                }
                 let already = self.stream.sent - sent_before;
                 let fits = self.stream.pages_at_least(left, cost, already);
                 if fits < piece.pages {
