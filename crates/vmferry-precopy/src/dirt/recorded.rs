@@ -248,6 +248,7 @@ impl<'a> Recording<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dirt::UnitDirt;
     use vmferry_core::{Pages, SampledPage};
 
     /// 100 pages, 10 looks of 100 ms: page 0 in every one, page k in the k-th.
