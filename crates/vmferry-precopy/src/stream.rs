@@ -88,25 +88,28 @@ impl Stream {
 
     /// Pages handed over within `seconds`.
     pub(crate) fn pages_within(&self, seconds: f64, cost: PageCost) -> f64 {
-        let link = (seconds * self.rate + self.buffer - self.queued) / cost.bytes;
-        let cpu = if cost.cpu > 0.0 {
-            seconds / cost.cpu
+        let link = self.link_takes(seconds, cost);
+        if link * cost.cpu <= seconds {
+            link.max(0.0)
         } else {
-            f64::INFINITY
-        };
-        link.min(cpu).max(0.0)
+            seconds / cost.cpu
+        }
+    }
+
+    /// Pages that buffer and link take within `seconds`.
+    fn link_takes(&self, seconds: f64, cost: PageCost) -> f64 {
+        (seconds * self.rate + self.buffer - self.queued) / cost.bytes
     }
 
     /// Pages handed over when a sender that looks at the clock finds `seconds` passed, after
     /// `already` bytes since it last looked. A sender that waits for the link sees time pass in
     /// jumps: it waits until enough has left the buffer, and hands that much over at once.
     pub(crate) fn pages_at_least(&self, seconds: f64, cost: PageCost, already: f64) -> f64 {
-        let pages = self.pages_within(seconds, cost);
-        let by_cpu = seconds / cost.cpu.max(1e-12);
-        if self.wake <= 0.0 || cost.bytes <= 0.0 || pages >= by_cpu {
-            return pages;
+        let link = self.link_takes(seconds, cost);
+        if self.wake <= 0.0 || cost.bytes <= 0.0 || link * cost.cpu >= seconds {
+            return self.pages_within(seconds, cost);
         }
-        let bytes = already + pages * cost.bytes;
+        let bytes = already + link.max(0.0) * cost.bytes;
         ((bytes / self.wake).ceil() * self.wake - already) / cost.bytes
     }
 

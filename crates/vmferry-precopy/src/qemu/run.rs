@@ -306,12 +306,12 @@ impl<'a, U: Unsent> Run<'a, U> {
         if !alike {
             return;
         }
-        // The last window of a unit may end with another unit's pages: it is
-        // left to be gone through.
-        let in_unit = (unit.pages / pages).floor() - 1.0;
+        // The window that ends with another unit's pages is left to be gone
+        // through.
+        let in_unit = unit.pages / pages;
         let above = (self.remaining() - self.threshold) / (pages * PAGE_SIZE.0 as f64);
         let in_time = (deadline - self.now) / window.seconds;
-        let times = in_unit.min(above.floor()).min(in_time.floor());
+        let times = in_unit.min(above).min(in_time).floor();
         if times < 1.0 {
             return;
         }
