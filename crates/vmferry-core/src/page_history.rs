@@ -20,6 +20,10 @@ pub struct SampledPage {
     pub zero: bool,
 }
 
+/// A sampled page that stands for no more pages than this was not drawn but taken with all its
+/// like: it stands for itself alone.
+pub const COUNTED_WEIGHT: f64 = 1.5;
+
 /// A window of observation over a fixed set of pages: for every interval
 /// between two looks, which pages changed. Pages are in sending order.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]

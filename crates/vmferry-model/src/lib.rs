@@ -38,5 +38,6 @@ pub use assumptions::{Assumptions, Factor, SocketFill};
 pub use error::ModelError;
 pub use experience::{Estimate, Experience};
 pub use forecast::{MODEL_VERSION, forecast};
+pub use merged_history::at_one_pace;
 pub use reforecast::{Progress, Reforecast, reforecast};
 pub use remedies::SUFFICIENT_PROBABILITY;

@@ -10,13 +10,27 @@
 //! known (when within the interval) is drawn from pages that were seen. A page has several donors,
 //! taken in turn, lest many pages be written at one instant because they share one.
 
-use vmferry_core::PageHistory;
+use vmferry_core::{Observation, PageHistory, scattered};
 
 /// Donors a page takes in turn.
 const DONORS: usize = 8;
 /// Weight of a donor's distance, as a share of memory, against the difference of the shares of
 /// intervals in which the two are written.
 const DISTANCE_WEIGHT: f64 = 0.25;
+
+/// An observation at two paces with its page histories merged, as every forecast begins by doing:
+/// for those who make many of the same one. Others come back as they are.
+#[must_use]
+pub fn at_one_pace(mut observation: Observation) -> Observation {
+    let histories = (&observation.page_history, &observation.slow_page_history);
+    if let (Some(quick), Some(slow)) = histories
+        && let Some(merged) = merged(quick, slow)
+    {
+        observation.page_history = Some(merged);
+        observation.slow_page_history = None;
+    }
+    observation
+}
 
 /// The pages of `slow` at the pace of `quick`, over the window that both cover; `None` where
 /// either holds nothing.
@@ -47,7 +61,7 @@ pub(crate) fn merged(quick: &PageHistory, slow: &PageHistory) -> Option<PageHist
             if !paces.slow_dirty[interval][page] {
                 continue;
             }
-            let turn = scattered(page, interval);
+            let turn = (scattered(page as u64, interval as u64) >> 40) as usize;
             let near: Vec<usize> = order
                 .iter()
                 .map(|(_, donor)| *donor)
@@ -134,14 +148,6 @@ fn written_share(pages: usize, dirty: &[Vec<bool>]) -> Vec<f64> {
     (0..pages)
         .map(|page| dirty.iter().filter(|row| row[page]).count() as f64 / dirty.len() as f64)
         .collect()
-}
-
-/// A number without order in page or interval.
-fn scattered(page: usize, interval: usize) -> usize {
-    let hash = (page as u64 + 1)
-        .wrapping_mul(0x9E37_79B9_7F4A_7C15)
-        .wrapping_add((interval as u64 + 1).wrapping_mul(0xD6E8_FEB8_6659_FD93));
-    ((hash ^ hash >> 31).wrapping_mul(0xBF58_476D_1CE4_E5B9) >> 40) as usize
 }
 
 #[cfg(test)]

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use vmferry_core::plan::MoveLimits;
-use vmferry_core::{ByteRate, Bytes, DirtyCurve, LinkSpeed, Observation, PageMix, Ratio};
+use vmferry_core::{
+    ByteRate, Bytes, COUNTED_WEIGHT, DirtyCurve, LinkSpeed, Observation, PageMix, Ratio,
+};
 use vmferry_precopy::dirt::{CurveDirt, RecordedDirt, Recording, Unit, UnitDirt};
 use vmferry_precopy::postcopy::{self, PostCopy};
 use vmferry_precopy::qemu::{self, Rules, Start};
@@ -20,8 +22,6 @@ use crate::merged_history::merged;
 /// Relative standard deviation of a dirty curve without pages behind it: how
 /// far `calc-dirty-rate` and a later migration differ is not better known.
 const CURVE_SD: f64 = 0.25;
-/// A page that stands for fewer pages than this was not drawn but taken with all its like.
-const COUNTED: f64 = 1.5;
 /// Range of the zero share where it is unknown.
 const UNKNOWN_ZERO: (f64, f64) = (0.0, 0.9);
 
@@ -342,7 +342,7 @@ impl<'a> Sampler<'a> {
         let (mut known, mut drawn) = (0.0, 0.0);
         for (at, unit) in units.iter_mut().enumerate() {
             let draw = draws.exponential();
-            if unit.pages >= COUNTED {
+            if unit.pages > COUNTED_WEIGHT {
                 // One page seen of w has a variance of w (w - 1).
                 let spread = (1.0 - 1.0 / unit.pages).sqrt();
                 unit.pages *= (1.0 + spread * (draw - 1.0)).max(1e-3);

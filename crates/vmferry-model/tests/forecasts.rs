@@ -1,17 +1,21 @@
 //! Forecasts of made-up guests.
 
 mod guest;
+#[path = "guest/paces.rs"]
+mod paces;
 
 use std::time::Duration;
 
 use guest::{PAGES, writer};
+use paces::two_paces;
 use vmferry_core::plan::MoveLimits;
 use vmferry_core::{
     ByteRate, Bytes, Interval, LinkSpeed, Millis, Observation, ObservationMethod, PageHistory,
     Pages, Ratio, RemedyKind, SampledPage,
 };
 use vmferry_model::{
-    Assumptions, ModelError, Progress, Reforecast, SUFFICIENT_PROBABILITY, forecast, reforecast,
+    Assumptions, ModelError, Progress, Reforecast, SUFFICIENT_PROBABILITY, at_one_pace, forecast,
+    reforecast,
 };
 
 fn link(mbit: f64) -> LinkSpeed {
@@ -275,6 +279,18 @@ fn a_reforecast_follows_what_remains() {
     // Half-way through the first pass, the rest of it has to come.
     let half = run(PAGES as f64 * 2048.0, 1).total_time_ms.unwrap().0;
     assert!(half > 6000.0 + 500.0, "{half}");
+}
+
+#[test]
+fn paces_merged_beforehand_change_no_forecast() {
+    let seen = two_paces(&writer(40e6, 60e6));
+    let merged = at_one_pace(seen.clone());
+    assert_eq!(merged.slow_page_history, None);
+    let (limits, link) = (MoveLimits::default(), link(400.0));
+    let now = progress(6000, 100e6, 3);
+    let run = |seen| reforecast(seen, &link, &limits, &unlimited(), &now, 2).unwrap();
+    assert_eq!(run(&merged), run(&seen));
+    assert_eq!(at_one_pace(merged.clone()), merged);
 }
 
 #[test]

@@ -16,6 +16,8 @@ pub(crate) struct Stream {
     link: f64,
     /// Bytes per second that cross the link now.
     rate: f64,
+    /// Its reciprocal: a replay asks for times far more often than the rate changes.
+    seconds_per_byte: f64,
     /// Bytes the sockets take.
     sockets: f64,
     /// Bytes the sockets take now: below the link's speed they are empty.
@@ -44,6 +46,7 @@ impl Stream {
         Self {
             link: rate,
             rate,
+            seconds_per_byte: rate.recip(),
             sockets,
             buffer: sockets,
             // No more can leave the sockets than they hold.
@@ -59,6 +62,7 @@ impl Stream {
     pub(crate) fn hold_to(&mut self, limit: Option<ByteRate>) {
         let limit = limit.map_or(f64::INFINITY, |limit| limit.0.max(1.0));
         self.rate = self.link.min(limit);
+        self.seconds_per_byte = self.rate.recip();
         self.buffer = if limit < self.link { 0.0 } else { self.sockets };
     }
 
@@ -71,43 +75,50 @@ impl Stream {
         }
     }
 
+    /// Bytes in the buffer after `pages` pages, if it took all there are and could owe some.
+    fn level_after(&self, pages: f64, cost: PageCost) -> f64 {
+        self.queued + pages * (cost.bytes - self.rate * cost.cpu)
+    }
+
     /// Seconds it takes to hand over `pages` pages.
     pub(crate) fn time_for(&self, pages: f64, cost: PageCost) -> f64 {
-        let cpu = pages * cost.cpu;
-        let backlog = self.queued + pages * cost.bytes - self.rate * cpu - self.buffer;
-        cpu + backlog.max(0.0) / self.rate
+        let backlog = self.level_after(pages, cost) - self.buffer;
+        pages * cost.cpu + backlog.max(0.0) * self.seconds_per_byte
     }
 
     /// Pages handed over within `seconds`.
     pub(crate) fn pages_within(&self, seconds: f64, cost: PageCost) -> f64 {
-        let link = (seconds * self.rate + self.buffer - self.queued) / cost.bytes;
-        let cpu = if cost.cpu > 0.0 {
-            seconds / cost.cpu
+        let link = self.link_takes(seconds, cost);
+        if link * cost.cpu <= seconds {
+            link.max(0.0)
         } else {
-            f64::INFINITY
-        };
-        link.min(cpu).max(0.0)
+            seconds / cost.cpu
+        }
+    }
+
+    /// Pages that buffer and link take within `seconds`.
+    fn link_takes(&self, seconds: f64, cost: PageCost) -> f64 {
+        (seconds * self.rate + self.buffer - self.queued) / cost.bytes
     }
 
     /// Pages handed over when a sender that looks at the clock finds `seconds` passed, after
     /// `already` bytes since it last looked. A sender that waits for the link sees time pass in
     /// jumps: it waits until enough has left the buffer, and hands that much over at once.
     pub(crate) fn pages_at_least(&self, seconds: f64, cost: PageCost, already: f64) -> f64 {
-        let pages = self.pages_within(seconds, cost);
-        let by_cpu = seconds / cost.cpu.max(1e-12);
-        if self.wake <= 0.0 || cost.bytes <= 0.0 || pages >= by_cpu {
-            return pages;
+        let link = self.link_takes(seconds, cost);
+        if self.wake <= 0.0 || cost.bytes <= 0.0 || link * cost.cpu >= seconds {
+            return self.pages_within(seconds, cost);
         }
-        let bytes = already + pages * cost.bytes;
+        let bytes = already + link.max(0.0) * cost.bytes;
         ((bytes / self.wake).ceil() * self.wake - already) / cost.bytes
     }
 
     /// Hands over `pages` pages and tells the seconds it took.
     pub(crate) fn send(&mut self, pages: f64, cost: PageCost) -> f64 {
         let time = self.time_for(pages, cost);
-        let bytes = pages * cost.bytes;
-        self.queued = (self.queued + bytes - self.rate * time).clamp(0.0, self.buffer);
-        self.sent += bytes;
+        // Beyond the buffer's size the sender waited.
+        self.queued = self.level_after(pages, cost).max(0.0).min(self.buffer);
+        self.sent += pages * cost.bytes;
         time
     }
 

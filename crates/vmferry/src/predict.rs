@@ -12,7 +12,7 @@ use vmferry_history::Route;
 use vmferry_hypervisor::qmp::{ConnectOptions, Guest};
 use vmferry_measure::{ObserveOptions, observe};
 use vmferry_migrate::EventSink;
-use vmferry_model::{Assumptions, Progress, forecast, reforecast};
+use vmferry_model::{Assumptions, Progress, at_one_pace, forecast, reforecast};
 
 use crate::Error;
 use crate::document::{PredictReport, Versions};
@@ -133,7 +133,8 @@ impl Reforecaster {
         assumptions: Assumptions,
     ) -> Self {
         Self {
-            observation,
+            // Once, not at every pass.
+            observation: at_one_pace(observation),
             link,
             limits,
             assumptions,

@@ -12,10 +12,13 @@ mod aggregate;
 mod constant;
 mod curve;
 mod even_time;
+mod interval_part;
 mod page_trace;
 mod recorded;
+mod recorded_dirt;
 mod trace_builder;
 mod trace_dirt;
+mod unit_intervals;
 mod unit_set;
 mod units_unsent;
 mod unsent;
@@ -24,7 +27,8 @@ pub use aggregate::{AggregateDirt, CurveAmount, Found, PageCount};
 pub use constant::{ConstantDirt, Writes};
 pub use curve::CurveDirt;
 pub use page_trace::PageTrace;
-pub use recorded::{RecordedDirt, Recording};
+pub use recorded::Recording;
+pub use recorded_dirt::RecordedDirt;
 pub use trace_builder::{PageTraceBuilder, PageTraceError};
 pub use trace_dirt::{TraceDirt, TraceUnsent};
 pub use unit_set::UnitSet;
@@ -64,6 +68,14 @@ pub trait UnitDirt {
         until: f64,
         mark: &mut impl FnMut(usize, f64),
     );
+
+    /// Share of one unit that was written in `since..until`, 0..1. To be
+    /// overridden where it is known without going through everything written.
+    fn dirtied_share(&self, unit: usize, since: f64, until: f64) -> f64 {
+        let mut found = 0.0;
+        self.visit_dirtied(unit..unit + 1, since, until, &mut |_, share| found = share);
+        found
+    }
 
     /// Pages written in `since..until`, all units together. To be overridden
     /// where a formula knows it without going through the units.

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use super::interval_part::{Part, instant};
 use super::{TraceDirt, UnitSet};
 
 /// Which pages of a guest were written in each interval between two looks.
@@ -60,33 +61,11 @@ pub(super) enum Stored {
     Row(usize),
 }
 
-/// Parts of an interval that are told apart.
-const INSTANTS: f64 = 65_536.0;
-
-/// When a page is written within an interval that has it.
-pub(super) fn instant(page: u32, interval: usize) -> u16 {
-    let key = u64::from(page) << 32 | interval as u64;
-    let hash = (key ^ key >> 31).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-    ((hash ^ hash >> 29).wrapping_mul(0xBF58_476D_1CE4_E5B9) >> 48) as u16
-}
-
-/// A part of an interval.
-#[derive(Clone, Copy, Debug, PartialEq)]
-struct Part {
-    low: u32,
-    high: u32,
-}
-
-impl Part {
-    const WHOLE: Self = Self {
-        low: 0,
-        high: INSTANTS as u32,
-    };
-
-    fn holds(self, instant: u16) -> bool {
-        (self.low..self.high).contains(&u32::from(instant))
-    }
-}
+/// Words that are gone through at a time: what is gathered stays in the cache while bitmaps stream
+/// past.
+const BLOCK: usize = 2048;
+/// The same where a word takes three bitmaps.
+const SMALL_BLOCK: usize = 256;
 
 impl PageTrace {
     /// Pages of the guest.
@@ -153,17 +132,7 @@ impl PageTrace {
     fn spanned(&self, from: f64, to: f64) -> (Range<usize>, impl Fn(usize) -> Part) {
         let first = self.looks[1..].partition_point(|look| *look <= from);
         let end = self.looks[..self.intervals.len()].partition_point(|look| *look < to);
-        let part = move |k: usize| {
-            let (start, end) = (self.looks[k], self.looks[k + 1]);
-            let place = |at: f64| {
-                let share = ((at - start) / (end - start)).clamp(0.0, 1.0);
-                (share * INSTANTS) as u32
-            };
-            Part {
-                low: place(from),
-                high: place(to),
-            }
-        };
+        let part = move |k: usize| self.part(k, from, to);
         (first..end.max(first), part)
     }
 
@@ -182,9 +151,7 @@ impl PageTrace {
         // 1 + the first interval: references up to it leave the span, and one
         // to it may have missed its part.
         let bound = first as u32 + 1;
-        let missed = |listed: u32, before: u32| {
-            before == bound && !opening.holds(instant(listed & !STEADY, first))
-        };
+        let missed = |listed: u32| !opening.holds(instant(listed & !STEADY, first));
         let mut count = 0;
         for k in span {
             let Stored::Listed(range) = &self.intervals[k] else {
@@ -199,8 +166,10 @@ impl PageTrace {
             let instants = &self.instants[range.clone()];
             for ((listed, before), instant) in listed.iter().zip(before).zip(instants) {
                 let found = listed & STEADY != 0 || part.holds(*instant);
-                if found && (before & !STEADY < bound || missed(*listed, *before)) {
-                    count += 1;
+                // No branch where nobody can guess.
+                count += usize::from(found & (before & !STEADY < bound));
+                if *before == bound {
+                    count += usize::from(found & missed(*listed));
                 }
             }
         }
@@ -211,7 +180,7 @@ impl PageTrace {
     /// of pages, to a bitset of all pages.
     pub(super) fn gather(&self, from: f64, to: f64, pages: Range<usize>, into: &mut UnitSet) {
         let (span, part_of) = self.spanned(from, to);
-        let mut whole_rows = Vec::new();
+        let (mut rows, mut parts) = (Vec::new(), Vec::new());
         for k in span {
             let part = part_of(k);
             match &self.intervals[k] {
@@ -224,11 +193,46 @@ impl PageTrace {
                         }
                     }
                 }
-                Stored::Row(row) if part == Part::WHOLE => whole_rows.push(*row),
-                Stored::Row(_) => self.gather_part_of_row(k, part, &pages, into),
+                Stored::Row(row) if part == Part::WHOLE => rows.push(*row),
+                Stored::Row(row) => parts.push((k, *row, part)),
             }
         }
-        self.merge_rows(&whole_rows, &pages, into);
+        if !(rows.is_empty() && parts.is_empty()) {
+            self.merge_rows(&rows, &parts, &pages, into);
+        }
+    }
+
+    /// Adds what was written in a part of one interval to words that stand for the pages from word
+    /// `first` on; [`SMALL_BLOCK`] of them at most.
+    pub(super) fn gather_words(&self, k: usize, part: Part, first: usize, into: &mut [u64]) {
+        match &self.intervals[k] {
+            Stored::Listed(range) => {
+                let pages = pages_of(first, into.len());
+                let begin = self.place_in_list(range, pages.start);
+                let instants = &self.instants[begin..range.end];
+                for (listed, instant) in self.listed[begin..range.end].iter().zip(instants) {
+                    let page = (listed & !STEADY) as usize;
+                    if page >= pages.end {
+                        break;
+                    }
+                    if listed & STEADY != 0 || part.holds(*instant) {
+                        set(into, page - pages.start);
+                    }
+                }
+            }
+            Stored::Row(row) => self.part_of_row(k, *row, part, first, into),
+        }
+    }
+
+    /// Interval that holds an instant of the window.
+    pub(super) fn interval_at(&self, at: f64) -> usize {
+        let next = self.looks.partition_point(|look| *look <= at);
+        next.clamp(1, self.intervals.len()) - 1
+    }
+
+    /// The part of an interval that lies between two instants.
+    pub(super) fn part(&self, k: usize, from: f64, to: f64) -> Part {
+        Part::between(self.looks[k]..self.looks[k + 1], from, to)
     }
 
     /// The part of a list whose pages lie in a range.
@@ -236,11 +240,13 @@ impl PageTrace {
         if pages.start == 0 && pages.end >= self.total {
             return range.clone();
         }
+        self.place_in_list(range, pages.start)..self.place_in_list(range, pages.end)
+    }
+
+    /// Where in a list the pages from one on begin.
+    fn place_in_list(&self, range: &Range<usize>, page: usize) -> usize {
         let list = &self.listed[range.clone()];
-        let place = |page: usize| {
-            range.start + list.partition_point(|listed| ((listed & !STEADY) as usize) < page)
-        };
-        place(pages.start)..place(pages.end)
+        range.start + list.partition_point(|listed| ((listed & !STEADY) as usize) < page)
     }
 
     fn row(&self, row: usize) -> &[u64] {
@@ -248,66 +254,91 @@ impl PageTrace {
         &self.rows[row * words..(row + 1) * words]
     }
 
-    /// Whole rows are merged block by block, so that what they are merged into
-    /// stays in the cache while the rows stream past.
-    fn merge_rows(&self, rows: &[usize], pages: &Range<usize>, into: &mut UnitSet) {
-        const BLOCK: usize = 2048;
-        if rows.is_empty() {
-            return;
-        }
-        let words = pages.start / 64..pages.end.div_ceil(64);
-        for begin in words.clone().step_by(BLOCK) {
-            let block = begin..(begin + BLOCK).min(words.end);
+    fn merge_rows(
+        &self,
+        rows: &[usize],
+        parts: &[(usize, usize, Part)],
+        pages: &Range<usize>,
+        into: &mut UnitSet,
+    ) {
+        let (fours, rest) = rows.as_chunks::<4>();
+        for block in blocks(pages, BLOCK) {
+            let words = |row: &usize| &self.row(*row)[block.clone()];
             let mut sums = [0u64; BLOCK];
             let sums = &mut sums[..block.len()];
-            for row in rows {
-                for (sum, word) in sums.iter_mut().zip(&self.row(*row)[block.clone()]) {
-                    *sum |= word;
+            for (k, row, part) in parts {
+                let begins = block.clone().step_by(SMALL_BLOCK);
+                for (first, sums) in begins.zip(sums.chunks_mut(SMALL_BLOCK)) {
+                    self.part_of_row(*k, *row, *part, first, sums);
                 }
             }
-            for (at, sum) in block.zip(sums) {
-                into.merge(at, *sum & mask_of(at, pages));
+            for four in fours {
+                let [a, b, c, d] = four.each_ref().map(words);
+                let bits = a.iter().zip(b).zip(c.iter().zip(d));
+                for (sum, ((a, b), (c, d))) in sums.iter_mut().zip(bits) {
+                    *sum |= a | b | c | d;
+                }
             }
+            for row in rest {
+                for (sum, bits) in sums.iter_mut().zip(words(row)) {
+                    *sum |= bits;
+                }
+            }
+            into.merge(block.start, within(pages, block.start, sums));
         }
     }
 
-    fn gather_part_of_row(&self, k: usize, part: Part, pages: &Range<usize>, into: &mut UnitSet) {
-        let Stored::Row(row) = self.intervals[k] else {
-            return;
-        };
-        let (before, after) = (
-            self.bits(k.saturating_sub(1)),
-            self.bits((k + 1).min(self.intervals.len() - 1)),
-        );
-        for at in pages.start / 64..pages.end.div_ceil(64) {
-            let word = self.row(row)[at] & mask_of(at, pages);
-            let always = word & before[at] & after[at];
-            let mut found = always;
-            let mut rest = word & !always;
-            while rest != 0 {
-                let bit = rest.trailing_zeros();
-                rest &= rest - 1;
-                if part.holds(instant(at as u32 * 64 + bit, k)) {
-                    found |= 1 << bit;
-                }
-            }
-            into.merge(at, found);
+    /// Adds a part of a row to words that stand for the pages from word `first` on: pages written in
+    /// the intervals before and after as well, and those whose instant lies in the part.
+    fn part_of_row(&self, k: usize, row: usize, part: Part, first: usize, into: &mut [u64]) {
+        let (mut space, mut other_space) = ([0; SMALL_BLOCK], [0; SMALL_BLOCK]);
+        let last = self.intervals.len() - 1;
+        let length = into.len();
+        let before = self.words(k.saturating_sub(1), first, &mut space[..length]);
+        let after = self.words((k + 1).min(last), first, &mut other_space[..length]);
+        let here = &self.row(row)[first..first + length];
+        let mask = part.masks(k);
+        let bits = here.iter().zip(before.iter().zip(after));
+        for (word, (found, (here, (before, after)))) in (first..).zip(into.iter_mut().zip(bits)) {
+            *found |= here & (before & after | mask(word));
         }
     }
 
-    /// One interval as a bitset.
-    fn bits(&self, k: usize) -> std::borrow::Cow<'_, [u64]> {
+    /// The pages of one interval from word `first` on, as many words as there is space for.
+    fn words<'a>(&'a self, k: usize, first: usize, space: &'a mut [u64]) -> &'a [u64] {
         match &self.intervals[k] {
-            Stored::Row(row) => self.row(*row).into(),
+            Stored::Row(row) => &self.row(*row)[first..first + space.len()],
             Stored::Listed(range) => {
-                let mut bits = vec![0u64; self.ever.len()];
-                for listed in &self.listed[range.clone()] {
-                    set(&mut bits, (listed & !STEADY) as usize);
+                let range = self.listed_within(range, &pages_of(first, space.len()));
+                for listed in &self.listed[range] {
+                    set(space, (listed & !STEADY) as usize - first * 64);
                 }
-                bits.into()
+                space
             }
         }
     }
+}
+
+/// The pages of some words.
+fn pages_of(first: usize, words: usize) -> Range<usize> {
+    first * 64..(first + words) * 64
+}
+
+/// The words that hold a range of pages, so many at a time.
+fn blocks(pages: &Range<usize>, length: usize) -> impl Iterator<Item = Range<usize>> + use<> {
+    let words = pages.start / 64..pages.end.div_ceil(64);
+    let end = words.end;
+    words
+        .step_by(length)
+        .map(move |begin| begin..(begin + length).min(end))
+}
+
+/// Words from `first` on, without what lies outside a range of pages that all of them touch.
+fn within<'a>(pages: &Range<usize>, first: usize, words: &'a mut [u64]) -> &'a [u64] {
+    let last = words.len() - 1;
+    words[0] &= mask_of(first, pages);
+    words[last] &= mask_of(first + last, pages);
+    words
 }
 
 /// The bits of a word that lie in a range of pages.

@@ -2,12 +2,14 @@
 
 use std::borrow::Cow;
 use std::ops::Range;
+use std::sync::OnceLock;
 use std::time::Duration;
 
-use vmferry_core::{FittedCurve, PageHistory, set_bits};
+use vmferry_core::{COUNTED_WEIGHT, FittedCurve, PageHistory, scattered, set_bits};
 
 use super::even_time::EvenTime;
-use super::{Unit, UnitDirt};
+use super::unit_intervals::UnitIntervals;
+use super::{RecordedDirt, Unit};
 
 /// A page history made ready for many replays.
 ///
@@ -21,26 +23,28 @@ use super::{Unit, UnitDirt};
 /// A guest that changes its habits after the window is beyond any record.
 #[derive(Clone, Debug)]
 pub struct Recording<'a> {
-    history: Cow<'a, PageHistory>,
-    units: Vec<Unit>,
+    pub(super) history: Cow<'a, PageHistory>,
+    pub(super) units: Vec<Unit>,
     /// Instants of the looks in seconds.
-    looks: Vec<f64>,
+    pub(super) looks: Vec<f64>,
     /// Rows as in the history, of pages written in the interval and in both
     /// its neighbours: these are written all the time.
-    steady: Vec<u64>,
+    pub(super) steady: Vec<u64>,
     /// Pages written within the window at all.
-    ever: Vec<u64>,
+    pub(super) ever: Vec<u64>,
     /// Units never written within the window, in a scattered order.
-    cold: Vec<usize>,
+    pub(super) cold: Vec<usize>,
     /// Exponent b of the tail, 0..1.
-    tail_exponent: f64,
+    pub(super) tail_exponent: f64,
     /// The curve fitted to the window, which tells the tail better.
-    fitted: Option<FittedCurve>,
+    pub(super) fitted: Option<FittedCurve>,
     /// The other pages written in each interval, in a scattered order.
-    changed: Vec<u32>,
+    pub(super) changed: Vec<u32>,
     /// Where those of an interval begin in it; one more than there are
     /// intervals.
-    changed_from: Vec<usize>,
+    pub(super) changed_from: Vec<usize>,
+    /// The same by unit: made when first asked for.
+    pub(super) by_unit: OnceLock<UnitIntervals>,
 }
 
 /// Longest time to either side over which the amount of dirt is evened out, seconds.
@@ -48,17 +52,6 @@ const EVEN_OVER: f64 = 0.2;
 /// Sampled pages of equal weight in that time that make evening out more of no use: their number
 /// is known to a tenth.
 const ENOUGH_PAGES: f64 = 100.0;
-/// A page that stands for no more than this stands for itself alone.
-const COUNTED: f64 = 1.5;
-
-/// A number without order in unit or interval.
-fn scattered(unit: u32, interval: usize) -> u64 {
-    let hash = (u64::from(unit) + 1)
-        .wrapping_mul(0x9E37_79B9_7F4A_7C15)
-        .wrapping_add((interval as u64 + 1).wrapping_mul(0xD6E8_FEB8_6659_FD93));
-    (hash ^ hash >> 29).wrapping_mul(0xBF58_476D_1CE4_E5B9)
-}
-
 impl<'a> Recording<'a> {
     /// Prepares a history; `None` when it holds no page or no interval.
     pub fn new(history: &'a PageHistory) -> Option<Self> {
@@ -96,7 +89,7 @@ impl<'a> Recording<'a> {
             let row = history.row(k).iter().zip(always);
             let written = set_bits(row.map(|(row, always)| row & !always));
             changed.extend(written.map(|unit| unit as u32));
-            changed[begin..].sort_unstable_by_key(|unit| scattered(*unit, k));
+            changed[begin..].sort_unstable_by_key(|unit| scattered(u64::from(*unit), k as u64));
             changed_from.push(changed.len());
         }
         let union = |range: Range<usize>| {
@@ -138,7 +131,7 @@ impl<'a> Recording<'a> {
         let mut cold: Vec<usize> = (0..pages)
             .filter(|i| ever[i / 64] >> (i % 64) & 1 == 0)
             .collect();
-        cold.sort_by_key(|i| (*i as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15));
+        cold.sort_by_key(|unit| scattered(*unit as u64, 0));
         Some(Self {
             history,
             units,
@@ -150,6 +143,7 @@ impl<'a> Recording<'a> {
             fitted: None,
             changed,
             changed_from,
+            by_unit: OnceLock::new(),
         })
     }
 
@@ -160,7 +154,7 @@ impl<'a> Recording<'a> {
     }
 
     /// Unique pages of so many seconds, longer than the window, over those of the window.
-    fn growth(&self, seconds: f64) -> f64 {
+    pub(super) fn growth(&self, seconds: f64) -> f64 {
         let window = self.window();
         let by_power = || (seconds / window).powf(self.tail_exponent);
         let by_fit = self.fitted.as_ref().and_then(|curve| {
@@ -199,24 +193,14 @@ impl<'a> Recording<'a> {
     /// When there are more or fewer units than recorded.
     pub fn replayed(&self, offset: f64, speed: f64, units: Vec<Unit>) -> RecordedDirt<'_> {
         assert_eq!(units.len(), self.units.len(), "units do not match");
-        let cold_pages = self.cold.iter().map(|i| units[*i].pages).sum();
-        let ever_pages = units.iter().map(|u| u.pages).sum::<f64>() - cold_pages;
         let amounts = (0..self.history.intervals())
             .map(|k| {
                 let written = self.changed(k).iter();
                 written.map(|u| units[*u as usize].pages).sum()
             })
             .collect::<Vec<f64>>();
-        RecordedDirt {
-            recording: self,
-            offset,
-            speed,
-            even: EvenTime::new(&self.looks, &amounts, self.even_over(&units)),
-            amounts,
-            units,
-            cold_pages,
-            ever_pages,
-        }
+        let even = EvenTime::new(&self.looks, &amounts, self.even_over(&units));
+        RecordedDirt::new(self, (offset, speed), even, amounts, units)
     }
 
     /// Time to either side over which as many pages are written, were they of equal weight, as tell
@@ -227,7 +211,7 @@ impl<'a> Recording<'a> {
             written().sum::<f64>(),
             written().map(|w| w * w).sum::<f64>(),
         );
-        let sampled = units.iter().any(|unit| unit.pages > COUNTED);
+        let sampled = units.iter().any(|unit| unit.pages > COUNTED_WEIGHT);
         if sum <= 0.0 || !sampled {
             return 0.0;
         }
@@ -235,18 +219,25 @@ impl<'a> Recording<'a> {
         (ENOUGH_PAGES / alike_per_second / 2.0).min(EVEN_OVER)
     }
 
+    /// The intervals of each unit.
+    pub(super) fn by_unit(&self) -> &UnitIntervals {
+        self.by_unit.get_or_init(|| {
+            UnitIntervals::new(&self.history, &self.changed, &self.changed_from, &self.cold)
+        })
+    }
+
     /// Units written in an interval, without those written all the time.
-    fn changed(&self, interval: usize) -> &[u32] {
+    pub(super) fn changed(&self, interval: usize) -> &[u32] {
         &self.changed[self.changed_from[interval]..self.changed_from[interval + 1]]
     }
 
     /// Position in the window of an instant of guest time.
-    fn place(&self, guest_time: f64) -> f64 {
+    pub(super) fn place(&self, guest_time: f64) -> f64 {
         guest_time.rem_euclid(self.window())
     }
 
     /// Interval that holds a position in the window.
-    fn interval_at(&self, position: f64) -> usize {
+    pub(super) fn interval_at(&self, position: f64) -> usize {
         self.looks
             .partition_point(|look| *look <= position)
             .clamp(1, self.history.intervals())
@@ -254,121 +245,10 @@ impl<'a> Recording<'a> {
     }
 }
 
-/// A guest that behaves as recorded, from a chosen instant on.
-#[derive(Clone, Debug)]
-pub struct RecordedDirt<'a> {
-    recording: &'a Recording<'a>,
-    offset: f64,
-    speed: f64,
-    even: EvenTime<'a>,
-    /// Pages written in each interval, without those written all the time.
-    amounts: Vec<f64>,
-    units: Vec<Unit>,
-    cold_pages: f64,
-    ever_pages: f64,
-}
-
-impl RecordedDirt<'_> {
-    /// Adds what was written between two positions of one window.
-    ///
-    /// A look tells that a page changed since the look before, not when. So
-    /// the pages of an interval are written one after the other in an order
-    /// drawn once: of an interval reached in part, pages are found in
-    /// proportion, and each is found once. (Were all to change at one instant,
-    /// a pass shorter than the interval would find all or nothing, and nothing
-    /// lets QEMU switch over.) Pages that change in every interval count in any
-    /// part of one.
-    fn gather(&self, from: f64, to: f64, words: &Range<usize>, into: &mut [u64]) {
-        let recording = self.recording;
-        let (from, to) = (self.even.recorded_at(from), self.even.recorded_at(to));
-        let (first, last) = (recording.interval_at(from), recording.interval_at(to));
-        let width = recording.ever.len();
-        for k in first..=last {
-            let (start, end) = (recording.looks[k], recording.looks[k + 1]);
-            if end <= from || start >= to {
-                continue;
-            }
-            if from <= start && to >= end {
-                let row = &recording.history.row(k)[words.clone()];
-                into.iter_mut()
-                    .zip(row)
-                    .for_each(|(sum, word)| *sum |= word);
-                continue;
-            }
-            let always = &recording.steady[k * width..(k + 1) * width][words.clone()];
-            into.iter_mut()
-                .zip(always)
-                .for_each(|(sum, word)| *sum |= word);
-            let part = |at: f64| ((at - start) / (end - start)).clamp(0.0, 1.0) * self.amounts[k];
-            let (low, high) = (part(from), part(to));
-            let mut before = 0.0;
-            for unit in recording.changed(k) {
-                let unit = *unit as usize;
-                let middle = before + self.units[unit].pages / 2.0;
-                before += self.units[unit].pages;
-                if middle >= high {
-                    break;
-                }
-                if middle >= low && words.contains(&(unit / 64)) {
-                    into[unit / 64 - words.start] |= 1 << (unit % 64);
-                }
-            }
-        }
-    }
-}
-
-impl UnitDirt for RecordedDirt<'_> {
-    fn units(&self) -> &[Unit] {
-        &self.units
-    }
-
-    fn visit_dirtied(
-        &self,
-        units: Range<usize>,
-        since: f64,
-        until: f64,
-        mark: &mut impl FnMut(usize, f64),
-    ) {
-        if units.is_empty() || until <= since {
-            return;
-        }
-        let recording = self.recording;
-        let window = recording.window();
-        let length = (until - since) * self.speed;
-        let words = units.start / 64..units.end.div_ceil(64);
-        let mut found = vec![0u64; words.len()];
-        if length >= window {
-            found.copy_from_slice(&recording.ever[words.clone()]);
-        } else {
-            let from = recording.place(self.offset + since * self.speed);
-            let to = from + length;
-            self.gather(from, to.min(window), &words, &mut found);
-            if to > window {
-                self.gather(0.0, to - window, &words, &mut found);
-            }
-        }
-        if length > window && self.cold_pages > 0.0 {
-            let growth = recording.growth(length) - 1.0;
-            let share = (self.ever_pages * growth / self.cold_pages).min(1.0);
-            let reached = (share * recording.cold.len() as f64).round() as usize;
-            for unit in &recording.cold[..reached] {
-                if words.contains(&(unit / 64)) {
-                    found[unit / 64 - words.start] |= 1 << (unit % 64);
-                }
-            }
-        }
-        let first = words.start * 64;
-        for bit in set_bits(found) {
-            if units.contains(&(first + bit)) {
-                mark(first + bit, 1.0);
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dirt::UnitDirt;
     use vmferry_core::{Pages, SampledPage};
 
     /// 100 pages, 10 looks of 100 ms: page 0 in every one, page k in the k-th.
@@ -513,6 +393,41 @@ mod tests {
         let expected = 11.0 * 3f64.powf(recording.tail_exponent());
         assert_eq!(dirtied(&dirt, 0.0, 3.0).len(), expected.round() as usize);
         assert_eq!(dirtied(&dirt, 0.0, 1e6).len(), 100);
+    }
+
+    #[test]
+    fn one_unit_is_told_as_among_all() {
+        let mut history = history();
+        for k in 10..14 {
+            history.push(
+                (k + 1) * 100_000,
+                (0..100).filter(|i| i % 7 == 0 || i % 4 == k as usize % 4),
+            );
+        }
+        let recording = Recording::new(&history).unwrap();
+        let units = || {
+            let weights = recording.units().iter().enumerate();
+            let weights = weights.map(|(i, unit)| Unit {
+                pages: unit.pages + i as f64,
+                ..*unit
+            });
+            weights.collect::<Vec<_>>()
+        };
+        for (offset, speed) in [(0.0, 1.0), (0.73, 0.9), (1.2, 1.3)] {
+            let dirt = recording.replayed(offset, speed, units());
+            for (since, length) in [
+                (0.0, 0.1),
+                (0.11, 0.03),
+                (0.4, 0.55),
+                (0.9, 1.0),
+                (2.0, 9.0),
+            ] {
+                let all = dirtied(&dirt, since, since + length);
+                let alone = |unit: &usize| dirt.dirtied_share(*unit, since, since + length) > 0.0;
+                let each: Vec<usize> = (0..100).filter(alone).collect();
+                assert_eq!(each, all, "{offset} {speed} {since} {length}");
+            }
+        }
     }
 
     #[test]

@@ -3,7 +3,8 @@
 use thiserror::Error;
 use vmferry_core::Pages;
 
-use super::page_trace::{PageTrace, STEADY, Stored, instant, is_set, set};
+use super::interval_part::instant;
+use super::page_trace::{PageTrace, STEADY, Stored, is_set, set};
 
 /// An interval with more than one page in so many is kept as a bitset: there
 /// its list would be larger (10 bytes a page against one bit of all pages), and

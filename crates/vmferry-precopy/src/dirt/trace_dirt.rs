@@ -3,14 +3,16 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use vmferry_core::Pages;
+use vmferry_core::{Pages, scattered};
 
 use super::page_trace::{PageTrace, ROUNDING, mask_of};
 use super::{AggregateDirt, Dirt, PageCount, Piece, UnitSet, Unsent};
 
-/// Most words in one piece of memory that is all alike: 16 Ki pages, less than
-/// a burst of QEMU's on a fast link.
-const PIECE_WORDS: usize = 256;
+/// Most words in one piece of memory that is all alike: 2 Ki pages, two of
+/// Xen's batches.
+const PIECE_WORDS: usize = 32;
+/// Words looked at together for pages written again.
+const SKIP_WORDS: usize = 32;
 /// Most words in a piece with zero pages among others: 1 MiB. Where a burst
 /// ends within it, which of them were sent is not told apart.
 const MIXED_WORDS: usize = 4;
@@ -53,7 +55,7 @@ impl<'a> TraceDirt<'a> {
             return false;
         }
         for word in pages.start / 64..pages.end.div_ceil(64) {
-            into.merge(word, trace.ever[word] & mask_of(word, &pages));
+            into.merge(word, &[trace.ever[word] & mask_of(word, &pages)]);
         }
         let cold = trace.total - trace.ever_pages;
         let reached = trace.dirtied_pages(0.0, length) - trace.ever_pages as f64;
@@ -63,13 +65,35 @@ impl<'a> TraceDirt<'a> {
         // Pages never seen written, in a scattered order.
         let bound = (reached / cold as f64 * u64::MAX as f64) as u64;
         for page in pages {
-            let hash = (page as u64 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-            if (hash ^ hash >> 29).wrapping_mul(0xBF58_476D_1CE4_E5B9) < bound {
+            if scattered(page as u64, 0) < bound {
                 into.insert(page);
             }
         }
         true
     }
+
+    /// The interval of the trace that is under way at `now`.
+    fn under_way(&self, now: f64) -> UnderWay {
+        let window = self.trace.window();
+        let guest_time = self.offset + now * self.speed;
+        let place = (guest_time - (guest_time / window).floor() * window).clamp(0.0, window);
+        let interval = self.trace.interval_at(place);
+        let passed = place - self.trace.looks[interval];
+        UnderWay {
+            interval,
+            place,
+            began: now - passed / self.speed.max(f64::MIN_POSITIVE),
+        }
+    }
+}
+
+/// An interval of the trace at some instant of the replay.
+struct UnderWay {
+    interval: usize,
+    /// The instant, in the window.
+    place: f64,
+    /// When the interval began, on the replay's clock.
+    began: f64,
 }
 
 impl AggregateDirt for TraceDirt<'_> {
@@ -110,10 +134,13 @@ impl Dirt for TraceDirt<'_> {
     }
 }
 
-/// What is known of pages written again since the last look.
+/// What is known of pages written again since the last look of a migration.
 #[derive(Clone, Debug)]
 struct Peeked {
     cleaned: f64,
+    /// Pages written up to here are known: up to a look of the trace. Those of
+    /// an interval under way are asked for only where the scan goes, since
+    /// there are far more peeks than intervals.
     until: f64,
     pages: UnitSet,
 }
@@ -238,8 +265,13 @@ impl Unsent for TraceUnsent<'_> {
                 && pending[end] == u64::MAX
                 && (!alike || self.zero[end] == first)
             {
-                zeros += self.zero[end].count_ones();
+                if !alike {
+                    zeros += self.zero[end].count_ones();
+                }
                 end += 1;
+            }
+            if alike {
+                zeros *= (end - word) as u32;
             }
         }
         self.piece = word..end;
@@ -264,6 +296,12 @@ impl Unsent for TraceUnsent<'_> {
         }
         for word in self.piece.clone() {
             let ahead = self.ahead(word);
+            if ahead == u64::MAX && whole >= 64 {
+                self.pending.drop_full(word);
+                whole -= 64;
+                self.cursor = (word + 1) * 64;
+                continue;
+            }
             let ones = ahead.count_ones() as usize;
             let gone = whole.min(ones);
             let left = without_lowest(ahead, gone);
@@ -289,24 +327,53 @@ impl Unsent for TraceUnsent<'_> {
                 pages: UnitSet::empty(self.positions()),
             },
         };
-        let all = 0..self.positions();
-        self.dirt.gather(peeked.until, now, all, &mut peeked.pages);
-        peeked.until = peeked.until.max(now);
-        let before = self.pages();
-        if self.part > 0.0 && peeked.pages.contains(self.cursor) {
-            // The rest of a page under way is given up with it.
-            self.part = 0.0;
-            self.pending.remove(self.cursor);
+        let under_way = self.dirt.under_way(now);
+        if under_way.began > peeked.until {
+            let all = 0..self.positions();
+            let looked = under_way.began.min(now);
+            self.dirt
+                .gather(peeked.until, looked, all, &mut peeked.pages);
+            peeked.until = looked;
         }
-        let mut passed = 0.0;
-        for word in self.cursor / 64..self.pending.words().len() {
-            let ahead = self.ahead(word);
-            let again = ahead & peeked.pages.words()[word];
-            self.pending.drop_from(word, again);
-            passed += f64::from((ahead & !again).count_ones());
-            if passed >= batch {
-                break;
+        let trace = self.dirt.trace;
+        let since = under_way.place - (now - peeked.until) * self.dirt.speed;
+        let part = trace.part(under_way.interval, since, under_way.place);
+        let has_part = since < under_way.place;
+        let before = self.pages();
+        let (mut passed, mut place) = (0.0, self.cursor);
+        'scan: while let Some(next) = self.pending.next_from(place) {
+            let first = next / 64;
+            let end = (first + SKIP_WORDS).min(self.pending.words().len());
+            let mut again = [0; SKIP_WORDS];
+            let again = &mut again[..end - first];
+            again.copy_from_slice(&peeked.pages.words()[first..end]);
+            if has_part {
+                trace.gather_words(under_way.interval, part, first, again);
             }
+            if self.part > 0.0 && next == self.cursor && again[0] >> (next % 64) & 1 == 1 {
+                // The rest of a page under way is given up with it.
+                self.part = 0.0;
+            }
+            for (word, again) in (first..end).zip(again) {
+                let ahead = self.ahead(word);
+                if ahead == 0 {
+                    continue;
+                }
+                let again = ahead & *again;
+                if again != 0 {
+                    self.pending.drop_from(word, again);
+                }
+                let left = ahead & !again;
+                passed += if left == u64::MAX {
+                    64.0
+                } else {
+                    f64::from(left.count_ones())
+                };
+                if passed >= batch {
+                    break 'scan;
+                }
+            }
+            place = end * 64;
         }
         self.peeked = Some(peeked);
         (before - self.pages(), passed)

@@ -53,14 +53,26 @@ impl UnitSet {
 
     /// Takes a unit out.
     pub fn remove(&mut self, unit: usize) {
-        self.drop_from(unit / 64, 1 << (unit % 64));
+        let (word, bit) = (&mut self.words[unit / 64], 1 << (unit % 64));
+        self.len -= usize::from(*word & bit != 0);
+        *word &= !bit;
     }
 
-    /// Adds units 64 at a time: bit b of word w is unit 64 w + b.
-    pub(super) fn merge(&mut self, word: usize, bits: u64) {
-        let old = self.words[word];
-        self.len += (bits & !old).count_ones() as usize;
-        self.words[word] = old | bits;
+    /// Adds units 64 at a time, from word `first` on: bit b of word w is unit 64 w + b.
+    pub(super) fn merge(&mut self, first: usize, bits: &[u64]) {
+        let mut added = 0;
+        for (word, bits) in self.words[first..].iter_mut().zip(bits) {
+            added += u64::from((bits & !*word).count_ones());
+            *word |= bits;
+        }
+        self.len += added as usize;
+    }
+
+    /// Takes out a word whose 64 units are all members.
+    pub(super) fn drop_full(&mut self, word: usize) {
+        debug_assert_eq!(self.words[word], u64::MAX);
+        self.words[word] = 0;
+        self.len -= 64;
     }
 
     /// Takes units out 64 at a time.
@@ -113,7 +125,7 @@ mod tests {
             let first = members.first().copied();
             prop_assert_eq!(set.next_cyclic(from), members.range(from..).next().copied().or(first));
             prop_assert_eq!((set.len(), set.is_empty()), (members.len(), members.is_empty()));
-            set.merge(1, 0b101);
+            set.merge(1, &[0b101]);
             set.remove(64);
             set.drop_from(0, u64::MAX);
             let kept = members.range(65..).filter(|m| **m != 66).count() + 1;

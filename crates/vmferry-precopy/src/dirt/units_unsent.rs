@@ -41,14 +41,6 @@ impl<'a, D: UnitDirt> UnitsUnsent<'a, D> {
         }
     }
 
-    /// Share of one unit written in a span.
-    fn share(&self, unit: usize, since: f64, until: f64) -> f64 {
-        let mut found = 0.0;
-        self.dirt
-            .visit_dirtied(unit..unit + 1, since, until, &mut |_, share| found = share);
-        found
-    }
-
     fn sent(&mut self, unit: usize, pages: f64) {
         self.pending[unit] -= pages;
         self.pages -= pages;
@@ -154,7 +146,7 @@ impl<D: UnitDirt> Unsent for UnitsUnsent<'_, D> {
         while passed < batch
             && let Some(unit) = self.dirty.next_from(at)
         {
-            let share = self.share(unit, cleaned, now);
+            let share = self.dirt.dirtied_share(unit, cleaned, now);
             // What is left of a unit seen before was not written by then.
             let before = match self.skipped {
                 Some((seen, share)) if seen == unit => share,

@@ -206,6 +206,14 @@ impl<'a, U: Unsent> Run<'a, U> {
             let cost = self.stream.cost(piece.zero);
             if last_page.is_infinite() {
                 let left = (started + BURST - self.now).max(0.0);
+                // Most pieces are sent long before the burst ends.
+                let fits = self.stream.time_for(piece.pages, cost) < left;
+                if fits && piece.pages * cost.bytes < self.slice_left() - 1.0 {
+                    self.now += self.stream.send(piece.pages, cost);
+                    self.unsent.take(piece.pages);
+                    count += piece.pages;
+                    continue;
+                }
                 let already = self.stream.sent - sent_before;
                 let fits = self.stream.pages_at_least(left, cost, already);
                 if fits < piece.pages {
@@ -298,12 +306,12 @@ impl<'a, U: Unsent> Run<'a, U> {
         if !alike {
             return;
         }
-        // The last window of a unit may end with another unit's pages: it is
-        // left to be gone through.
-        let in_unit = (unit.pages / pages).floor() - 1.0;
+        // The window that ends with another unit's pages is left to be gone
+        // through.
+        let in_unit = unit.pages / pages;
         let above = (self.remaining() - self.threshold) / (pages * PAGE_SIZE.0 as f64);
         let in_time = (deadline - self.now) / window.seconds;
-        let times = in_unit.min(above.floor()).min(in_time.floor());
+        let times = in_unit.min(above).min(in_time).floor();
         if times < 1.0 {
             return;
         }
