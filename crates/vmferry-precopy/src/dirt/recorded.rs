@@ -176,6 +176,12 @@ impl<'a> Recording<'a> {
         &self.units
     }
 
+    /// Positions of the units that were never written within the window, in no
+    /// order.
+    pub fn never_written(&self) -> &[usize] {
+        &self.cold
+    }
+
     /// The history behind it.
     pub fn history(&self) -> &PageHistory {
         &self.history
@@ -329,12 +335,13 @@ impl UnitDirt for RecordedDirt<'_> {
         until: f64,
         mark: &mut impl FnMut(usize, f64),
     ) {
-        if units.is_empty() || until <= since {
+        // A guest that stands still writes nothing, not even what it writes all the time.
+        let length = (until - since) * self.speed;
+        if units.is_empty() || length <= 0.0 {
             return;
         }
         let recording = self.recording;
         let window = recording.window();
-        let length = (until - since) * self.speed;
         let words = units.start / 64..units.end.div_ceil(64);
         let mut found = vec![0u64; words.len()];
         if length >= window {
@@ -513,6 +520,17 @@ mod tests {
         let expected = 11.0 * 3f64.powf(recording.tail_exponent());
         assert_eq!(dirtied(&dirt, 0.0, 3.0).len(), expected.round() as usize);
         assert_eq!(dirtied(&dirt, 0.0, 1e6).len(), 100);
+    }
+
+    #[test]
+    fn a_guest_that_stands_still_writes_nothing() {
+        let history = history();
+        let recording = Recording::new(&history).unwrap();
+        let dirt = recording.replayed(0.35, 0.0, recording.units().to_vec());
+        assert_eq!(dirtied(&dirt, 0.0, 1e3), [] as [usize; 0]);
+        let mut cold = recording.never_written().to_vec();
+        cold.sort_unstable();
+        assert_eq!(cold, (11..100).collect::<Vec<_>>());
     }
 
     #[test]
