@@ -18,7 +18,10 @@ const MIB: f64 = 1_048_576.0;
 const MEMORY: Bytes = Pages(PAGES).bytes();
 
 fn mbit(rates: &[f64]) -> Vec<ByteRate> {
-    rates.iter().map(|rate| ByteRate::from_mbit_per_s(*rate)).collect()
+    rates
+        .iter()
+        .map(|rate| ByteRate::from_mbit_per_s(*rate))
+        .collect()
 }
 
 fn grid(rules: &[Rules], rates: &[f64], limits_ms: &[f64], dirt: &[f64], memory: &[Bytes]) -> Grid {
@@ -65,7 +68,10 @@ fn more_bandwidth_or_a_longer_pause_never_takes_longer_by_the_textbook() {
         let points = swept(&seen, model, &along).points;
         for pair in points.windows(2) {
             assert!(total(&pair[1]) <= total(&pair[0]), "{model} {pair:#?}");
-            assert!(transferred(&pair[1]) <= transferred(&pair[0]) + 1.0, "{model}");
+            assert!(
+                transferred(&pair[1]) <= transferred(&pair[0]) + 1.0,
+                "{model}"
+            );
         }
         let along = grid(&[Rules::Textbook], &[1000.0], &limits, &[1.0], &[MEMORY]);
         let points = swept(&seen, model, &along).points;
@@ -152,14 +158,26 @@ fn clean_memory_takes_its_time_and_no_more() {
 #[test]
 fn impossible_sizes_are_refused() {
     let seen = writer(256.0 * MIB, 4000.0 * MIB);
-    let small = grid(&[Rules::Qemu], &[1000.0], &[300.0], &[1.0], &[Bytes::from_mib(100)]);
+    let small = grid(
+        &[Rules::Qemu],
+        &[1000.0],
+        &[300.0],
+        &[1.0],
+        &[Bytes::from_mib(100)],
+    );
     for model in [Model::Pages, Model::Hist, Model::Curve, Model::Avg] {
         let error = sweep(&asked(&seen, model, &small)).unwrap_err();
         assert!(matches!(error, SweepError::TooSmall { .. }), "{error}");
         assert!(error.to_string().contains("give at least 25"), "{error}");
     }
     let all = writer(512.0 * MIB, 8000.0 * MIB);
-    let large = grid(&[Rules::Qemu], &[1000.0], &[300.0], &[1.0], &[Bytes::from_mib(1024)]);
+    let large = grid(
+        &[Rules::Qemu],
+        &[1000.0],
+        &[300.0],
+        &[1.0],
+        &[Bytes::from_mib(1024)],
+    );
     let error = sweep(&asked(&all, Model::Pages, &large)).unwrap_err();
     assert!(matches!(error, SweepError::NothingClean { .. }), "{error}");
 }
@@ -223,7 +241,13 @@ fn a_whole_trace_agrees_with_the_same_pages_as_a_sample() {
 fn the_boundary_parts_what_converges() {
     let seen = writer(96.0 * MIB, 40.0 * MIB);
     let rates = geometric(100.0, 2000.0, 5);
-    let grid = grid(&[Rules::Textbook], &rates, &[50.0, 300.0], &[1.0], &[MEMORY]);
+    let grid = grid(
+        &[Rules::Textbook],
+        &rates,
+        &[50.0, 300.0],
+        &[1.0],
+        &[MEMORY],
+    );
     let answer = swept(&seen, Model::Textbook, &grid);
     // Along the bandwidth for two limits, along the limit for five bandwidths.
     assert_eq!(answer.boundaries.len(), 7);
@@ -269,7 +293,9 @@ fn what_cannot_be_swept_is_told() {
     let rates = mbit(&[100.0, 200.0]);
     let limits = [Millis(100.0), Millis(200.0)];
     let one = |rules: &[Rules], rates: &[ByteRate], dirt: &[f64], memory: &[Bytes]| {
-        Grid::new(rules, rates, &limits, dirt, memory).unwrap_err().to_string()
+        Grid::new(rules, rates, &limits, dirt, memory)
+            .unwrap_err()
+            .to_string()
     };
     let many: Vec<f64> = (1..5002).map(f64::from).collect();
     let texts = [
@@ -290,7 +316,10 @@ fn what_cannot_be_swept_is_told() {
     let mut curve = seen.clone();
     curve.page_history = None;
     let error = sweep(&asked(&curve, Model::Hist, &grid)).unwrap_err();
-    assert!(error.to_string().contains("which pages are dirtied when"), "{error}");
+    assert!(
+        error.to_string().contains("which pages are dirtied when"),
+        "{error}"
+    );
     assert_eq!(swept(&curve, Model::Auto, &grid).model, Model::Curve);
     let nothing = Observation {
         dirty_curve: Default::default(),
@@ -308,6 +337,9 @@ fn names_are_read_back() {
         assert_eq!(rules.name().parse::<Rules>().unwrap(), rules);
     }
     let message = "kvm".parse::<Rules>().unwrap_err();
-    assert!(message.contains("qemu, xen, xen-legacy, textbook, post-copy"), "{message}");
+    assert!(
+        message.contains("qemu, xen, xen-legacy, textbook, post-copy"),
+        "{message}"
+    );
     assert_eq!(geometric(1.0, 8.0, 4), [1.0, 2.0, 4.0, 8.0]);
 }

@@ -57,9 +57,7 @@ pub(super) fn lines<'a>(grid: &Grid, points: &'a [Point]) -> Vec<Line<'a>> {
             matters && point.settings.get(axis) == values[0]
         };
         for first in points.iter().filter(begin) {
-            let alike = |point: &&Point| {
-                point.settings.with(axis, values[0]) == first.settings
-            };
+            let alike = |point: &&Point| point.settings.with(axis, values[0]) == first.settings;
             lines.push(Line {
                 axis,
                 points: points.iter().filter(alike).collect(),
@@ -85,7 +83,10 @@ impl Line<'_> {
             place,
             settings,
         };
-        let hopeless = self.points.iter().rposition(|point| !converges(&point.cost));
+        let hopeless = self
+            .points
+            .iter()
+            .rposition(|point| !converges(&point.cost));
         let Some(hopeless) = hopeless else {
             return Ok(found(Place::Everywhere, self.points[0].settings));
         };

@@ -208,7 +208,11 @@ fn ordered(axis: Axis, values: impl Iterator<Item = f64>) -> Result<Vec<f64>, Sw
     if values.is_empty() {
         return Err(SweepError::Empty { axis: axis.name() });
     }
-    let least = if axis == Axis::Dirt { 0.0 } else { f64::MIN_POSITIVE };
+    let least = if axis == Axis::Dirt {
+        0.0
+    } else {
+        f64::MIN_POSITIVE
+    };
     let wanted = match axis {
         Axis::Dirt => "a factor from 0 up",
         Axis::Memory => "at least one page",

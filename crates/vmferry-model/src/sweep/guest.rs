@@ -3,9 +3,7 @@
 use std::time::Duration;
 
 use vmferry_core::plan::MoveLimits;
-use vmferry_core::{
-    ByteRate, Bytes, DirtyCurve, LinkSpeed, Millis, Observation, Pages, Ratio,
-};
+use vmferry_core::{ByteRate, Bytes, DirtyCurve, LinkSpeed, Millis, Observation, Pages, Ratio};
 use vmferry_precopy::dirt::{ConstantDirt, CurveDirt, PageTrace, Recording, Unit, Writes};
 use vmferry_precopy::{ZERO_PAGE_ON_STREAM, textbook};
 
@@ -92,10 +90,13 @@ impl<'a> Guest<'a> {
             has_clean: true,
             dirt: Source::Formula,
         };
-        let case = guest.case(ANY_LINK, MoveLimits {
-            deadline_ms: asked.deadline,
-            ..MoveLimits::default()
-        });
+        let case = guest.case(
+            ANY_LINK,
+            MoveLimits {
+                deadline_ms: asked.deadline,
+                ..MoveLimits::default()
+            },
+        );
         case.check(model.name(), &[case.technique])?;
         guest.dirt = match model {
             Model::Auto | Model::Pages | Model::Curve => {
@@ -311,42 +312,61 @@ impl<'a> Guest<'a> {
         }
     }
 
-    /// What its dirt follows, as a sentence.
-    pub(super) fn note(&self) -> String {
+    /// What its dirt follows, a sentence each.
+    pub(super) fn sources(&self) -> Vec<String> {
         let samples = self.assumptions.samples.max(1);
-        match &self.dirt {
-            Source::Drawn(sampler) => match (sampler.recording(), self.whole) {
-                (_, Some(trace)) => format!(
-                    "Every point: {samples} replays of all {} pages, begun all over {:.1} s of trace.",
+        let grid = self.asked.grid;
+        let starts = match &self.dirt {
+            Source::Recorded { starts, .. } => starts.len(),
+            _ => samples as usize,
+        };
+        let sampled = |recording: &Recording<'_>| {
+            let points = grid.points();
+            let (whole, rest): (Vec<_>, Vec<_>) = points
+                .iter()
+                .partition(|at| at.rules.pre_copy().is_some() && self.whole_for(at).is_some());
+            let mut notes = Vec::new();
+            if let (Some(trace), false) = (self.whole, whole.is_empty()) {
+                notes.push(format!(
+                    "Every point: {starts} replays of all {} pages, begun all over {:.1} s of trace.",
                     trace.pages(),
                     trace.window()
-                ),
-                (Some(recording), None) => format!(
-                    "Every point: {samples} replays of {} sampled pages, begun all over {:.1} s of history.",
+                ));
+            }
+            if !rest.is_empty() {
+                let which = if notes.is_empty() {
+                    "Every point"
+                } else {
+                    "Post-copy, and points with another memory"
+                };
+                notes.push(format!(
+                    "{which}: {starts} replays of {} sampled pages, begun all over {:.1} s of history.",
                     recording.units().len(),
                     recording.window()
-                ),
-                (None, None) => format!(
-                    "Every point: {samples} replays of the dirty curve alone, which does not tell which pages are written again."
-                ),
-            },
-            Source::Recorded {
-                recording, starts, ..
-            } => format!(
-                "Every point: replays from {} starts spread over {:.1} s of history.",
-                starts.len(),
-                recording.window()
-            ),
-            Source::Constant(rate) => {
-                format!("Every point: {samples} replays of a constant dirty rate of {rate}.")
+                ));
             }
-            Source::Formula => match self.model {
-                Model::ClosedForm => {
-                    "A formula for a constant dirty rate: it has no interval of its own.".to_owned()
-                }
-                _ => "The textbook's formula over the dirty curve; it has no costs of hosts."
+            notes
+        };
+        match &self.dirt {
+            Source::Drawn(sampler) => sampler.recording().map_or_else(
+                || {
+                    vec![format!(
+                        "Every point: {samples} replays of the dirty curve alone, which does not tell which pages are written again."
+                    )]
+                },
+                sampled,
+            ),
+            Source::Recorded { recording, .. } => sampled(recording),
+            Source::Constant(rate) => vec![format!(
+                "Every point: {samples} replays of a constant dirty rate of {rate}."
+            )],
+            Source::Formula if self.model == Model::ClosedForm => vec![
+                "A formula for a constant dirty rate: it has no interval of its own.".to_owned(),
+            ],
+            Source::Formula => vec![
+                "The textbook's formula over the dirty curve, which knows no costs of hosts."
                     .to_owned(),
-            },
+            ],
         }
     }
 

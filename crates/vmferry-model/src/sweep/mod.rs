@@ -72,9 +72,7 @@ pub struct Sweep<'a> {
 }
 
 /// One point.
-#[derive(
-    Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize, schemars::JsonSchema,
-)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 pub struct Point {
     /// Where it lies.
     #[serde(flatten)]
@@ -120,10 +118,12 @@ pub fn sweep(asked: &Sweep<'_>) -> Result<Swept, SweepError> {
     let points: Vec<Point> = settings
         .into_iter()
         .zip(costs)
-        .map(|(settings, cost)| Ok(Point {
-            settings,
-            cost: cost?,
-        }))
+        .map(|(settings, cost)| {
+            Ok(Point {
+                settings,
+                cost: cost?,
+            })
+        })
         .collect::<Result<_, SweepError>>()?;
     let lines = boundary::lines(asked.grid, &points);
     let found = threads::in_parallel(asked.threads, lines.len(), |line| {
@@ -149,7 +149,7 @@ fn limits(asked: &Sweep<'_>, at: &Settings) -> MoveLimits {
 
 fn notes(asked: &Sweep<'_>, guest: &Guest<'_>) -> Vec<String> {
     let grid = asked.grid;
-    let mut notes = vec![guest.note()];
+    let mut notes = guest.sources();
     let limitless: Vec<String> = grid
         .rules()
         .iter()
@@ -163,7 +163,10 @@ fn notes(asked: &Sweep<'_>, guest: &Guest<'_>) -> Vec<String> {
         ));
     }
     if let Some(cap) = asked.max_bandwidth
-        && grid.values(Axis::Bandwidth).last().is_some_and(|most| *most > cap.0)
+        && grid
+            .values(Axis::Bandwidth)
+            .last()
+            .is_some_and(|most| *most > cap.0)
     {
         notes.push(format!(
             "max-bandwidth of {cap} holds the stream wherever the link is faster."
