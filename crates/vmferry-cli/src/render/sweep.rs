@@ -4,8 +4,6 @@
 mod scale;
 
 use plotters::coord::Shift;
-use plotters::coord::combinators::WithKeyPoints;
-use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
 use vmferry::core::Interval;
 use vmferry::document::SimulateReport;
@@ -35,8 +33,7 @@ const COLORS: [RGBColor; 8] = [
 ];
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
-type Ruler = WithKeyPoints<RangedCoordf64>;
-type Panel<'a, 'b> = ChartContext<'a, SVGBackend<'b>, Cartesian2d<Ruler, Ruler>>;
+type Panel<'a, 'b> = ChartContext<'a, SVGBackend<'b>, Cartesian2d<Scale, Scale>>;
 type Drawn = Result<(), Box<dyn std::error::Error>>;
 
 /// Points that differ along the horizontal axis alone.
@@ -174,7 +171,7 @@ fn panel(area: &Area<'_>, quantity: &Quantity, axis: Axis, all: &[Series<'_>]) -
         .margin_right(24)
         .x_label_area_size(44)
         .y_label_area_size(64)
-        .build_cartesian_2d(x.ruler(), y.ruler())?;
+        .build_cartesian_2d(x, y)?;
     chart
         .configure_mesh()
         .light_line_style(TRANSPARENT)
@@ -184,12 +181,12 @@ fn panel(area: &Area<'_>, quantity: &Quantity, axis: Axis, all: &[Series<'_>]) -
         .axis_desc_style(font(14))
         .x_desc(label(axis))
         .y_desc(quantity.unit)
-        .x_label_formatter(&|at| x.label(*at))
-        .y_label_formatter(&|at| y.label(*at))
+        .x_label_formatter(&|mark| Scale::label(*mark))
+        .y_label_formatter(&|mark| Scale::label(*mark))
         .draw()?;
     let (bottom, top) = y.ends();
     for series in all {
-        let place = |point: &Point, value: f64| (x.place(horizontal(axis, point)), y.place(value));
+        let place = |point: &Point, value: f64| (horizontal(axis, point), value);
         for run in runs(&series.points, quantity.of) {
             let along = |value: fn(&Interval<f64>) -> f64| {
                 run.iter()
@@ -214,16 +211,16 @@ fn panel(area: &Area<'_>, quantity: &Quantity, axis: Axis, all: &[Series<'_>]) -
             .points
             .iter()
             .filter(|point| (quantity.of)(point).is_none());
-        let height = top - 0.03 * (top - bottom);
+        let height = y.at_share(0.97);
         chart.draw_series(hopeless.map(|point| {
             Cross::new(
-                (x.place(horizontal(axis, point)), height),
+                (horizontal(axis, point), height),
                 4,
                 series.color.stroke_width(2),
             )
         }))?;
         if let Some(boundary) = series.boundary.filter(|b| b.place == Place::Within) {
-            let at = x.place(unit_of(axis, boundary.settings.get(axis)));
+            let at = unit_of(axis, boundary.settings.get(axis));
             let line = [(at, bottom), (at, top)];
             chart.draw_series(DashedLineSeries::new(
                 line,

@@ -322,18 +322,23 @@ impl<'a> Guest<'a> {
         };
         let sampled = |recording: &Recording<'_>| {
             let points = grid.points();
-            let (whole, rest): (Vec<_>, Vec<_>) = points
-                .iter()
-                .partition(|at| at.rules.pre_copy().is_some() && self.whole_for(at).is_some());
+            let over_whole =
+                |at: &&Settings| at.rules.pre_copy().is_some() && self.whole_for(at).is_some();
+            let whole = points.iter().filter(over_whole).count();
             let mut notes = Vec::new();
-            if let (Some(trace), false) = (self.whole, whole.is_empty()) {
+            if let (Some(trace), 1..) = (self.whole, whole) {
+                let which = if whole < points.len() {
+                    "Pre-copy with the memory observed"
+                } else {
+                    "Every point"
+                };
                 notes.push(format!(
-                    "Every point: {starts} replays of all {} pages, begun all over {:.1} s of trace.",
+                    "{which}: {starts} replays of all {} pages, begun all over {:.1} s of trace.",
                     trace.pages(),
                     trace.window()
                 ));
             }
-            if !rest.is_empty() {
+            if whole < points.len() {
                 let which = if notes.is_empty() {
                     "Every point"
                 } else {

@@ -1,8 +1,9 @@
 //! An axis with marks where people expect them, logarithmic where values differ
 //! by much.
 
-use plotters::coord::combinators::{BindKeyPoints, WithKeyPoints};
-use plotters::coord::types::RangedCoordf64;
+use std::ops::Range;
+
+use plotters::coord::ranged1d::{DefaultFormatting, KeyPointHint, Ranged};
 
 /// Values that differ by more are drawn on a logarithmic axis.
 const WIDE: f64 = 20.0;
@@ -47,8 +48,8 @@ impl Scale {
         }
     }
 
-    /// Position of a value.
-    pub(super) fn place(&self, value: f64) -> f64 {
+    /// Distance of a value along the axis, in any unit.
+    fn place(&self, value: f64) -> f64 {
         if self.logarithmic {
             value.max(self.least / 2.0).log10()
         } else {
@@ -56,30 +57,29 @@ impl Scale {
         }
     }
 
-    /// Positions of both ends.
+    /// Both ends.
     pub(super) fn ends(&self) -> (f64, f64) {
-        (self.place(self.least), self.place(self.most))
+        (self.least, self.most)
     }
 
-    /// What plotters draws by.
-    pub(super) fn ruler(&self) -> WithKeyPoints<RangedCoordf64> {
-        let (from, to) = self.ends();
-        let marks = self.marks().into_iter().map(|mark| self.place(mark));
-        (from..to).with_key_points(marks.collect())
-    }
-
-    /// The text at a position.
-    pub(super) fn label(&self, position: f64) -> String {
-        let value = if self.logarithmic {
-            10f64.powf(position)
+    /// The value that stands at a share of the axis.
+    pub(super) fn at_share(&self, share: f64) -> f64 {
+        if self.logarithmic {
+            self.least * (self.most / self.least).powf(share)
         } else {
-            position
-        };
-        // Marks have two digits that count.
+            self.least + (self.most - self.least) * share
+        }
+    }
+
+    /// The text of a mark: two digits that count.
+    pub(super) fn label(value: f64) -> String {
         let decimals = (1.0 - value.abs().max(1e-9).log10().floor()).clamp(0.0, 6.0) as usize;
         let text = format!("{value:.decimals$}");
         match text.contains('.') {
-            true => text.trim_end_matches('0').trim_end_matches('.').to_owned(),
+            true => text
+                .trim_end_matches('0')
+                .trim_end_matches('.')
+                .to_owned(),
             false => text,
         }
     }
@@ -115,6 +115,28 @@ impl Scale {
     }
 }
 
+impl Ranged for Scale {
+    type FormatOption = DefaultFormatting;
+    type ValueType = f64;
+
+    fn map(&self, value: &f64, limit: (i32, i32)) -> i32 {
+        let (from, to) = (self.place(self.least), self.place(self.most));
+        let share = (self.place(*value) - from) / (to - from);
+        limit.0 + (share * f64::from(limit.1 - limit.0)).round() as i32
+    }
+
+    fn key_points<Hint: KeyPointHint>(&self, hint: Hint) -> Vec<f64> {
+        match hint.weight().allow_light_points() {
+            true => Vec::new(),
+            false => self.marks(),
+        }
+    }
+
+    fn range(&self) -> Range<f64> {
+        self.least..self.most
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -124,7 +146,7 @@ mod tests {
         let marks = scale.marks();
         marks
             .iter()
-            .map(|mark| scale.label(scale.place(*mark)))
+            .map(|mark| Scale::label(*mark))
             .collect()
     }
 
