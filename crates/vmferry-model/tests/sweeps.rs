@@ -5,12 +5,15 @@ mod guest;
 use std::num::NonZeroUsize;
 
 use guest::{PAGES, writer};
-use vmferry_core::{ByteRate, Bytes, Millis, Observation, PageHistory, Pages, SampledPage};
-use vmferry_model::Assumptions;
-use vmferry_model::sweep::{
-    Axis, BOUNDARY_PROBABILITY, Grid, Model, Place, Point, Rules, Settings, Sweep, SweepError,
-    Swept, geometric, sweep,
+use vmferry_core::plan::MoveLimits;
+use vmferry_core::{
+    ByteRate, Bytes, LinkSpeed, Millis, Observation, PageHistory, Pages, SampledPage,
 };
+use vmferry_model::sweep::{
+    Axis, BOUNDARY_PROBABILITY, Cost, Grid, Model, Place, Point, Rules, Settings, Sweep,
+    SweepError, Swept, geometric, sweep,
+};
+use vmferry_model::{Assumptions, forecast};
 use vmferry_precopy::dirt::{PageTrace, PageTraceBuilder};
 
 const MIB: f64 = 1_048_576.0;
@@ -128,6 +131,32 @@ fn the_number_of_threads_changes_nothing() {
         assert_eq!(answer, sweep(&together).unwrap());
         assert_ne!(answer.points, sweep(&other_seed).unwrap().points);
     }
+}
+
+#[test]
+fn a_point_is_what_a_forecast_says() {
+    let seen = writer(48.0 * MIB, 40.0 * MIB);
+    let grid = grid(&[Rules::Qemu], &[600.0], &[200.0], &[1.0], &[MEMORY]);
+    let point = &swept(&seen, Model::Pages, &grid).points[0];
+    let sweep = asked(&seen, Model::Pages, &grid);
+    let mut assumptions = sweep.assumptions;
+    assumptions.rules.max_bandwidth = None;
+    let limits = MoveLimits {
+        max_downtime_ms: Some(Millis(200.0)),
+        max_bandwidth: None,
+        deadline_ms: sweep.deadline,
+    };
+    let link = LinkSpeed::given(ByteRate::from_mbit_per_s(600.0));
+    let said = forecast(&seen, &link, &limits, &assumptions, sweep.seed).unwrap();
+    let cost = Cost {
+        converges_probability: said.converges_probability,
+        total_time_ms: said.total_time_ms,
+        downtime_ms: said.downtime_ms,
+        transferred_bytes: said.transferred_bytes,
+        passes: said.passes,
+    };
+    assert!(cost.total_time_ms.is_some());
+    assert_eq!(point.cost, cost);
 }
 
 #[test]

@@ -185,7 +185,7 @@ fn panel(area: &Area<'_>, quantity: &Quantity, axis: Axis, all: &[Series<'_>]) -
         .y_label_formatter(&|mark| Scale::label(*mark))
         .draw()?;
     let (bottom, top) = y.ends();
-    for series in all {
+    for (number, series) in all.iter().enumerate() {
         let place = |point: &Point, value: f64| (horizontal(axis, point), value);
         for run in runs(&series.points, quantity.of) {
             let along = |value: fn(&Interval<f64>) -> f64| {
@@ -211,7 +211,8 @@ fn panel(area: &Area<'_>, quantity: &Quantity, axis: Axis, all: &[Series<'_>]) -
             .points
             .iter()
             .filter(|point| (quantity.of)(point).is_none());
-        let height = y.at_share(0.97);
+        // One below the other, lest they hide each other.
+        let height = y.at_share(0.97 - 0.04 * (number % COLORS.len()) as f64);
         chart.draw_series(hopeless.map(|point| {
             Cross::new(
                 (horizontal(axis, point), height),

@@ -156,9 +156,9 @@ fn notes(asked: &Sweep<'_>, guest: &Guest<'_>) -> Vec<String> {
         .filter(|rules| !rules.has_downtime_limit())
         .map(Rules::to_string)
         .collect();
-    if grid.values(Axis::MaxDowntime).len() > 1 && !limitless.is_empty() {
+    if !limitless.is_empty() {
         notes.push(format!(
-            "The rules of {} know no downtime limit: it changes nothing there.",
+            "The rules of {} know no downtime limit and end whatever the guest writes: to converge there is to end within the deadline, after any pause.",
             limitless.join(", ")
         ));
     }

@@ -76,10 +76,7 @@ impl Scale {
         let decimals = (1.0 - value.abs().max(1e-9).log10().floor()).clamp(0.0, 6.0) as usize;
         let text = format!("{value:.decimals$}");
         match text.contains('.') {
-            true => text
-                .trim_end_matches('0')
-                .trim_end_matches('.')
-                .to_owned(),
+            true => text.trim_end_matches('0').trim_end_matches('.').to_owned(),
             false => text,
         }
     }
@@ -144,10 +141,7 @@ mod tests {
     fn labels(values: &[f64], swept: bool) -> Vec<String> {
         let scale = Scale::of(values.iter().copied(), swept);
         let marks = scale.marks();
-        marks
-            .iter()
-            .map(|mark| Scale::label(*mark))
-            .collect()
+        marks.iter().map(|mark| Scale::label(*mark)).collect()
     }
 
     #[test]
