@@ -206,3 +206,112 @@ fn whole(path: &Path) -> Result<PageTrace, Error> {
     }
     builder.finish().map_err(bad)
 }
+
+#[cfg(test)]
+mod tests {
+    use vmferry_core::{ByteRate, GuestInfo, GuestUri, HostInfo, SampledPage};
+    use vmferry_history::trace::{
+        EndReason, PageSource, TraceBlock, TraceFooter, TraceHeader, TraceWriter,
+    };
+
+    use super::*;
+
+    /// 640 pages, of which 200 are written in turn within 2 s.
+    fn written(path: &Path) -> TraceSummary {
+        let guest = GuestInfo {
+            uri: GuestUri::local("/run/a.qmp"),
+            name: None,
+            uuid: None,
+            memory_bytes: None,
+            ram_blocks: Vec::new(),
+            vcpus: None,
+            machine: None,
+            accelerator: None,
+        };
+        let header = TraceHeader {
+            guest,
+            host: HostInfo::default(),
+            blocks: vec![TraceBlock {
+                name: "pc.ram".to_owned(),
+                first_page: Pages(0),
+                pages: Pages(640),
+            }],
+            source: PageSource::PageHash,
+            whole_guest: true,
+            interval_ms: Millis(100.0),
+            budget: Ratio(0.2),
+            started_at: jiff::Timestamp::UNIX_EPOCH,
+            started_monotonic_ns: 0,
+            seed: 1,
+        };
+        let page = |index: u64| SampledPage {
+            index: Pages(index),
+            weight: 1.0,
+            zero: index >= 480,
+        };
+        let pages = PageSet::new("t", (0..640).map(page)).unwrap();
+        let file = File::create(path).unwrap();
+        let mut writer = TraceWriter::begin(file, "t", &header, &pages).unwrap();
+        for look in 1..=20u64 {
+            let first = (look as usize - 1) * 10;
+            let dirty: Vec<usize> = (first..first + 10).collect();
+            writer.push(look * 100_000, &dirty).unwrap();
+        }
+        let footer = TraceFooter {
+            reason: EndReason::Complete,
+            cpu: Ratio(0.1),
+            notes: vec!["all is well".to_owned()],
+        };
+        writer.end(&footer).unwrap();
+        summarise(&mut TraceReader::open(path).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn a_trace_is_an_observation() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.trace");
+        written(&path);
+        let seen = read(&path, 1).unwrap();
+        let observation = &seen.observation;
+        assert_eq!(observation.window_ms, Millis(2000.0));
+        assert_eq!(observation.page_mix.total_pages, Pages(640));
+        assert_eq!(observation.page_mix.zero, Some(Ratio(0.25)));
+        assert!(observation.page_mix.exact);
+        let curve = &observation.dirty_curve;
+        assert_eq!(
+            curve.dirtied_in(Duration::from_millis(500)).pages(),
+            Pages(50)
+        );
+        assert_eq!(observation.notes, ["all is well"]);
+        assert_eq!(seen.notes, [] as [&str; 0]);
+        let whole = seen.whole.unwrap();
+        assert_eq!((whole.pages(), whole.intervals()), (640, 20));
+    }
+
+    #[test]
+    fn what_is_kept_of_a_large_trace_is_bounded() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut trace = written(&dir.path().join("a.trace"));
+        let part = |trace: &TraceSummary| Part::of(trace, MOST_PAGES, MOST_BITS, MOST_INTERVALS);
+        assert_eq!(
+            (part(&trace).pages, part(&trace).from),
+            (640, Duration::ZERO)
+        );
+        assert!(fits(&trace));
+        // 64 GiB for 58 hours.
+        trace.pages = Pages(1 << 24);
+        trace.represented_pages = f64::from(1 << 24);
+        trace.intervals = 2 * MOST_INTERVALS;
+        trace.length_ms = Millis(trace.intervals as f64 * 100.0);
+        let kept = part(&trace);
+        assert_eq!((kept.pages, kept.intervals), (1024, MOST_INTERVALS));
+        assert_eq!(Millis::from(kept.from).0, trace.length_ms.0 / 2.0);
+        trace.dirty_rate_bytes_per_s = Some(ByteRate(4096.0 * 5000.0));
+        assert!(!fits(&trace));
+        // Ten minutes of it fit.
+        trace.length_ms = Millis(600_000.0);
+        assert!(fits(&trace));
+        trace.header.whole_guest = false;
+        assert!(!fits(&trace));
+    }
+}
