@@ -118,7 +118,10 @@ fn the_number_of_threads_changes_nothing() {
         &[MEMORY],
     );
     for model in [Model::Auto, Model::Hist] {
-        let alone = asked(&seen, model, &grid);
+        let alone = Sweep {
+            deadline: Millis(60_000.0),
+            ..asked(&seen, model, &grid)
+        };
         let together = Sweep {
             threads: NonZeroUsize::new(2).unwrap(),
             ..alone.clone()
