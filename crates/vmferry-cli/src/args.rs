@@ -1,5 +1,7 @@
 //! The command line: one definition for help, completions and man page.
 
+mod simulate;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -8,6 +10,8 @@ use clap_complete::Shell;
 use vmferry::core::quantity::{parse_rate, parse_ratio, parse_size, parse_span};
 use vmferry::core::{ByteRate, Bytes, ExitCode, GuestUri, Ratio, StreamUri};
 use vmferry::recording::PageChoice;
+
+pub(crate) use simulate::{Simulate, Values};
 
 /// Live migration of virtual machines, made predictable: what a move will
 /// cost before it starts, the move within its limits, forecast beside outcome.
@@ -130,6 +134,8 @@ pub(crate) enum Command {
     Trace(Trace),
     /// Say what a move would cost
     Predict(Predict),
+    /// Say what moves would cost elsewhere: other links, limits, sizes, rules
+    Simulate(Box<Simulate>),
     /// Move a guest: forecast, move, forecast beside outcome
     Migrate(Box<Migrate>),
     /// Follow a running migration, whoever started it
@@ -185,6 +191,8 @@ pub(crate) enum DocumentName {
     HistoryList,
     /// `trace info -o json`, `record -o json`
     TraceInfo,
+    /// `simulate -o json`
+    Simulate,
     /// `testbed status -o json`
     TestbedStatus,
     /// `testbed demo -o json`

@@ -10,6 +10,8 @@ mod quantities;
 pub(crate) mod record;
 pub(crate) mod recovery;
 pub(crate) mod remedy;
+pub(crate) mod simulate;
+pub(crate) mod sweep;
 pub(crate) mod testbed;
 pub(crate) mod trace;
 

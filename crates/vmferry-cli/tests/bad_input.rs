@@ -377,6 +377,7 @@ fn completions_and_manual_know_every_command() {
         "record",
         "trace",
         "predict",
+        "simulate",
         "migrate",
         "watch",
         "history",
@@ -426,6 +427,7 @@ fn help() {
         &["record", "--help"],
         &["trace", "--help"],
         &["predict", "--help"],
+        &["simulate", "--help"],
         &["migrate", "--help"],
         &["watch", "--help"],
         &["history", "--help"],
@@ -454,6 +456,7 @@ fn schemas_are_those_checked_in() {
         "recover",
         "history-list",
         "trace-info",
+        "simulate",
         "testbed-status",
         "demo",
     ];

@@ -11,6 +11,7 @@
 //! Pasts ─> learned::Learned ─> Predictor; leaderboard::compare() ─> Leaderboard
 //! MoveRecords of a route ─> Experience ─> Assumptions::with()
 //! Past moves ─> predictor::Fit ─> predictor::Predictor: the papers' models beside ours
+//! Observation, sweep::Grid ─> sweep::sweep() ─> what a move would cost at every point, and the boundary
 //! Past errors ─> conformal, drift: intervals that keep their coverage, guests that changed
 //! ```
 
@@ -31,6 +32,7 @@ pub mod predictor;
 mod reforecast;
 mod remedies;
 mod sampler;
+pub mod sweep;
 
 pub use accuracy::{Accuracy, QuantityAccuracy};
 pub use analysis::analyse;

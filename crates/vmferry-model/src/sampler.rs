@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use vmferry_core::plan::MoveLimits;
 use vmferry_core::{
-    ByteRate, Bytes, COUNTED_WEIGHT, DirtyCurve, LinkSpeed, Observation, PageMix, Ratio,
+    ByteRate, Bytes, COUNTED_WEIGHT, DirtyCurve, LinkSpeed, Observation, PageMix, Pages, Ratio,
 };
-use vmferry_precopy::dirt::{CurveDirt, RecordedDirt, Recording, Unit, UnitDirt};
+use vmferry_precopy::dirt::{CurveDirt, Dirt, PageTrace, RecordedDirt, Recording, Unit, UnitDirt};
 use vmferry_precopy::postcopy::{self, PostCopy};
 use vmferry_precopy::qemu::{self, Rules, Start};
-use vmferry_precopy::{HostCosts, Replay};
+use vmferry_precopy::{HostCosts, Replay, RuleSet};
 
 use crate::analysis::curve_fit::extended;
 use crate::analysis::drift;
@@ -33,6 +33,22 @@ pub(crate) struct Scenario {
     pub(crate) stream_rate: f64,
     /// Speed of the guest, 1 as observed.
     pub(crate) speed: f64,
+    /// Memory of the guest, where another is assumed than was observed: what
+    /// was never written shrinks or grows, with its share of zero pages.
+    pub(crate) memory: Option<Pages>,
+}
+
+/// What one draw assumes.
+struct Drawn {
+    /// For what is drawn beside.
+    draws: Draws,
+    /// Stream rate of the link, bytes per second.
+    rate: f64,
+    costs: HostCosts,
+    speed: f64,
+    overhead: f64,
+    /// Share of zero pages in the memory observed.
+    zero: f64,
 }
 
 /// One replay with what its draw says beside it.
@@ -105,6 +121,31 @@ impl<B: Begin> Play for PreCopy<'_, B> {
     fn play<D: UnitDirt>(&self, dirt: &D, costs: &HostCosts, rate: ByteRate) -> Replay {
         let start = self.begin.begin(dirt, costs, rate.0);
         qemu::replay(dirt, self.rules, costs, rate, &start, self.deadline)
+    }
+}
+
+/// Any hypervisor's pre-copy, from its command.
+struct Any<'a> {
+    rules: &'a RuleSet,
+    /// `max-bandwidth`, of which QEMU's rules know themselves.
+    cap: Option<ByteRate>,
+    deadline: Duration,
+}
+
+impl Any<'_> {
+    fn replay<D: Dirt>(&self, dirt: &D, costs: &HostCosts, rate: ByteRate) -> Replay {
+        let rate = match (self.rules, self.cap) {
+            (RuleSet::Qemu(_), _) | (_, None) => rate,
+            (_, Some(cap)) => ByteRate(rate.0.min(cap.0)),
+        };
+        self.rules.replay(dirt, costs, rate, self.deadline)
+    }
+}
+
+impl Play for Any<'_> {
+    type Played = Replay;
+    fn play<D: UnitDirt>(&self, dirt: &D, costs: &HostCosts, rate: ByteRate) -> Replay {
+        self.replay(dirt, costs, rate)
     }
 }
 
@@ -185,6 +226,7 @@ impl<'a> Sampler<'a> {
                 rules: assumptions.rules_under(limits),
                 stream_rate: rate,
                 speed: 1.0,
+                memory: None,
             },
             after_command: 0.0,
         })
@@ -245,8 +287,42 @@ impl<'a> Sampler<'a> {
         self.played(number, scenario, &rules).0
     }
 
-    /// What comes of draw `number`, with the overhead drawn.
-    fn played<P: Play>(&self, number: u32, scenario: &Scenario, play: &P) -> (P::Played, f64) {
+    /// Replay `number` of a scenario by any hypervisor's rules.
+    pub(crate) fn by_rules(&self, number: u32, scenario: &Scenario, rules: &RuleSet) -> Replay {
+        let any = self.any(scenario, rules);
+        self.played(number, scenario, &any).0
+    }
+
+    /// The same over a trace of the whole guest, of which every page is known.
+    pub(crate) fn over_trace(
+        &self,
+        number: u32,
+        scenario: &Scenario,
+        rules: &RuleSet,
+        trace: &PageTrace,
+    ) -> Replay {
+        let mut drawn = self.drawn(number, scenario);
+        let offset = self.place(number, &mut drawn.draws) * trace.window();
+        let dirt = trace.replayed(offset, drawn.speed);
+        let any = self.any(scenario, rules);
+        any.replay(&dirt, &drawn.costs, ByteRate(drawn.rate))
+    }
+
+    fn any<'b>(&self, scenario: &Scenario, rules: &'b RuleSet) -> Any<'b> {
+        Any {
+            rules,
+            cap: scenario.rules.max_bandwidth,
+            deadline: self.deadline,
+        }
+    }
+
+    /// Where a replay starts, 0..1: starts are spread over the whole window.
+    fn place(&self, number: u32, draws: &mut Draws) -> f64 {
+        ((f64::from(number) + draws.uniform()) / f64::from(self.count())).fract()
+    }
+
+    /// What draw `number` assumes.
+    fn drawn(&self, number: u32, scenario: &Scenario) -> Drawn {
         let mut draws = Draws::of_sample(self.seed, number);
         let noise = 1.0 + self.link.relative_sd.0.max(0.0) * draws.normal();
         let known = self.assumptions.link_rate.drawn(draws.normal());
@@ -268,6 +344,26 @@ impl<'a> Sampler<'a> {
         let zero = self.zero_share(&mut draws);
         let (least, most) = self.assumptions.socket_wake;
         costs.socket_wake = Bytes(draws.between(least.0 as f64, most.0 as f64) as u64);
+        Drawn {
+            draws,
+            rate,
+            costs,
+            speed,
+            overhead,
+            zero,
+        }
+    }
+
+    /// What comes of draw `number`, with the overhead drawn.
+    fn played<P: Play>(&self, number: u32, scenario: &Scenario, play: &P) -> (P::Played, f64) {
+        let Drawn {
+            mut draws,
+            rate,
+            costs,
+            speed,
+            overhead,
+            zero,
+        } = self.drawn(number, scenario);
         let played = match &self.source {
             Source::Pages {
                 recording,
@@ -275,17 +371,19 @@ impl<'a> Sampler<'a> {
                 drift,
                 cycle,
             } => {
-                let place = (f64::from(number) + draws.uniform()) / f64::from(self.count());
+                let place = self.place(number, &mut draws);
                 let offset = match cycle {
                     // Every place between the least and the latest is as likely.
                     Some(cycle) => {
                         let vague = draws.between(-VAGUE_S, VAGUE_S);
                         cycle.start(number, vague + self.after_command)
                     }
-                    // Starts are spread over the whole window.
-                    None => place.fract() * recording.window(),
+                    None => place * recording.window(),
                 };
-                let units = self.weighed(recording, flags, zero, &mut draws);
+                let mut units = self.weighed(recording, flags, zero, &mut draws);
+                if let Some(memory) = scenario.memory {
+                    resize(&mut units, recording.never_written(), memory);
+                }
                 let speed = match drift {
                     Some(change) => speed * drift::factor(*change, draws.uniform()),
                     None => speed,
@@ -295,12 +393,14 @@ impl<'a> Sampler<'a> {
             }
             Source::Curve(curve) => {
                 let factor = (CURVE_SD * draws.normal()).exp();
+                let observed = self.mix.total_pages;
+                let memory = scenario.memory.unwrap_or(observed);
+                let zero = resized_zero(Ratio(zero), written(curve), observed, memory);
                 let mut curve = (*curve).clone();
                 for point in &mut curve.points {
                     point.dirtied_bytes = point.dirtied_bytes * Ratio(factor);
                 }
-                let zero = Ratio(zero);
-                let dirt = CurveDirt::new(&curve, self.mix.total_pages, zero, speed);
+                let dirt = CurveDirt::new(&curve, memory, zero, speed);
                 play.play(&dirt, &costs, ByteRate(rate))
             }
         };
@@ -385,4 +485,35 @@ impl<'a> Sampler<'a> {
         }
         units
     }
+}
+
+/// Makes units stand for another size of memory: those never written make up
+/// the difference, the others stay.
+pub(crate) fn resize(units: &mut [Unit], never_written: &[usize], memory: Pages) {
+    let clean: f64 = never_written.iter().map(|unit| units[*unit].pages).sum();
+    let written = units.iter().map(|unit| unit.pages).sum::<f64>() - clean;
+    // A page that stands for next to nothing must not be nothing.
+    let factor = ((memory.0 as f64 - written) / clean).max(1e-9);
+    for unit in never_written {
+        units[*unit].pages *= factor;
+    }
+}
+
+/// Share of zero pages in a guest of another size, when `written` of its pages
+/// are not zero and the rest is mixed as before.
+pub(crate) fn resized_zero(zero: Ratio, written: Pages, observed: Pages, memory: Pages) -> Ratio {
+    let clean = |total: Pages| (total.0 as f64 - written.0 as f64).max(0.0);
+    if observed == memory || clean(observed) == 0.0 {
+        return zero;
+    }
+    let zero_pages = zero.0 * observed.0 as f64 * clean(memory) / clean(observed);
+    Ratio((zero_pages / memory.0 as f64).clamp(0.0, 1.0))
+}
+
+/// Pages that a curve says were written within its window.
+pub(crate) fn written(curve: &DirtyCurve) -> Pages {
+    curve
+        .points
+        .last()
+        .map_or(Pages(0), |point| point.dirtied_bytes.pages())
 }

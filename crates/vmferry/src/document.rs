@@ -15,6 +15,10 @@ use vmferry_history::trace::TraceSummary;
 use vmferry_migrate::Check;
 use vmferry_testbed::TestbedStatus;
 
+mod simulate;
+
+pub use simulate::{SimulateReport, SourceKind};
+
 use crate::TOOL_VERSION;
 use crate::demo::DemoReport;
 
@@ -235,6 +239,7 @@ pub fn schemas() -> Vec<(&'static str, Schema)> {
         ("recover", schema_for!(RecoverReport)),
         ("history-list", schema_for!(MoveList)),
         ("trace-info", schema_for!(TraceReport)),
+        ("simulate", schema_for!(SimulateReport)),
         ("testbed-status", schema_for!(TestbedList)),
         ("demo", schema_for!(DemoReport)),
     ]

@@ -10,6 +10,7 @@ use vmferry_hypervisor::HypervisorError;
 use vmferry_measure::MeasureError;
 use vmferry_migrate::MigrateError;
 use vmferry_model::ModelError;
+use vmferry_model::sweep::SweepError;
 use vmferry_testbed::TestbedError;
 
 /// What kept vmferry from doing what was asked.
@@ -35,6 +36,9 @@ pub enum Error {
     /// No forecast was possible.
     #[error(transparent)]
     Model(#[from] ModelError),
+    /// No simulation was possible.
+    #[error(transparent)]
+    Sweep(#[from] SweepError),
     /// A move failed, or could not be started.
     #[error(transparent)]
     Migrate(#[from] MigrateError),
@@ -72,7 +76,9 @@ impl Error {
                 MeasureError::Cancelled { .. } => ExitCode::Cancelled,
                 _ => ExitCode::Hypervisor,
             },
-            Self::Model(_) => ExitCode::TooLittleData,
+            Self::Model(_) | Self::Sweep(SweepError::Forecast(_)) => ExitCode::TooLittleData,
+            Self::Sweep(SweepError::Thread) => ExitCode::Internal,
+            Self::Sweep(_) => ExitCode::Usage,
             Self::Migrate(error) => match error {
                 MigrateError::End { .. } | MigrateError::NothingToWatch { .. } => {
                     ExitCode::Hypervisor

@@ -8,6 +8,7 @@
 //! | [`guard_command()`] | the command that starts a guard |
 //! | [`guarding`] | what the guard process runs, and `recover` |
 //! | [`recording`] | records a guest's page history into a trace, reads traces |
+//! | [`simulating`] | what moves would cost elsewhere, from a profile or a trace |
 //! | [`watching`] | follows a running migration, whoever started it |
 //! | [`document`] | the JSON documents, with their schemas |
 //! | [`demo`] | five guests on a testbed, forecast beside outcome |
@@ -26,6 +27,7 @@ pub mod moving;
 pub mod predict;
 pub mod profile;
 pub mod recording;
+pub mod simulating;
 pub mod watching;
 
 pub use error::Error;

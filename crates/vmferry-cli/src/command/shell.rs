@@ -59,6 +59,7 @@ pub(crate) fn schema(global: &Global, wanted: DocumentName) -> Result<ExitCode, 
         DocumentName::Recover => "recover",
         DocumentName::HistoryList => "history-list",
         DocumentName::TraceInfo => "trace-info",
+        DocumentName::Simulate => "simulate",
         DocumentName::TestbedStatus => "testbed-status",
         DocumentName::Demo => "demo",
     };

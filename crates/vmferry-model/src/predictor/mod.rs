@@ -27,7 +27,7 @@ mod predicted;
 mod quantity;
 pub mod refined;
 pub mod rounds;
-mod rules;
+pub(crate) mod rules;
 pub mod textbook;
 
 pub use auto::{Auto, AutoFit, Memory};

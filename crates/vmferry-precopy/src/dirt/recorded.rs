@@ -170,6 +170,12 @@ impl<'a> Recording<'a> {
         &self.units
     }
 
+    /// Positions of the units that were never written within the window, in no
+    /// order.
+    pub fn never_written(&self) -> &[usize] {
+        &self.cold
+    }
+
     /// The history behind it.
     pub fn history(&self) -> &PageHistory {
         &self.history
@@ -428,6 +434,17 @@ mod tests {
                 assert_eq!(each, all, "{offset} {speed} {since} {length}");
             }
         }
+    }
+
+    #[test]
+    fn a_guest_that_stands_still_writes_nothing() {
+        let history = history();
+        let recording = Recording::new(&history).unwrap();
+        let dirt = recording.replayed(0.35, 0.0, recording.units().to_vec());
+        assert_eq!(dirtied(&dirt, 0.0, 1e3), [] as [usize; 0]);
+        let mut cold = recording.never_written().to_vec();
+        cold.sort_unstable();
+        assert_eq!(cold, (11..100).collect::<Vec<_>>());
     }
 
     #[test]

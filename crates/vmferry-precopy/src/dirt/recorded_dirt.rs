@@ -152,12 +152,12 @@ impl UnitDirt for RecordedDirt<'_> {
     }
 
     fn dirtied_share(&self, unit: usize, since: f64, until: f64) -> f64 {
-        if until <= since {
+        let length = (until - since) * self.speed;
+        if length <= 0.0 {
             return 0.0;
         }
         let recording = self.recording;
         let window = recording.window();
-        let length = (until - since) * self.speed;
         let written = if length >= window {
             let ever = recording.ever[unit / 64] >> (unit % 64) & 1 == 1;
             ever || recording.by_unit().cold_place(unit) < self.cold_reached(length)
@@ -177,12 +177,13 @@ impl UnitDirt for RecordedDirt<'_> {
         until: f64,
         mark: &mut impl FnMut(usize, f64),
     ) {
-        if units.is_empty() || until <= since {
+        // A guest that stands still writes nothing, not even what it writes all the time.
+        let length = (until - since) * self.speed;
+        if units.is_empty() || length <= 0.0 {
             return;
         }
         let recording = self.recording;
         let window = recording.window();
-        let length = (until - since) * self.speed;
         let words = units.start / 64..units.end.div_ceil(64);
         let mut found = vec![0u64; words.len()];
         if length >= window {

@@ -1,0 +1,540 @@
+//! `vmferry simulate` over an observation and traces made here.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+use tempfile::TempDir;
+use vmferry::core::{
+    Bytes, CurvePoint, DirtyCurve, GuestInfo, GuestUri, HostInfo, Millis, Observation,
+    ObservationCost, ObservationMethod, PAGE_SIZE, PageHistory, PageMix, Pages, RamBlock, Ratio,
+    SampledPage,
+};
+use vmferry::document::{MeasureReport, ObservingOptions, SimulateReport, SourceKind, Versions};
+use vmferry::history::trace::{
+    EndReason, PageSet, PageSource, TraceBlock, TraceFooter, TraceHeader, TraceWriter,
+};
+use vmferry::simulating::{Axis, Model, Place, Rules};
+
+/// Pages of the guest: 64 MiB.
+const PAGES: u64 = 16_384;
+/// Pages that it writes, round and round, from the middle of memory on.
+const HOT: u64 = 4096;
+/// Of these, in 100 ms: 16 MiB a second.
+const AT_ONCE: u64 = 409;
+const LOOKS: u64 = 60;
+
+struct Files(TempDir);
+
+struct Ended {
+    code: Option<i32>,
+    stdout: String,
+    stderr: String,
+}
+
+impl Files {
+    fn new() -> Self {
+        Self(tempfile::tempdir().expect("a directory"))
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn write(&self, name: &str, bytes: &[u8]) {
+        fs::write(self.path(name), bytes).expect("a file");
+    }
+
+    fn simulate(&self, arguments: &[&str]) -> Ended {
+        let output = Command::new(env!("CARGO_BIN_EXE_vmferry"))
+            .arg("simulate")
+            .args(arguments)
+            .env("VMFERRY_DB", self.path("history.db"))
+            .env("NO_COLOR", "1")
+            .current_dir(self.0.path())
+            .stdin(Stdio::null())
+            .output()
+            .expect("vmferry starts");
+        let text = |bytes| String::from_utf8(bytes).expect("text");
+        Ended {
+            code: output.status.code(),
+            stdout: text(output.stdout),
+            stderr: text(output.stderr),
+        }
+    }
+
+    fn report(&self, arguments: &[&str]) -> SimulateReport {
+        let all = [arguments, &["-o", "json"]].concat();
+        let ended = self.simulate(&all).expect(0, &[]);
+        let document: Value = serde_json::from_str(&ended.stdout).expect("JSON");
+        is_valid(&document);
+        serde_json::from_value(document).expect("a report")
+    }
+}
+
+impl Ended {
+    #[track_caller]
+    fn expect(self, code: i32, words: &[&str]) -> Self {
+        let said = format!("exit {:?}\n{}\n{}", self.code, self.stdout, self.stderr);
+        assert_eq!(self.code, Some(code), "{said}");
+        for word in words {
+            assert!(self.stderr.contains(word), "not said: {word}\n{said}");
+        }
+        self
+    }
+}
+
+fn is_valid(document: &Value) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../schemas/simulate.json");
+    let text = fs::read_to_string(path).expect("a schema");
+    let schema = serde_json::from_str(&text).expect("JSON");
+    let validator = jsonschema::validator_for(&schema).expect("a schema");
+    let problems: Vec<String> = validator
+        .iter_errors(document)
+        .map(|e| e.to_string())
+        .collect();
+    assert!(problems.is_empty(), "{problems:#?}");
+}
+
+fn guest() -> GuestInfo {
+    GuestInfo {
+        uri: GuestUri::local("/run/web.qmp"),
+        name: Some("web".to_owned()),
+        uuid: None,
+        memory_bytes: Some(Bytes(PAGES * PAGE_SIZE.0)),
+        ram_blocks: vec![RamBlock {
+            name: "pc.ram".to_owned(),
+            used_bytes: Bytes(PAGES * PAGE_SIZE.0),
+            offset_bytes: Bytes(0),
+            host_address: None,
+        }],
+        vcpus: Some(1),
+        machine: None,
+        accelerator: Some("tcg".to_owned()),
+    }
+}
+
+/// Every `weight`-th page; a quarter of them zero.
+fn pages(weight: u64) -> Vec<SampledPage> {
+    (0..PAGES)
+        .step_by(weight as usize)
+        .map(|index| SampledPage {
+            index: Pages(index),
+            weight: weight as f64,
+            zero: index < PAGES / 4,
+        })
+        .collect()
+}
+
+/// Positions written before a look, among every `weight`-th page.
+fn dirty(look: u64, weight: u64) -> Vec<usize> {
+    let mut pages: Vec<u64> = (0..AT_ONCE)
+        .map(|n| PAGES / 2 + (look * AT_ONCE + n) % HOT)
+        .filter(|page| page % weight == 0)
+        .collect();
+    pages.sort_unstable();
+    pages
+        .into_iter()
+        .map(|page| (page / weight) as usize)
+        .collect()
+}
+
+fn profile(history: bool) -> Vec<u8> {
+    let mut seen = PageHistory::new(pages(4));
+    for look in 1..=LOOKS {
+        seen.push(look * 100_000, dirty(look, 4));
+    }
+    let point = |ms: f64| CurvePoint {
+        window_ms: Millis(ms),
+        dirtied_bytes: Bytes((ms / 100.0 * AT_ONCE as f64).min(HOT as f64) as u64 * PAGE_SIZE.0),
+        standard_error_bytes: Bytes(0),
+    };
+    let report = MeasureReport {
+        versions: Versions::default(),
+        options: ObservingOptions {
+            window_ms: Millis(6000.0),
+            budget: Ratio(0.2),
+            pages: 4096,
+        },
+        analysis: None,
+        observation: Observation {
+            started_at: "2026-03-01T12:00:00Z".parse().expect("an instant"),
+            method: ObservationMethod::PageHash,
+            guest: guest(),
+            host: HostInfo::default(),
+            window_ms: Millis(6000.0),
+            dirty_curve: DirtyCurve {
+                points: [100.0, 300.0, 1000.0, 6000.0].map(point).to_vec(),
+            },
+            page_mix: PageMix {
+                total_pages: Pages(PAGES),
+                zero: Some(Ratio(0.25)),
+                zero_standard_error: Some(Ratio(0.0)),
+                duplicate: None,
+                compressed: None,
+                exact: true,
+            },
+            page_history: history.then_some(seen),
+            slow_page_history: None,
+            vcpu_use: None,
+            cost: ObservationCost::default(),
+            notes: Vec::new(),
+        },
+    };
+    serde_json::to_vec(&report).expect("JSON")
+}
+
+fn trace(weight: u64) -> Vec<u8> {
+    let guest = guest();
+    let header = TraceHeader {
+        blocks: TraceBlock::of_guest(&guest),
+        guest,
+        host: HostInfo::default(),
+        source: PageSource::PageHash,
+        whole_guest: weight == 1,
+        interval_ms: Millis(100.0),
+        budget: Ratio(0.2),
+        started_at: "2026-03-01T12:00:00Z".parse().expect("an instant"),
+        started_monotonic_ns: 1,
+        seed: 1,
+    };
+    let set = PageSet::new("t", pages(weight)).expect("pages");
+    let mut writer = TraceWriter::begin(Vec::new(), "t", &header, &set).expect("a trace");
+    for look in 1..=LOOKS {
+        writer
+            .push(look * 100_000, &dirty(look, weight))
+            .expect("an interval");
+    }
+    let footer = TraceFooter {
+        reason: EndReason::Complete,
+        cpu: Ratio(0.1),
+        notes: Vec::new(),
+    };
+    writer.end(&footer).expect("an end")
+}
+
+#[test]
+fn a_profile_over_bandwidths_by_two_rules() {
+    let files = Files::new();
+    files.write("web.json", &profile(true));
+    let arguments = [
+        "web.json",
+        "--bandwidth",
+        "50Mbit/s..1Gbit/s",
+        "--steps",
+        "5",
+        "--rules",
+        "qemu,xen",
+        "--samples",
+        "20",
+    ];
+    let report = files.report(&arguments);
+    assert_eq!(
+        (report.source, report.model),
+        (SourceKind::Profile, Model::Pages)
+    );
+    assert_eq!(report.rules, [Rules::Qemu, Rules::Xen]);
+    assert_eq!(report.swept, [Axis::Bandwidth]);
+    assert_eq!(
+        (report.points.len(), report.seed, report.samples),
+        (10, 1, 20)
+    );
+    let fastest = &report.points[4];
+    assert_eq!(fastest.settings.bandwidth.mbit_per_s(), 1000.0);
+    assert_eq!(fastest.cost.converges_probability, 1.0);
+    let total = fastest.cost.total_time_ms.expect("it converges");
+    // 48 MiB and some dirt over 120 MB/s.
+    assert!((350.0..1500.0).contains(&total.p50.0), "{total:?}");
+    // 16 MiB/s of dirt: 134 Mbit/s; below, the limit of 300 ms has to hold it all.
+    let boundary = &report.boundaries[0];
+    assert_eq!(
+        (boundary.along, boundary.place),
+        (Axis::Bandwidth, Place::Within)
+    );
+    let rate = boundary.settings.bandwidth.mbit_per_s();
+    assert!((100.0..300.0).contains(&rate), "{rate}");
+    assert_eq!(report.boundaries[1].place, Place::Everywhere);
+
+    // The same seed, the same answer; the table tells it too.
+    assert_eq!(files.report(&arguments), report);
+    let other = files.report(&[&arguments[..], &["--seed", "2"]].concat());
+    assert_ne!(other.points, report.points);
+    let table = files.simulate(&arguments).expect(0, &[]).stdout;
+    for part in [
+        "guest        web (64 MiB",
+        "rules",
+        "bandwidth",
+        "50 Mbit/s",
+        "1.00 Gbit/s",
+        "boundary (qemu): converges from a bandwidth of",
+        "boundary (xen): converges at every bandwidth",
+    ] {
+        assert!(table.contains(part), "{part}\n{table}");
+    }
+}
+
+#[test]
+fn a_trace_is_told_by_its_content() {
+    let files = Files::new();
+    let whole = trace(1);
+    // The name says nothing.
+    files.write("web.json", &whole);
+    files.write("part.trace", &trace(4));
+    files.write("cut.trace", &whole[..whole.len() * 6 / 10]);
+    let arguments = |file| [file, "--bandwidth", "150Mbit/s,1Gbit/s", "--samples", "20"];
+    let all = files.report(&arguments("web.json"));
+    assert_eq!((all.source, all.model), (SourceKind::Trace, Model::Pages));
+    assert_eq!(all.observation.window_ms, Millis(6000.0));
+    let says = |report: &SimulateReport, words: &str| {
+        assert!(
+            report.notes.iter().any(|note| note.contains(words)),
+            "{words}: {:#?}",
+            report.notes
+        );
+    };
+    says(&all, "20 replays of all 16384 pages");
+    let part = files.report(&arguments("part.trace"));
+    says(&part, "20 replays of 4096 sampled pages");
+    let cut = files.report(&arguments("cut.trace"));
+    says(&cut, "cut.trace is cut off at byte");
+    assert!(cut.observation.window_ms < all.observation.window_ms);
+    // The guest is the same all the time, however much of it was recorded.
+    let total = |report: &SimulateReport| {
+        report.points[1]
+            .cost
+            .total_time_ms
+            .expect("it converges")
+            .p50
+            .0
+    };
+    for other in [&part, &cut] {
+        let ratio = total(other) / total(&all);
+        assert!((0.9..1.1).contains(&ratio), "{ratio}");
+    }
+    // Another size of memory, and post-copy, go over a sample of the pages.
+    let sizes = files.report(&[
+        "web.json",
+        "--bandwidth",
+        "1Gbit/s",
+        "--memory",
+        "64MiB,256MiB",
+        "--rules",
+        "qemu,post-copy",
+        "--model",
+        "hist",
+        "--samples",
+        "20",
+    ]);
+    says(
+        &sizes,
+        "Post-copy, and points with another memory: 20 replays of 16384 sampled pages",
+    );
+    assert!(
+        sizes.points[1]
+            .cost
+            .total_time_ms
+            .expect("it converges")
+            .p50
+            .0
+            > 2.0 * total(&all)
+    );
+}
+
+#[test]
+fn drawings_of_one_and_of_several_series() {
+    let files = Files::new();
+    files.write("web.json", &profile(true));
+    for (swept, parts) in [
+        (
+            &["--max-downtime", "100ms,1s"][..],
+            &["max downtime 100 ms", "max downtime 1.00 s", "dashed"][..],
+        ),
+        (
+            &["--rules", "qemu,xen-legacy,post-copy"],
+            &["xen-legacy", "post-copy"],
+        ),
+        (&["--model", "closed-form"], &["the model closed-form"]),
+    ] {
+        let mut arguments = vec![
+            "web.json",
+            "--bandwidth",
+            "40Mbit/s..1Gbit/s/6",
+            "--samples",
+            "10",
+            "--svg",
+            "web.svg",
+        ];
+        arguments.extend(swept);
+        files.simulate(&arguments).expect(0, &[]);
+        let drawing = fs::read_to_string(files.path("web.svg")).expect("a drawing");
+        for part in [
+            "<svg ",
+            "Total time, s",
+            "Downtime, ms",
+            "Traffic, MiB",
+            "bandwidth, Mbit/s",
+        ]
+        .iter()
+        .chain(parts)
+        {
+            assert!(drawing.contains(part), "{part} is missing");
+        }
+        assert!(!drawing.contains("NaN") && !drawing.contains("inf\""));
+    }
+    // Nothing converges: still a drawing.
+    files
+        .simulate(&[
+            "web.json",
+            "--bandwidth",
+            "1Mbit/s",
+            "--samples",
+            "5",
+            "--svg",
+            "web.svg",
+        ])
+        .expect(0, &[]);
+}
+
+#[test]
+fn dirt_and_limits_along_the_horizontal_axis() {
+    let files = Files::new();
+    files.write("web.json", &profile(false));
+    let report = files.report(&[
+        "web.json",
+        "--bandwidth",
+        "150Mbit/s",
+        "--dirt",
+        "0,0.5..2/3",
+        "--samples",
+        "20",
+    ]);
+    assert_eq!(
+        (report.model, &report.swept[..]),
+        (Model::Curve, &[Axis::Dirt][..])
+    );
+    let factors: Vec<f64> = report
+        .points
+        .iter()
+        .map(|point| point.settings.dirt)
+        .collect();
+    assert_eq!(factors, [0.0, 0.5, 1.0, 2.0]);
+    let sent = |at: usize| report.points[at].cost.transferred_bytes.map(|i| i.p50.0);
+    let once = 0.75 * PAGES as f64 * 4104.0;
+    let ratio = sent(0).expect("it converges") as f64 / once;
+    assert!((0.99..1.03).contains(&ratio), "{ratio}");
+    assert!(sent(1) > sent(0));
+    let report = files.report(&[
+        "web.json",
+        "--bandwidth",
+        "150Mbit/s",
+        "--max-downtime",
+        "30ms..3s/4",
+        "--model",
+        "textbook",
+    ]);
+    assert_eq!(report.rules, [Rules::Textbook]);
+    assert_eq!(report.boundaries.len(), 1);
+    assert_eq!(report.boundaries[0].along, Axis::MaxDowntime);
+}
+
+#[test]
+fn what_cannot_be_simulated_is_told() {
+    let files = Files::new();
+    files.write("web.json", &profile(true));
+    files.write("curve.json", &profile(false));
+    files.write("empty", b"");
+    files.write("list.csv", b"guest,rate\n");
+    files.write("picture.png", b"\x89PNG\r\n\x1a\n0000");
+    files.write("other.json", br#"{"schema_version": 1, "moves": []}"#);
+    files.write("new.json", br#"{"schema_version": 99}"#);
+    let whole = trace(1);
+    files.write("head.trace", &whole[..60]);
+    let mut damaged = whole.clone();
+    let middle = damaged.len() / 2;
+    damaged[middle] ^= 0xff;
+    files.write("damaged.trace", &damaged);
+    let web = |more: &[&'static str]| [&["web.json", "--bandwidth", "1Gbit/s"], more].concat();
+    let of = |file| vec![file, "--bandwidth", "1Gbit/s"];
+    for (arguments, code, words) in [
+        (
+            of("nowhere"),
+            2,
+            &[
+                "nowhere",
+                "No such file",
+                "vmferry measure",
+                "vmferry record",
+            ][..],
+        ),
+        (of("."), 2, &["Is a directory"]),
+        (of("empty"), 2, &["the file is empty"]),
+        (
+            of("list.csv"),
+            2,
+            &["neither an observation nor a trace", "vmferry measure"],
+        ),
+        (of("picture.png"), 2, &["is no trace"]),
+        (of("other.json"), 2, &["no profile", "vmferry measure"]),
+        (of("new.json"), 2, &["too new"]),
+        (of("head.trace"), 2, &["cut off", "record again"]),
+        (of("damaged.trace"), 2, &["damaged at byte"]),
+        (vec!["web.json"], 2, &["--bandwidth"]),
+        (vec!["web.json", "--bandwidth", "0"], 2, &["it is zero"]),
+        (
+            vec!["web.json", "--bandwidth", "2Gbit/s..1Gbit/s"],
+            2,
+            &["empty range"],
+        ),
+        (
+            web(&["--rules", "qemu,kvm"]),
+            2,
+            &["`kvm` names no rules", "post-copy"],
+        ),
+        (
+            web(&["--model", "guess"]),
+            2,
+            &["`guess` names no model", "closed-form"],
+        ),
+        (
+            web(&["--model", "textbook", "--rules", "qemu"]),
+            2,
+            &["leave --rules out"],
+        ),
+        (web(&["--steps", "1"]), 2, &["--steps"]),
+        (
+            web(&["--memory", "8MiB"]),
+            2,
+            &["it wrote 16 MiB", "give at least"],
+        ),
+        (
+            web(&[
+                "--dirt",
+                "1..2",
+                "--memory",
+                "1GiB..2GiB",
+                "--max-downtime",
+                "1s,2s",
+            ]),
+            2,
+            &["max downtime, dirt, memory are swept at once"],
+        ),
+        (
+            web(&["--dirt", "1..2/200", "--max-downtime", "1ms..2s/100"]),
+            2,
+            &["20000 points, more than 10000"],
+        ),
+        (
+            vec!["curve.json", "--bandwidth", "1Gbit/s", "--model", "hist"],
+            50,
+            &["which pages are dirtied when"],
+        ),
+        (
+            web(&["--svg", "/nowhere/a.svg"]),
+            2,
+            &["give another --svg"],
+        ),
+    ] {
+        files.simulate(&arguments).expect(code, words);
+    }
+}
