@@ -3,6 +3,7 @@
 //! ```text
 //! Pasts ──Holdout──> folds ─┬─> Fit::fit() of the others ─> Predictor ─┐
 //!                           └─> the moves left out ────────────────────┴─> Standing
+//!                                        (forecast, or Fit::inside() corrected)
 //! ```
 //!
 //! Errors are of moves that converged; moves that did not (*censored*) count
@@ -29,7 +30,10 @@ pub use holdout::Holdout;
 use errors::Trial;
 use holdout::Fold;
 
-use crate::predictor::{Fit, Past, Predicted, Quantity};
+use crate::predictor::{CannotForecast, Fit, Past, Predicted, Quantity};
+
+/// Moves that a thread asks a model of before it takes other work.
+const ASKED_AT_ONCE: usize = 16;
 
 /// Why there is no leaderboard.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -99,10 +103,17 @@ pub struct Standing {
     pub verdicts: Option<Verdicts>,
 }
 
-/// Compares models on moves, each forecast by a model that learned from what
-/// `holdout` leaves ([`named`](crate::predictor::named()) gives them, also those that
-/// learn nothing). `seed` is for models that draw; how many `threads` share
-/// the work changes nothing but the time.
+/// How far a comparison is, in forecasts: those of models that need but one a
+/// move ([`Fit::inside`]) are asked first, then every fold is fitted and judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// Done so far.
+    pub done: usize,
+    /// All of them; above 0.
+    pub of: usize,
+}
+
+/// As [`compare_watched`], with nobody watching.
 ///
 /// # Errors
 /// When there are fewer than two moves, or nothing can be left out.
@@ -113,30 +124,43 @@ pub fn compare(
     seed: u64,
     threads: NonZeroUsize,
 ) -> Result<Leaderboard, LeaderboardError> {
+    compare_watched(moves, models, holdout, seed, threads, &|_| {})
+}
+
+/// Compares models on moves, each forecast by a model that learned from what
+/// `holdout` leaves ([`named`](crate::predictor::named()) gives them, also those that
+/// learn nothing). `seed` is for models that draw; how many `threads` share
+/// the work changes nothing but the time. `watch` is told how far it is, from
+/// any of the threads and not always in order.
+///
+/// # Errors
+/// When there are fewer than two moves, or nothing can be left out.
+pub fn compare_watched(
+    moves: &[Past<'_>],
+    models: &[&dyn Fit],
+    holdout: Holdout,
+    seed: u64,
+    threads: NonZeroUsize,
+    watch: &(dyn Fn(Step) + Sync),
+) -> Result<Leaderboard, LeaderboardError> {
     if moves.len() < 2 {
         return Err(LeaderboardError::TooFewMoves { moves: moves.len() });
     }
     let folds = holdout.folds(moves)?;
-    let next = AtomicUsize::new(0);
-    let done = Mutex::new(vec![None; folds.len()]);
-    let work = || {
-        while let Some((number, fold)) = take(&next, &folds) {
-            let tallies: Vec<Tallies> = models
-                .iter()
-                .map(|model| judge(*model, moves, fold, seed))
-                .collect();
-            done.lock().unwrap_or_else(PoisonError::into_inner)[number] = Some(tallies);
-        }
+    let field = Field {
+        moves,
+        models,
+        seed,
+        threads,
+        watched: Watched {
+            done: AtomicUsize::new(0),
+            of: (2 * moves.len() * models.len()).max(1),
+            watch,
+        },
     };
-    std::thread::scope(|scope| {
-        for _ in 1..threads.get().min(folds.len()) {
-            scope.spawn(work);
-        }
-        work();
-    });
-    let done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let said = field.ask();
     let mut sums: Vec<Tallies> = vec![BTreeMap::new(); models.len()];
-    for tallies in done.into_iter().flatten() {
+    for tallies in field.shared(folds.len(), |number| field.judge(&folds[number], &said)) {
         for (sum, tallies) in sums.iter_mut().zip(tallies) {
             for (technique, tally) in tallies {
                 sum.entry(technique).or_default().absorb(tally);
@@ -156,33 +180,129 @@ pub fn compare(
     })
 }
 
-/// The next of some folds, with its number.
-fn take<'f>(next: &AtomicUsize, folds: &'f [Fold]) -> Option<(usize, &'f Fold)> {
-    let number = next.fetch_add(1, Ordering::Relaxed);
-    Some((number, folds.get(number)?))
+/// What the models inside said, by model and move; `None` where there is none.
+type Said = Vec<Vec<Option<Result<Predicted, CannotForecast>>>>;
+
+/// Everything that is compared.
+struct Field<'a> {
+    moves: &'a [Past<'a>],
+    models: &'a [&'a dyn Fit],
+    seed: u64,
+    threads: NonZeroUsize,
+    watched: Watched<'a>,
 }
 
-/// Fits a model and judges it on the moves it had not seen.
-fn judge(model: &dyn Fit, moves: &[Past<'_>], fold: &Fold, seed: u64) -> Tallies {
-    let learned_from: Vec<Past<'_>> = fold
-        .learned_from
-        .iter()
-        .map(|i| moves[*i].clone())
-        .collect();
-    let fitted = model.fit(&learned_from).map_err(|e| e.to_string());
-    let mut tallies = Tallies::new();
-    for i in &fold.forecast {
-        let past = &moves[*i];
-        let seed = seed.wrapping_add(*i as u64);
-        let said = match &fitted {
-            Ok(model) => model.forecast(&past.case, seed).map_err(|e| e.to_string()),
-            Err(too_little) => Err(too_little.clone()),
-        };
-        for technique in [None, Some(past.case.technique)] {
-            tallies.entry(technique).or_default().add(past, &said);
-        }
+struct Watched<'a> {
+    done: AtomicUsize,
+    of: usize,
+    watch: &'a (dyn Fn(Step) + Sync),
+}
+
+impl Watched<'_> {
+    fn add(&self, forecasts: usize) {
+        let done = self.done.fetch_add(forecasts, Ordering::Relaxed) + forecasts;
+        (self.watch)(Step { done, of: self.of });
     }
-    tallies
+}
+
+impl Field<'_> {
+    /// Does numbered pieces of work on all threads; what comes of them, by
+    /// number.
+    fn shared<T: Send>(&self, pieces: usize, work: impl Fn(usize) -> T + Sync) -> Vec<T> {
+        let next = AtomicUsize::new(0);
+        let done = Mutex::new(Vec::with_capacity(pieces));
+        let run = || {
+            loop {
+                let number = next.fetch_add(1, Ordering::Relaxed);
+                if number >= pieces {
+                    break;
+                }
+                let made = work(number);
+                done.lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .push((number, made));
+            }
+        };
+        std::thread::scope(|scope| {
+            for _ in 1..self.threads.get().min(pieces) {
+                scope.spawn(run);
+            }
+            run();
+        });
+        let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
+        done.sort_by_key(|(number, _)| *number);
+        done.into_iter().map(|(_, made)| made).collect()
+    }
+
+    fn seed_of(&self, i: usize) -> u64 {
+        self.seed.wrapping_add(i as u64)
+    }
+
+    /// Asks the models inside of every move once, whatever the folds are.
+    fn ask(&self) -> Said {
+        let parts = self.moves.len().div_ceil(ASKED_AT_ONCE);
+        let asked = self.shared(self.models.len() * parts, |number| {
+            let model = self.models[number / parts];
+            let first = number % parts * ASKED_AT_ONCE;
+            let last = self.moves.len().min(first + ASKED_AT_ONCE);
+            let said: Vec<_> = (first..last)
+                .map(|i| {
+                    let case = &self.moves[i].case;
+                    let inside = model.inside(case)?;
+                    let said = inside.forecast(case, self.seed_of(i));
+                    Some(said.map(|said| Predicted {
+                        // Nobody reads the notes of thousands.
+                        notes: Vec::new(),
+                        ..said.by(inside.name())
+                    }))
+                })
+                .collect();
+            self.watched.add(last - first);
+            said
+        });
+        let mut asked = asked.into_iter();
+        let of_model = |_| asked.by_ref().take(parts).flatten().collect();
+        self.models.iter().map(of_model).collect()
+    }
+
+    /// Fits every model to what a fold leaves, and judges it on the moves it
+    /// had not seen.
+    fn judge(&self, fold: &Fold, said: &Said) -> Vec<Tallies> {
+        let taken = |i: &usize| self.moves[*i].clone();
+        let mut learned_from: Vec<Past<'_>> = fold.learned_from.iter().map(taken).collect();
+        let judged = self.models.iter().zip(said).map(|(model, said)| {
+            for (past, i) in learned_from.iter_mut().zip(&fold.learned_from) {
+                past.said = match &said[*i] {
+                    Some(Ok(said)) => Some(said.clone()),
+                    // Signed, with nothing in it: so that it is not asked again.
+                    Some(Err(_)) => model
+                        .inside(&past.case)
+                        .map(|inside| Predicted::default().by(inside.name())),
+                    None => self.moves[*i].said.clone(),
+                };
+            }
+            let fitted = model.fit(&learned_from);
+            let mut tallies = Tallies::new();
+            for i in &fold.forecast {
+                let past = &self.moves[*i];
+                let said = match (&said[*i], &fitted) {
+                    (Some(Err(why)), _) => Err(why.to_string()),
+                    (Some(Ok(said)), Ok(model)) => Ok(model.corrected(&past.case, said.clone())),
+                    (Some(Ok(said)), Err(_)) => Ok(said.clone()),
+                    (None, Ok(model)) => model
+                        .forecast(&past.case, self.seed_of(*i))
+                        .map_err(|why| why.to_string()),
+                    (None, Err(too_little)) => Err(too_little.to_string()),
+                };
+                for technique in [None, Some(past.case.technique)] {
+                    tallies.entry(technique).or_default().add(past, &said);
+                }
+            }
+            self.watched.add(fold.forecast.len());
+            tallies
+        });
+        judged.collect()
+    }
 }
 
 /// By technique, and over all.
