@@ -16,7 +16,9 @@ use vmferry_migrate::Check;
 use vmferry_testbed::TestbedStatus;
 
 use crate::TOOL_VERSION;
+use crate::comparison::CompareReport;
 use crate::demo::DemoReport;
+use crate::imports::{ForgetReport, ImportList, ImportReport};
 
 /// Versions, at the head of every document.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -234,6 +236,10 @@ pub fn schemas() -> Vec<(&'static str, Schema)> {
         ("record", schema_for!(MoveRecord)),
         ("recover", schema_for!(RecoverReport)),
         ("history-list", schema_for!(MoveList)),
+        ("history-import", schema_for!(ImportReport)),
+        ("history-imports", schema_for!(ImportList)),
+        ("history-forget", schema_for!(ForgetReport)),
+        ("compare", schema_for!(CompareReport)),
         ("trace-info", schema_for!(TraceReport)),
         ("testbed-status", schema_for!(TestbedList)),
         ("demo", schema_for!(DemoReport)),
