@@ -12,12 +12,12 @@ use crate::error::HistoryError;
 
 type Statement<'q> = Query<'q, Sqlite, SqliteArguments>;
 
-/// Level of zstd: its own default. Higher ones take several times as long for
-/// a few percent of size.
+/// Level of zstd. Ten seconds of 4096 pages are some 500 kB of JSON and 70 kB
+/// here, in a millisecond; level 9 takes three times as long for 2 % less.
 const LEVEL: i32 = 3;
-/// Longest document that is read. The longest that `measure` writes, a million
-/// pages over a minute, is a tenth of it.
-const LONGEST: u64 = 1 << 30;
+/// Longest document that is read: damage must not fill the memory. It holds a
+/// million pages looked at twenty thousand times.
+const LONGEST: u64 = 4 << 30;
 
 /// The statement that keeps what was seen before a move, unless something is
 /// kept; returns a row where it did.
