@@ -1,7 +1,6 @@
 //! The leaderboard for people.
 
 use std::cmp::Ordering;
-use std::collections::HashSet;
 
 use vmferry::comparison::{Board, CompareReport, Errors, Holdout, Made, Standing};
 use vmferry::core::Technique;
@@ -45,18 +44,24 @@ fn board(board: &Board) -> String {
         format!("{holdout}; {} fits of each model that learns", found.fits),
     ];
     lines.extend(board.notes.iter().map(|note| format!("note: {note}")));
-    let techniques: Vec<Option<Technique>> = sections(&found.standings);
-    let mut reasons = HashSet::new();
-    for technique in techniques {
+    let sections = sections(&found.standings);
+    for technique in &sections {
         let title = technique.map_or("all techniques", Technique::name);
-        let standings = found.standings.iter().filter(|s| s.technique == technique);
+        let standings = found.standings.iter().filter(|s| s.technique == *technique);
         let mut standings: Vec<&Standing> = standings.collect();
         standings.sort_by(|a, b| by_error(a, b));
         lines.push(format!("\n{title}"));
-        lines.push(standing_table(&standings));
-        for standing in standings {
-            lines.extend(refusal(standing, &mut reasons));
+        if technique.is_none() {
+            lines.push(standing_table(&standings));
+            continue;
         }
+        // Reasons differ by technique, and so stand there.
+        let refusals = refusals(&standings);
+        standings.retain(|standing| standing.forecast > 0);
+        if !standings.is_empty() {
+            lines.push(standing_table(&standings));
+        }
+        lines.extend(refusals);
     }
     lines.join("\n")
 }
@@ -139,10 +144,25 @@ fn percent(share: f64) -> String {
     }
 }
 
-/// Why a model did not forecast everything, unless that was said before.
-fn refusal(standing: &Standing, said: &mut HashSet<(String, String)>) -> Option<String> {
-    let reason = standing.refusal.clone()?;
-    let missing = standing.moves - standing.forecast;
-    said.insert((standing.model.clone(), reason.clone()))
-        .then(|| format!("   {} did not forecast {missing}: {reason}", standing.model))
+/// Why models did not forecast everything, those with the same reason together.
+fn refusals(standings: &[&Standing]) -> Vec<String> {
+    let mut by_reason: Vec<(String, Vec<String>)> = Vec::new();
+    for standing in standings {
+        let Some(reason) = &standing.refusal else {
+            continue;
+        };
+        let reason = reason.replace(&format!("the model `{}`", standing.model), "the model");
+        let who = match standing.moves - standing.forecast {
+            all if all == standing.moves => standing.model.clone(),
+            some => format!("{} ({some} of {})", standing.model, standing.moves),
+        };
+        match by_reason.iter_mut().find(|(known, _)| *known == reason) {
+            Some((_, models)) => models.push(who),
+            None => by_reason.push((reason, vec![who])),
+        }
+    }
+    let line = |(reason, models): &(String, Vec<String>)| {
+        format!("   no forecast by {}: {reason}", models.join(", "))
+    };
+    by_reason.iter().map(line).collect()
 }

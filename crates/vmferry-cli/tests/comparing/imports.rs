@@ -38,7 +38,15 @@ fn every_rejected_row_is_said_and_the_others_are_taken() {
             "theirs.csv: line 10: has 5 columns where the header has 11",
         ],
     );
-    insta::assert_snapshot!(ended.stdout, @"");
+    insta::assert_snapshot!(ended.stdout, @r"
+    source         theirs.csv
+    taken          2
+    already there  0
+    rejected       8
+    techniques     1 pre-copy, 1 xbzrle
+    workloads      2
+    guests         2
+    ");
 
     // The same file again adds nothing, and says so.
     let again = place.run(&[&import[..], &["-o", "json"]].concat());

@@ -173,8 +173,8 @@ fn the_table_says_the_same() {
         "post-copy",
         "learned",
         "20 of 60",
-        "avg did not forecast 40: the model `avg` does not describe",
-        "pages did not forecast",
+        "no forecast by avg, pages: the model does not describe post-copy",
+        "no forecast by pages: guest vm0: the model needs a history of which pages",
     ] {
         assert!(ended.stdout.contains(part), "{part}\n{}", ended.stdout);
     }
