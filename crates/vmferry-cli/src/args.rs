@@ -1,5 +1,7 @@
 //! The command line: one definition for help, completions and man page.
 
+mod compare;
+mod imports;
 mod simulate;
 
 use std::path::PathBuf;
@@ -11,6 +13,8 @@ use vmferry::core::quantity::{parse_rate, parse_ratio, parse_size, parse_span};
 use vmferry::core::{ByteRate, Bytes, ExitCode, GuestUri, Ratio, StreamUri};
 use vmferry::recording::PageChoice;
 
+pub(crate) use compare::Compare;
+pub(crate) use imports::HistoryImport;
 pub(crate) use simulate::{Simulate, Values};
 
 /// Live migration of virtual machines, made predictable: what a move will
@@ -143,6 +147,8 @@ pub(crate) enum Command {
     /// What earlier moves cost, forecast beside outcome
     #[command(subcommand)]
     History(History),
+    /// Every model on every migration of the history: who errs least
+    Compare(Compare),
     /// Two hosts on this machine, to try things on
     #[command(subcommand)]
     Testbed(Testbed),
@@ -189,6 +195,14 @@ pub(crate) enum DocumentName {
     Recover,
     /// `history list -o json`
     HistoryList,
+    /// `history import -o json`
+    HistoryImport,
+    /// `history imports -o json`
+    HistoryImports,
+    /// `history forget -o json`
+    HistoryForget,
+    /// `compare -o json`
+    Compare,
     /// `trace info -o json`, `record -o json`
     TraceInfo,
     /// `simulate -o json`
@@ -384,6 +398,16 @@ pub(crate) enum History {
     },
     /// Every record as JSON lines
     Export,
+    /// Take migrations that others made and measured from their CSV, for
+    /// models to learn from and be compared on
+    Import(HistoryImport),
+    /// Where imported migrations are from
+    Imports,
+    /// Remove what was imported from a source
+    Forget {
+        /// The source, as `history imports` names it
+        source: String,
+    },
 }
 
 /// Subcommands of `testbed`.

@@ -1,7 +1,9 @@
 //! One module a subcommand: arguments in, calls of the library, answers out.
 
+mod compare;
 pub(crate) mod guard;
 mod history;
+mod imports;
 mod measure;
 mod migrate;
 mod predict;
@@ -32,6 +34,7 @@ pub(crate) async fn run(cli: &Cli) -> Result<ExitCode, Error> {
         Command::Migrate(args) => migrate::run(global, args).await,
         Command::Watch(args) => watch::run(global, args).await,
         Command::History(args) => history::run(global, args).await,
+        Command::Compare(args) => compare::run(global, args).await,
         Command::Testbed(args) => testbed::run(global, args).await,
         Command::Recover => recover::run(global).await,
         Command::Completions { shell } => shell::completions(global, *shell),

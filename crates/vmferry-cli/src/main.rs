@@ -5,6 +5,7 @@ mod answer;
 mod args;
 mod command;
 mod confirm;
+mod counting;
 mod interrupt;
 mod log;
 mod progress;

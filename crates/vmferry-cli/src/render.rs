@@ -1,8 +1,10 @@
 //! Documents as tables, for people.
 
+pub(crate) mod compare;
 pub(crate) mod curves;
 pub(crate) mod demo;
 pub(crate) mod forecast;
+pub(crate) mod imports;
 pub(crate) mod moves;
 pub(crate) mod observation;
 pub(crate) mod outcome;

@@ -381,6 +381,7 @@ fn completions_and_manual_know_every_command() {
         "migrate",
         "watch",
         "history",
+        "compare",
         "testbed",
         "recover",
         "completions",
@@ -431,6 +432,8 @@ fn help() {
         &["migrate", "--help"],
         &["watch", "--help"],
         &["history", "--help"],
+        &["history", "import", "--help"],
+        &["compare", "--help"],
         &["testbed", "up", "--help"],
     ] {
         let ended = place.run(arguments).expect(0, &[]);
@@ -455,6 +458,10 @@ fn schemas_are_those_checked_in() {
         "record",
         "recover",
         "history-list",
+        "history-import",
+        "history-imports",
+        "history-forget",
+        "compare",
         "trace-info",
         "simulate",
         "testbed-status",

@@ -164,6 +164,7 @@ fn profile(history: bool) -> Vec<u8> {
             guest: guest(),
             host: HostInfo::default(),
             window_ms: Millis(6000.0),
+            window_ended_at: None,
             dirty_curve: DirtyCurve {
                 points: [100.0, 300.0, 1000.0, 6000.0].map(point).to_vec(),
             },

@@ -96,6 +96,26 @@ pub struct ObservationSummary {
 }
 
 impl Observation {
+    /// The same without knowing which pages are dirtied: what models of the dirty curve look at.
+    #[must_use]
+    pub fn without_pages(&self) -> Self {
+        Self {
+            started_at: self.started_at,
+            method: self.method,
+            guest: self.guest.clone(),
+            host: self.host.clone(),
+            window_ms: self.window_ms,
+            window_ended_at: self.window_ended_at,
+            dirty_curve: self.dirty_curve.clone(),
+            page_mix: self.page_mix.clone(),
+            page_history: None,
+            slow_page_history: None,
+            vcpu_use: self.vcpu_use,
+            cost: self.cost,
+            notes: self.notes.clone(),
+        }
+    }
+
     /// This observation without its bulk.
     pub fn summary(&self) -> ObservationSummary {
         ObservationSummary {

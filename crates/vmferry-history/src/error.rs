@@ -118,9 +118,9 @@ pub enum HistoryError {
         /// Newest layout that is known here.
         known: i64,
     },
-    /// An older vmferry wrote it, and reading does not change it.
+    /// An older vmferry wrote it, and it cannot be brought up to date.
     #[error(
-        "the history {} is too old: it has layout {found}, this vmferry {} reads layout {known}; the next `vmferry migrate` brings it up to date",
+        "the history {} is too old: it has layout {found}, this vmferry {} reads layout {known}; open it once where it can be written, for example with `vmferry history list`",
         path.display(), env!("CARGO_PKG_VERSION")
     )]
     LayoutTooOld {
@@ -184,6 +184,27 @@ pub enum HistoryError {
     NoSuchMove {
         /// What was asked for.
         id: String,
+        /// The file.
+        path: PathBuf,
+    },
+    /// What was seen of the guest before a move is damaged.
+    #[error(
+        "what was observed before the move {id} cannot be read from the history; the move itself can"
+    )]
+    BadObservation {
+        /// The move.
+        id: Uuid,
+        /// Why.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// Nothing was imported under that name.
+    #[error("nothing in the history {} was imported from `{name}`; {}", path.display(), sources_known(known))]
+    NoSuchSource {
+        /// What was asked for.
+        name: String,
+        /// The sources that are there.
+        known: Vec<String>,
         /// The file.
         path: PathBuf,
     },
@@ -273,7 +294,35 @@ pub enum HistoryError {
     },
 }
 
+fn sources_known(known: &[String]) -> String {
+    match known {
+        [] => "nothing was imported at all: see `vmferry history import --help`".to_owned(),
+        known => format!("its sources are: {}", known.join(", ")),
+    }
+}
+
 impl HistoryError {
+    /// Whether what was handed in is at fault: an identifier, a name, a column
+    /// map or a file to import.
+    pub fn is_bad_input(&self) -> bool {
+        matches!(
+            self,
+            Self::NoSuchMove { .. }
+                | Self::Ambiguous { .. }
+                | Self::NoIdentifier { .. }
+                | Self::NoSuchSource { .. }
+                | Self::Input { .. }
+                | Self::MapSyntax { .. }
+                | Self::MapUnknownField { .. }
+                | Self::MapTwice { .. }
+                | Self::MapIncomplete { .. }
+                | Self::CsvColumns { .. }
+                | Self::CsvColumnTwice { .. }
+                | Self::CsvEmpty { .. }
+                | Self::CsvNotText { .. }
+        )
+    }
+
     /// Whether the history as a whole cannot be used now, against a question
     /// about one record that has no answer. A move goes on without it.
     pub fn is_unavailable(&self) -> bool {
@@ -293,6 +342,8 @@ impl HistoryError {
             Self::DocumentTooNew { .. }
             | Self::DocumentTooOld { .. }
             | Self::BadDocument { .. }
+            | Self::BadObservation { .. }
+            | Self::NoSuchSource { .. }
             | Self::NoSuchMove { .. }
             | Self::Ambiguous { .. }
             | Self::NoIdentifier { .. }

@@ -4,12 +4,14 @@
 //! forecast is written before the move and never changed; the outcome is
 //! added at the end by whoever sees it first. [`Store`] is what a history
 //! must be able to do, wherever it is kept. [`mod@import`] reads migrations that
-//! other people made. [`trace`] is another record, in files of its own: which
-//! pages of a guest were dirtied when.
+//! other people made, which [`imports`] keeps beside. [`trace`] is another
+//! record, in files of its own: which pages of a guest were dirtied when.
 
 pub mod document;
 pub mod error;
+pub mod fingerprint;
 pub mod import;
+pub mod imports;
 pub mod json_lines;
 pub mod path;
 pub mod route;
@@ -18,6 +20,8 @@ pub mod store;
 pub mod trace;
 
 pub use error::HistoryError;
+pub use fingerprint::Fingerprint;
+pub use imports::{Added, ImportFilter, ImportSource, SourcedMigration};
 pub use json_lines::{Imported, export, import};
 pub use path::history_path;
 pub use route::Route;

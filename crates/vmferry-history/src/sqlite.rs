@@ -9,13 +9,16 @@ use sqlx::sqlite::SqliteConnection;
 use sqlx::{Connection, Row};
 use tokio::sync::Mutex;
 use uuid::Uuid;
-use vmferry_core::{LinkSpeed, MoveRecord, Outcome, OutcomeStatus};
+use vmferry_core::{ImportedMigration, LinkSpeed, MoveRecord, Observation, Outcome, OutcomeStatus};
 
 use crate::error::HistoryError;
+use crate::imports::{Added, ImportFilter, ImportSource, SourcedMigration};
 use crate::route::Route;
 use crate::store::{Closed, Cursor, MoveFilter, MoveSummary, Store};
 
+mod imports;
 mod layout;
+mod observations;
 mod open;
 mod rate;
 mod rows;
@@ -82,6 +85,20 @@ impl History {
         HistoryError::of_sqlite(&self.path, self.busy_timeout, source)
     }
 
+    async fn require_move(
+        &self,
+        id: Uuid,
+        connection: &mut SqliteConnection,
+    ) -> Result<(), HistoryError> {
+        sqlx::query("SELECT id FROM moves WHERE id = $1")
+            .bind(id.to_string())
+            .fetch_optional(connection)
+            .await
+            .map_err(|e| self.fault(e))?
+            .map(drop)
+            .ok_or_else(|| self.no_such_move(id))
+    }
+
     fn no_such_move(&self, id: impl fmt::Display) -> HistoryError {
         HistoryError::NoSuchMove {
             id: id.to_string(),
@@ -120,13 +137,8 @@ impl Store for History {
         if !written.is_empty() {
             return Ok(Closed::Recorded);
         }
-        sqlx::query("SELECT id FROM moves WHERE id = $1")
-            .bind(id.to_string())
-            .fetch_optional(&mut *connection)
-            .await
-            .map_err(|e| self.fault(e))?
-            .map(|_| Closed::Before)
-            .ok_or_else(|| self.no_such_move(id))
+        self.require_move(id, &mut connection).await?;
+        Ok(Closed::Before)
     }
 
     async fn list(&self, filter: &MoveFilter) -> Result<Vec<MoveSummary>, HistoryError> {
@@ -228,5 +240,99 @@ impl Store for History {
             .map(|row| Ok(row.try_get::<f64, _>(0)? / row.try_get::<f64, _>(1)? * 1e3))
             .collect();
         Ok(rate::learned(rates.map_err(|e| self.fault(e))?))
+    }
+
+    async fn keep_observation(
+        &self,
+        id: Uuid,
+        observation: &Observation,
+    ) -> Result<(), HistoryError> {
+        let insert = observations::insert(id, observation)?;
+        let mut connection = self.connection.lock().await;
+        // All rows, as in `open_move`.
+        let written = insert
+            .fetch_all(&mut *connection)
+            .await
+            .map_err(|e| self.fault(e))?;
+        if !written.is_empty() {
+            return Ok(());
+        }
+        self.require_move(id, &mut connection).await
+    }
+
+    async fn observation(&self, id: Uuid) -> Result<Option<Observation>, HistoryError> {
+        let mut connection = self.connection.lock().await;
+        let found = observations::select(id)
+            .fetch_optional(&mut *connection)
+            .await
+            .map_err(|e| self.fault(e))?;
+        found
+            .map(|row| observations::read(id, &row, |e| self.fault(e)))
+            .transpose()
+    }
+
+    async fn add_imported(
+        &self,
+        migrations: &[ImportedMigration],
+        source: &str,
+        at: jiff::Timestamp,
+    ) -> Result<Added, HistoryError> {
+        let mut connection = self.connection.lock().await;
+        let mut transaction = connection
+            .begin_with("BEGIN IMMEDIATE")
+            .await
+            .map_err(|e| self.fault(e))?;
+        let mut done = Added::default();
+        for some in migrations.chunks(imports::ROWS_AT_ONCE) {
+            let added = imports::insert(some, source, at)
+                .build()
+                .execute(&mut *transaction)
+                .await
+                .map_err(|e| self.fault(e))?
+                .rows_affected();
+            done.added += added;
+            done.already_there += some.len() as u64 - added;
+        }
+        transaction.commit().await.map_err(|e| self.fault(e))?;
+        Ok(done)
+    }
+
+    async fn imported(&self, filter: &ImportFilter) -> Result<Vec<SourcedMigration>, HistoryError> {
+        let mut connection = self.connection.lock().await;
+        imports::select(filter)
+            .fetch_all(&mut *connection)
+            .await
+            .and_then(|found| found.iter().map(imports::read).collect())
+            .map_err(|e| self.fault(e))
+    }
+
+    async fn import_sources(&self) -> Result<Vec<ImportSource>, HistoryError> {
+        let mut connection = self.connection.lock().await;
+        imports::sources()
+            .fetch_all(&mut *connection)
+            .await
+            .and_then(|found| found.iter().map(imports::read_source).collect())
+            .map_err(|e| self.fault(e))
+    }
+
+    async fn forget_source(&self, source: &str) -> Result<u64, HistoryError> {
+        let removed = {
+            let mut connection = self.connection.lock().await;
+            sqlx::query("DELETE FROM imported WHERE source = $1")
+                .bind(source.to_owned())
+                .execute(&mut *connection)
+                .await
+                .map_err(|e| self.fault(e))?
+                .rows_affected()
+        };
+        if removed > 0 {
+            return Ok(removed);
+        }
+        let known = self.import_sources().await?;
+        Err(HistoryError::NoSuchSource {
+            name: source.to_owned(),
+            known: known.into_iter().map(|known| known.source).collect(),
+            path: self.path.clone(),
+        })
     }
 }

@@ -6,9 +6,13 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
-use vmferry_core::{Bytes, LinkSpeed, Millis, MoveRecord, Outcome, OutcomeStatus, Place};
+use vmferry_core::{
+    Bytes, ImportedMigration, LinkSpeed, Millis, MoveRecord, Observation, Outcome, OutcomeStatus,
+    Place,
+};
 
 use crate::error::HistoryError;
+use crate::imports::{Added, ImportFilter, ImportSource, SourcedMigration};
 use crate::route::Route;
 
 /// Which moves; the default is all of them.
@@ -146,4 +150,46 @@ pub trait Store: Send + Sync {
         &self,
         route: &Route,
     ) -> impl Future<Output = Result<Option<LinkSpeed>, HistoryError>> + Send;
+
+    /// Keeps what was seen of the guest before a move that is recorded; the
+    /// first one stays.
+    fn keep_observation(
+        &self,
+        id: Uuid,
+        observation: &Observation,
+    ) -> impl Future<Output = Result<(), HistoryError>> + Send;
+
+    /// What was seen of the guest before a move; `None` where nothing was
+    /// kept. One that cannot be read is [`HistoryError::BadObservation`].
+    fn observation(
+        &self,
+        id: Uuid,
+    ) -> impl Future<Output = Result<Option<Observation>, HistoryError>> + Send;
+
+    /// Adds other people's migrations, all or none of them. One that is known
+    /// stays as it is, whichever source told it: see
+    /// [`Fingerprint`](crate::Fingerprint).
+    fn add_imported(
+        &self,
+        migrations: &[ImportedMigration],
+        source: &str,
+        at: jiff::Timestamp,
+    ) -> impl Future<Output = Result<Added, HistoryError>> + Send;
+
+    /// Imported migrations in the order in which they were imported, a file's
+    /// in the file's order.
+    fn imported(
+        &self,
+        filter: &ImportFilter,
+    ) -> impl Future<Output = Result<Vec<SourcedMigration>, HistoryError>> + Send;
+
+    /// The sources of imported migrations, by name.
+    fn import_sources(
+        &self,
+    ) -> impl Future<Output = Result<Vec<ImportSource>, HistoryError>> + Send;
+
+    /// Removes the migrations of a source, and says how many. What another
+    /// source told later was not added then, and has to be imported again.
+    fn forget_source(&self, source: &str)
+    -> impl Future<Output = Result<u64, HistoryError>> + Send;
 }

@@ -1,8 +1,11 @@
 //! How long the leaderboard takes over many migrations:
 //!
 //! ```text
-//! cargo bench -p vmferry-model --bench leaderboard [MIGRATIONS]
+//! cargo bench -p vmferry-model --bench leaderboard [MIGRATIONS] [FILE.csv]
 //! ```
+//!
+//! With a file, the migrations are written there instead, for `vmferry history
+//! import`; its map is said.
 //!
 //! The migrations (30,000) are made up: 60 workloads, each with a working set
 //! and a share of zero pages of its own that no model is told, moved by five
@@ -20,12 +23,26 @@ use vmferry_core::{
     ByteRate, Bytes, CurvePoint, DirtyCurve, ImportedMigration, Millis, Ratio, Technique,
 };
 use vmferry_model::leaderboard::{Holdout, compare};
-use vmferry_model::predictor::{Fit, Past, RuleSet, named};
+use vmferry_model::predictor::{Fit, Past, RuleSet, calibrated};
 use vmferry_precopy::dirt::CurveAmount;
 use vmferry_precopy::textbook::{Rules, replay};
 
 const WORKLOADS: usize = 60;
 const DEADLINE: Duration = Duration::from_secs(600);
+/// Columns of a written file, as a column map calls them.
+const FIELDS: [&str; 11] = [
+    "run",
+    "guest",
+    "workload",
+    "technique",
+    "memory_bytes",
+    "dirty_bytes_per_s",
+    "bandwidth_bytes_per_s",
+    "total_time_ms",
+    "downtime_ms",
+    "transferred_bytes",
+    "converged",
+];
 const TECHNIQUES: [Technique; 5] = [
     Technique::PreCopy,
     Technique::AutoConverge,
@@ -110,6 +127,37 @@ fn migration(rng: &mut SmallRng, workload: &Workload, run: usize) -> ImportedMig
     }
 }
 
+/// Writes migrations as `vmferry history import` reads them.
+fn write(rows: &[ImportedMigration], path: &str) -> Result<(), Box<dyn Error>> {
+    let text = |value: Option<&String>| value.cloned().unwrap_or_default();
+    let mut file = csv::Writer::from_path(path)?;
+    file.write_record(FIELDS)?;
+    for row in rows {
+        file.write_record([
+            text(row.run.as_ref()),
+            text(row.guest.as_ref()),
+            text(row.workload.as_ref()),
+            row.technique.name().to_owned(),
+            row.memory_bytes.0.to_string(),
+            row.dirty_rate.0.to_string(),
+            row.bandwidth.0.to_string(),
+            row.total_time_ms.0.to_string(),
+            row.downtime_ms.map_or(String::new(), |ms| ms.0.to_string()),
+            row.transferred_bytes
+                .map_or(String::new(), |bytes| bytes.0.to_string()),
+            row.converged
+                .map_or(String::new(), |converged| converged.to_string()),
+        ])?;
+    }
+    file.flush()?;
+    println!("{} migrations in {path}", rows.len());
+    println!(
+        "--map {}",
+        FIELDS.map(|name| format!("{name}={name}")).join(",")
+    );
+    Ok(())
+}
+
 fn main() -> Result<(), Box<dyn Error>> {
     let wanted = std::env::args().skip(1).find_map(|text| text.parse().ok());
     let mut rng = SmallRng::seed_from_u64(1);
@@ -120,8 +168,12 @@ fn main() -> Result<(), Box<dyn Error>> {
             migration(&mut rng, workload, run)
         })
         .collect();
+    if let Some(path) = std::env::args().find(|text| text.ends_with(".csv")) {
+        return write(&rows, &path);
+    }
     let moves: Vec<Past<'_>> = rows.iter().map(Past::from).collect();
     let tabular = [
+        "auto",
         "learned",
         "closed-form",
         "avg",
@@ -132,7 +184,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     ];
     let models: Vec<Box<dyn Fit>> = tabular
         .into_iter()
-        .filter_map(|name| named(name, RuleSet::default()))
+        .filter_map(|name| calibrated(name, RuleSet::default()))
         .collect();
     let models: Vec<&dyn Fit> = models.iter().map(|model| &**model).collect();
     let threads = std::thread::available_parallelism()?;

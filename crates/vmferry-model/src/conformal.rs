@@ -67,13 +67,18 @@ impl Conformal {
     /// [`SUFFICIENT`] errors it never narrows them.
     pub fn scale(&self) -> f64 {
         let n = self.scores.len();
-        let mut sorted = self.scores.clone();
-        sorted.sort_by(f64::total_cmp);
         let rank = ((n + 1) as f64 * (1.0 - self.level)).ceil().max(1.0) as usize;
-        let Some(largest) = sorted.last().copied() else {
+        let Some(largest) = self.scores.iter().copied().max_by(f64::total_cmp) else {
             return 1.0;
         };
-        let found = sorted.get(rank - 1).copied().unwrap_or(largest * BEYOND);
+        let found = if rank > n {
+            largest * BEYOND
+        } else {
+            // One rank only: sorting them all for every move would cost more
+            // than the forecasts of a formula.
+            let mut scores = self.scores.clone();
+            *scores.select_nth_unstable_by(rank - 1, f64::total_cmp).1
+        };
         if n < SUFFICIENT {
             found.max(1.0)
         } else {

@@ -2,14 +2,15 @@
 
 use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
-use vmferry_core::{ByteRate, Bytes, ImportedMigration, Millis, Technique};
-use vmferry_model::leaderboard::{Holdout, LeaderboardError, compare};
+use vmferry_core::{ByteRate, Bytes, ImportedMigration, Interval, Millis, Technique};
+use vmferry_model::leaderboard::{Holdout, LeaderboardError, Step, compare, compare_watched};
 use vmferry_model::learned::{Learned, Uncorrected};
-use vmferry_model::predictor::named::AsIs;
+use vmferry_model::predictor::named::{self, AsIs};
 use vmferry_model::predictor::{
-    CannotForecast, Case, Fit, Past, Predicted, Predictor, TooLittleData,
+    CannotForecast, Case, Correcting, Fit, Past, Predicted, Predictor, RuleSet, TooLittleData,
 };
 
 fn row(i: usize) -> ImportedMigration {
@@ -202,4 +203,111 @@ fn says_why_there_is_none() {
     untimed[2].started_at = None;
     let error = compare(&pasts(&untimed), &models, Holdout::Future, 1, two()).unwrap_err();
     insta::assert_snapshot!(error, @"1 of 6 moves have no time, so that they cannot be put in order; import with started_at=COLUMN, or leave workloads out");
+}
+
+/// Counts how often it is asked; its interval is too narrow.
+#[derive(Debug, Default)]
+struct Counting(AtomicUsize);
+
+impl Predictor for Counting {
+    fn name(&self) -> &'static str {
+        "counting"
+    }
+
+    fn forecast(&self, case: &Case<'_>, _: u64) -> Result<Predicted, CannotForecast> {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        case.check(self.name(), &[Technique::PreCopy])?;
+        let mut said = Predicted::of_formula(10.0, 0.1, Bytes::from_mib(900).0 as f64);
+        said.total_time_ms = said.total_time_ms.map(|interval| Interval {
+            p5: Millis(interval.p5.0 * 0.9),
+            p95: Millis(interval.p95.0 * 1.1),
+            ..interval
+        });
+        Ok(said)
+    }
+}
+
+/// The same model, which every fold asks anew.
+#[derive(Debug)]
+struct Hidden(Correcting);
+
+impl Fit for Hidden {
+    fn name(&self) -> &'static str {
+        self.0.name()
+    }
+
+    fn fit(&self, past: &[Past<'_>]) -> Result<Box<dyn Predictor>, TooLittleData> {
+        self.0.fit(past)
+    }
+}
+
+#[test]
+fn a_model_that_learning_only_corrects_is_asked_once_a_move() {
+    let rows = rows(60);
+    let pasts = pasts(&rows);
+    let model = Arc::new(Counting::default());
+    let correcting = || Correcting {
+        model: model.clone(),
+        intervals_only: true,
+    };
+    for holdout in [Holdout::Workload, Holdout::Guest, Holdout::Future] {
+        model.0.store(0, Ordering::Relaxed);
+        let last = Mutex::new(Step { done: 0, of: 0 });
+        let watch = |step: Step| {
+            let mut last = last.lock().unwrap();
+            if step.done > last.done {
+                *last = step;
+            }
+        };
+        let board = compare_watched(&pasts, &[&correcting()], holdout, 1, two(), &watch).unwrap();
+        assert_eq!(model.0.load(Ordering::Relaxed), 60);
+        assert_eq!(*last.lock().unwrap(), Step { done: 120, of: 120 });
+        let standing = &board.standings[0];
+        assert_eq!((standing.moves, standing.forecast), (60, 30), "{holdout:?}");
+        let why = standing.refusal.as_deref().unwrap();
+        assert!(why.contains("does not describe post-copy"), "{why}");
+        // The interval of its own covers none of 5 and 15 s, the calibrated one
+        // does.
+        let time = standing.total_time.unwrap();
+        assert!(time.coverage.unwrap() > 0.5, "{time:?}");
+
+        let slow = compare(&pasts, &[&Hidden(correcting())], holdout, 1, two()).unwrap();
+        let slow = &slow.standings[0];
+        if holdout != Holdout::Future {
+            assert_eq!(slow.total_time, standing.total_time, "{holdout:?}");
+            assert_eq!(slow.verdicts, standing.verdicts);
+        }
+    }
+}
+
+#[test]
+fn a_first_move_is_forecast_without_lessons() {
+    let rows = rows(6);
+    let model = named::calibrated("closed-form", RuleSet::default()).unwrap();
+    let board = compare(&pasts(&rows), &[&*model], Holdout::Future, 1, two()).unwrap();
+    let pre_copy = &board.standings[1];
+    assert_eq!(pre_copy.technique, Some(Technique::PreCopy));
+    assert_eq!((pre_copy.forecast, pre_copy.moves), (3, 3));
+}
+
+#[test]
+fn auto_learns_from_tables_what_nothing_else_describes() {
+    let mut rows = rows(60);
+    for row in rows.iter_mut().step_by(2) {
+        row.technique = Technique::Compression;
+    }
+    let auto = named::named("auto", RuleSet::default()).unwrap();
+    let board = compare(&pasts(&rows), &[&*auto], Holdout::Workload, 1, two()).unwrap();
+    assert_eq!(board.standings[0].forecast, 60);
+    let learned = compare(&pasts(&rows), &[&Learned], Holdout::Workload, 1, two()).unwrap();
+    for (auto, learned) in board.standings.iter().zip(&learned.standings) {
+        assert_eq!(auto.total_time, learned.total_time);
+    }
+    // In time order the first have nothing to learn from, and say so.
+    let board = compare(&pasts(&rows), &[&*auto], Holdout::Future, 1, two()).unwrap();
+    let why = board.standings[0].refusal.as_deref().unwrap();
+    assert!(
+        why.contains("`auto` does not describe compression"),
+        "{why}"
+    );
 }

@@ -20,7 +20,9 @@ mod simulate;
 pub use simulate::{SimulateReport, SourceKind};
 
 use crate::TOOL_VERSION;
+use crate::comparison::CompareReport;
 use crate::demo::DemoReport;
+use crate::imports::{ForgetReport, ImportList, ImportReport};
 
 /// Versions, at the head of every document.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -238,6 +240,10 @@ pub fn schemas() -> Vec<(&'static str, Schema)> {
         ("record", schema_for!(MoveRecord)),
         ("recover", schema_for!(RecoverReport)),
         ("history-list", schema_for!(MoveList)),
+        ("history-import", schema_for!(ImportReport)),
+        ("history-imports", schema_for!(ImportList)),
+        ("history-forget", schema_for!(ForgetReport)),
+        ("compare", schema_for!(CompareReport)),
         ("trace-info", schema_for!(TraceReport)),
         ("simulate", schema_for!(SimulateReport)),
         ("testbed-status", schema_for!(TestbedList)),

@@ -10,6 +10,7 @@ use vmferry_hypervisor::HypervisorError;
 use vmferry_measure::MeasureError;
 use vmferry_migrate::MigrateError;
 use vmferry_model::ModelError;
+use vmferry_model::leaderboard::LeaderboardError;
 use vmferry_model::sweep::SweepError;
 use vmferry_testbed::TestbedError;
 
@@ -45,6 +46,22 @@ pub enum Error {
     /// The history cannot be used.
     #[error(transparent)]
     History(#[from] HistoryError),
+    /// Models cannot be compared on the migrations that were chosen.
+    #[error(transparent)]
+    Leaderboard(#[from] LeaderboardError),
+    /// Too few migrations to compare models on were found or chosen.
+    #[error(
+        "too few migrations to compare models on: of those chosen the history {path} holds {live} made here and {imported} imported, and it takes two; move guests with `vmferry migrate`, or import others with `vmferry history import FILE.csv --map ...`",
+        path = path.display()
+    )]
+    TooFewMoves {
+        /// The history.
+        path: PathBuf,
+        /// Moves of vmferry that were chosen and can be judged.
+        live: usize,
+        /// Imported migrations that were chosen.
+        imported: usize,
+    },
     /// A trace cannot be recorded, read or exported.
     #[error(transparent)]
     Trace(#[from] TraceError),
@@ -76,7 +93,10 @@ impl Error {
                 MeasureError::Cancelled { .. } => ExitCode::Cancelled,
                 _ => ExitCode::Hypervisor,
             },
-            Self::Model(_) | Self::Sweep(SweepError::Forecast(_)) => ExitCode::TooLittleData,
+            Self::Model(_)
+            | Self::Sweep(SweepError::Forecast(_))
+            | Self::Leaderboard(_)
+            | Self::TooFewMoves { .. } => ExitCode::TooLittleData,
             Self::Sweep(SweepError::Thread) => ExitCode::Internal,
             Self::Sweep(_) => ExitCode::Usage,
             Self::Migrate(error) => match error {
@@ -92,11 +112,7 @@ impl Error {
                 | MigrateError::State { .. }
                 | MigrateError::NoStateDir => ExitCode::FailedSafe,
             },
-            Self::History(
-                HistoryError::NoSuchMove { .. }
-                | HistoryError::Ambiguous { .. }
-                | HistoryError::NoIdentifier { .. },
-            ) => ExitCode::Usage,
+            Self::History(error) if error.is_bad_input() => ExitCode::Usage,
             Self::Trace(TraceError::Empty { .. }) => ExitCode::TooLittleData,
             Self::Trace(error) if error.is_bad_trace() => ExitCode::Usage,
             Self::Trace(_) => ExitCode::Internal,

@@ -7,6 +7,8 @@
 //! | [`moving`] | makes a move: forecast, supervised migration, outcome, record |
 //! | [`guard_command()`] | the command that starts a guard |
 //! | [`guarding`] | what the guard process runs, and `recover` |
+//! | [`imports`] | takes other people's migrations into the history |
+//! | [`comparison`] | compares every model on every migration of the history |
 //! | [`recording`] | records a guest's page history into a trace, reads traces |
 //! | [`simulating`] | what moves would cost elsewhere, from a profile or a trace |
 //! | [`watching`] | follows a running migration, whoever started it |
@@ -15,12 +17,14 @@
 //!
 //! The loop from history back to observation is closed here, by value.
 
+pub mod comparison;
 pub mod demo;
 pub mod document;
 mod error;
 mod experience;
 mod guard_command;
 pub mod guarding;
+pub mod imports;
 pub mod link;
 pub mod measure;
 pub mod moving;

@@ -207,7 +207,8 @@ impl PreparedMove {
         let vcpu_use = self.observation.as_ref().and_then(|o| o.vcpu_use);
         let ends = self.checked.ends().clone();
         let (dir, owner) = state.create_move(move_id)?;
-        let mut site = match Site::open((dir, owner), &record, &ends, guard, &sink).await {
+        let known = (&record, self.observation.as_ref());
+        let mut site = match Site::open((dir, owner), known, &ends, guard, &sink).await {
             Ok(site) => site,
             Err(error) => {
                 // Nothing was changed on any host yet.
@@ -325,7 +326,7 @@ struct Site {
 impl Site {
     async fn open(
         (dir, owner): (MoveDir, Lock),
-        record: &MoveRecord,
+        (record, observation): (&MoveRecord, Option<&Observation>),
         ends: &Ends,
         guard: impl FnOnce(&MoveDir) -> Command,
         sink: &EventSink,
@@ -344,9 +345,9 @@ impl Site {
         let guard = guard::spawn(command, &dir).await?;
         tracing::info!(pid = guard.pid(), dir = %dir.path().display(), "the guard watches");
         let mourning = tokio::spawn(mourn(guard.death(), Arc::clone(&sink)));
-        if let Err(error) = remember(record).await {
+        if let Err((what, error)) = remember(record, observation).await {
             sink(&MoveEvent::Warning {
-                message: format!("the forecast was not recorded: {error}; the move goes on"),
+                message: format!("{what} was not recorded: {error}; the move goes on"),
             });
         }
         Ok(Self {
@@ -405,11 +406,22 @@ async fn mourn(death: impl Future<Output = ()>, sink: EventSink) {
     });
 }
 
-async fn remember(record: &MoveRecord) -> Result<(), HistoryError> {
-    History::open(&history_path()?)
-        .await?
-        .open_move(record)
-        .await
+/// Records the forecast and what it is based on; says what of it failed.
+async fn remember(
+    record: &MoveRecord,
+    observation: Option<&Observation>,
+) -> Result<(), (&'static str, HistoryError)> {
+    let opened = async {
+        let history = History::open(&history_path()?).await?;
+        history.open_move(record).await?;
+        Ok(history)
+    };
+    let history = opened.await.map_err(|error| ("the forecast", error))?;
+    if let Some(observation) = observation {
+        let kept = history.keep_observation(record.move_id, observation).await;
+        kept.map_err(|error| ("the observation", error))?;
+    }
+    Ok(())
 }
 
 /// The exit code of a move that was started.

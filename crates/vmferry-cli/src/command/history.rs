@@ -4,13 +4,14 @@ use vmferry::Error;
 use vmferry::core::ExitCode;
 use vmferry::history::{History as Store, MoveFilter, Store as _, export, history_path};
 
+use super::imports;
 use crate::answer::Answer;
 use crate::args::{Format, Global, History};
 use crate::render;
 
 pub(crate) async fn run(global: &Global, args: &History) -> Result<ExitCode, Error> {
     let answer = Answer::open(global)?;
-    let store = Store::open_existing(&history_path()?).await?;
+    let store = async || Store::open_existing(&history_path()?).await;
     match args {
         History::List { guest, limit } => {
             let filter = MoveFilter {
@@ -18,7 +19,7 @@ pub(crate) async fn run(global: &Global, args: &History) -> Result<ExitCode, Err
                 limit: Some(*limit),
                 since: None,
             };
-            let moves = store.list(&filter).await?;
+            let moves = store().await?.list(&filter).await?;
             if global.output == Format::Jsonl {
                 for line in &moves {
                     answer.line(line)?;
@@ -29,14 +30,17 @@ pub(crate) async fn run(global: &Global, args: &History) -> Result<ExitCode, Err
             }
         }
         History::Show { id } => {
-            let record = store.get(id).await?;
+            let record = store().await?.get(id).await?;
             answer.give(&record, || render::record::table(&record))?;
         }
         History::Export => {
             let mut text = Vec::new();
-            export(&store, &MoveFilter::default(), &mut text).await?;
+            export(&store().await?, &MoveFilter::default(), &mut text).await?;
             answer.raw(&text)?;
         }
+        History::Import(args) => return imports::import(&answer, args).await,
+        History::Imports => imports::list(&answer).await?,
+        History::Forget { source } => imports::forget(&answer, source).await?,
     }
     Ok(ExitCode::Done)
 }

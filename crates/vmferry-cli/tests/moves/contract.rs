@@ -5,6 +5,7 @@ use std::time::Instant;
 use serde_json::Value;
 use vmferry::core::{ByteRate, OutcomeStatus, Place};
 use vmferry::document::{MigrateReport, PredictReport};
+use vmferry::history::{History, Store as _};
 use vmferry::testbed::Side;
 
 use super::{LOAD, is_reached, plain, recorded, text};
@@ -167,6 +168,17 @@ async fn measured_predicted_moved_and_remembered() {
     );
     let raw = record.raw_statistics.expect("QEMU's own statistics");
     assert_eq!(raw["total-time"].as_f64(), Some(total));
+    let history = History::open_existing(&site.database()).await;
+    let kept = history
+        .expect("a history")
+        .observation(report.move_id)
+        .await;
+    let kept = kept.expect("it can be read").expect("an observation");
+    let summary = record.forecast.expect("a forecast").observation;
+    assert_eq!(
+        (kept.started_at, kept.cost),
+        (summary.started_at, summary.cost)
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -6,20 +6,36 @@ use sqlx::SqlSafeStr;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 
 /// Newest layout.
-pub(super) const NEWEST: i64 = 1;
+pub(super) const NEWEST: i64 = 2;
+/// Oldest layout that was published.
+pub(super) const OLDEST: i64 = 1;
 
 /// Marks an SQLite file as a history of vmferry (`application_id`): "vmfr".
 pub(super) const APPLICATION_ID: i64 = 0x766d_6672;
 
 /// Every layout by its number, in order. A published one never changes.
 pub(super) fn migrator() -> Migrator {
-    Migrator::with_migrations(vec![Migration::new(
-        1,
-        Cow::Borrowed("moves"),
-        MigrationType::Simple,
-        include_str!("../../migrations/sqlite/0001_moves.sql").into_sql_str(),
-        false,
-    )])
+    let layout = |number, name, sql: &'static str| {
+        Migration::new(
+            number,
+            Cow::Borrowed(name),
+            MigrationType::Simple,
+            sql.into_sql_str(),
+            false,
+        )
+    };
+    Migrator::with_migrations(vec![
+        layout(
+            1,
+            "moves",
+            include_str!("../../migrations/sqlite/0001_moves.sql"),
+        ),
+        layout(
+            2,
+            "imports and observations",
+            include_str!("../../migrations/sqlite/0002_imports_and_observations.sql"),
+        ),
+    ])
 }
 
 #[cfg(test)]

@@ -60,23 +60,28 @@ pub(super) async fn for_reading(path: &Path, wait: Duration) -> Result<History, 
         Ok(_) => {}
     }
     let fault = |e| HistoryError::of_sqlite(path, wait, e);
-    let (connection, found) = match look(path, wait, false).await {
-        // Reading takes files beside the database, which a read-only disk
-        // cannot have. Nobody else can write there either, so it is safe to
-        // read without them, unless a log holds what the database lacks.
-        Err(HistoryError::CannotOpen { .. } | HistoryError::ReadOnly { .. }) if !has_log(path) => {
-            look(path, wait, true).await?
-        }
-        other => other?,
-    };
+    let (mut connection, found) = look_anyhow(path, wait).await?;
     match found {
         Found::Layout(layout::NEWEST) => {}
         Found::Layout(found) => {
-            return Err(HistoryError::LayoutTooOld {
+            let too_old = || HistoryError::LayoutTooOld {
                 path: path.to_owned(),
                 found,
                 known: layout::NEWEST,
-            });
+            };
+            if found < layout::OLDEST {
+                return Err(too_old());
+            }
+            // What an older vmferry wrote is brought up to date by readers too.
+            connection.close().await.map_err(fault)?;
+            match for_writing(path, wait).await {
+                Ok(history) => history.close().await?,
+                Err(HistoryError::ReadOnly { .. } | HistoryError::CannotOpen { .. }) => {
+                    return Err(too_old());
+                }
+                Err(error) => return Err(error),
+            }
+            connection = look_anyhow(path, wait).await?.0;
         }
         Found::Nothing | Found::Foreign => {
             return Err(HistoryError::Missing {
@@ -84,7 +89,6 @@ pub(super) async fn for_reading(path: &Path, wait: Duration) -> Result<History, 
             });
         }
     }
-    let mut connection = connection;
     sqlx::query("PRAGMA query_only = ON")
         .execute(&mut connection)
         .await
@@ -94,6 +98,22 @@ pub(super) async fn for_reading(path: &Path, wait: Duration) -> Result<History, 
         busy_timeout: wait,
         connection: connection.into(),
     })
+}
+
+/// Connects for reading wherever it lies, and judges what is there.
+async fn look_anyhow(
+    path: &Path,
+    wait: Duration,
+) -> Result<(SqliteConnection, Found), HistoryError> {
+    match look(path, wait, false).await {
+        // Reading takes files beside the database, which a read-only disk
+        // cannot have. Nobody else can write there either, so it is safe to
+        // read without them, unless a log holds what the database lacks.
+        Err(HistoryError::CannotOpen { .. } | HistoryError::ReadOnly { .. }) if !has_log(path) => {
+            look(path, wait, true).await
+        }
+        other => other,
+    }
 }
 
 /// Connects for reading and judges what is there.

@@ -224,12 +224,12 @@ fn bad(what: &str, source: serde_json::Error) -> HistoryError {
     }
 }
 
-fn decode(error: impl std::error::Error + Send + Sync + 'static) -> Error {
+pub(super) fn decode(error: impl std::error::Error + Send + Sync + 'static) -> Error {
     Error::Decode(error.into())
 }
 
 /// Reads a word as JSON documents have it.
-fn word<T: DeserializeOwned>(text: String) -> Result<T, Error> {
+pub(super) fn word<T: DeserializeOwned>(text: String) -> Result<T, Error> {
     T::deserialize(value::StringDeserializer::<value::Error>::new(text)).map_err(decode)
 }
 

@@ -7,6 +7,7 @@ use sqlx::{Connection as _, SqliteConnection};
 use vmferry_core::OutcomeStatus;
 use vmferry_history::{History, HistoryError, MoveFilter, Store};
 
+use crate::older::write_layout_1;
 use crate::sample::{message, outcome, place, record, refused};
 
 async fn filled(path: &Path, moves: u64) {
@@ -162,7 +163,11 @@ async fn a_damaged_file_is_reported_and_kept() {
 async fn other_layouts_say_which() {
     let (_dir, path) = place();
     filled(&path, 1).await;
-    sql(&path, "UPDATE _sqlx_migrations SET version = 77").await;
+    sql(
+        &path,
+        "UPDATE _sqlx_migrations SET version = 77 WHERE version = 2",
+    )
+    .await;
     for opened in [
         History::open(&path).await,
         History::open_existing(&path).await,
@@ -323,6 +328,18 @@ async fn a_read_only_disk_can_be_read() {
         "{}",
         message(&error)
     );
+    let old = Disk::new("size=4m");
+    let path = old.path().join("history.db");
+    write_layout_1(&path).await;
+    old.remount("ro");
+    let error = refused(History::open_existing(&path).await);
+    let text = error.to_string();
+    assert!(
+        matches!(error, HistoryError::LayoutTooOld { found: 1, .. }),
+        "{}",
+        message(&error)
+    );
+    assert!(text.contains("where it can be written"), "{text}");
     let missing = disk.path().join("below/history.db");
     let error = refused(History::open(&missing).await);
     assert!(

@@ -6,7 +6,9 @@ use jiff::Timestamp;
 use uuid::Uuid;
 use vmferry_core::plan::MoveLimits;
 use vmferry_core::{
-    Bytes, GuestInfo, GuestUri, HostInfo, Millis, MoveRecord, Outcome, OutcomeStatus, Place, Plan,
+    Bytes, CurvePoint, DirtyCurve, GuestInfo, GuestUri, HostInfo, Millis, MoveRecord, Observation,
+    ObservationCost, ObservationMethod, Outcome, OutcomeStatus, PageHistory, PageMix, Pages, Place,
+    Plan, Ratio, SampledPage,
 };
 use vmferry_history::{History, HistoryError};
 
@@ -47,6 +49,49 @@ pub(crate) fn record(n: u64, guest: &str) -> MoveRecord {
         forecast: None,
         outcome: None,
         raw_statistics: None,
+    }
+}
+
+/// What was seen of a guest in `looks` looks at `pages` pages.
+pub(crate) fn observation(pages: u64, looks: u64) -> Observation {
+    let seen = record(0, "web");
+    let sampled = (0..pages).map(|index| SampledPage {
+        index: Pages(index * 32),
+        weight: 32.0,
+        zero: index % 5 == 0,
+    });
+    let mut history = PageHistory::new(sampled.collect());
+    for look in 1..=looks {
+        // A tenth of the pages is hot; they change in turn, as if at random.
+        let hot = (0..pages / 10).filter(|page| (page * 2_654_435_761 + look * 40_503) % 7 == 0);
+        history.push(look * 20_000, hot.map(|page| page as usize));
+    }
+    Observation {
+        started_at: Timestamp::from_second(60).unwrap(),
+        method: ObservationMethod::PageHash,
+        guest: seen.guest,
+        host: seen.source_host,
+        window_ms: Millis(10_000.0),
+        dirty_curve: DirtyCurve {
+            points: vec![CurvePoint {
+                window_ms: Millis(1000.0),
+                dirtied_bytes: Bytes::from_mib(5),
+                standard_error_bytes: Bytes(4096),
+            }],
+        },
+        page_mix: PageMix {
+            total_pages: Pages(pages * 32),
+            zero: Some(Ratio(0.2)),
+            zero_standard_error: None,
+            duplicate: None,
+            compressed: None,
+            exact: false,
+        },
+        page_history: Some(history),
+        slow_page_history: None,
+        vcpu_use: Some(Ratio(0.3)),
+        cost: ObservationCost::default(),
+        notes: vec!["Made for a test.".into()],
     }
 }
 

@@ -3,6 +3,7 @@
 //! ```text
 //! Pasts ──Holdout──> folds ─┬─> Fit::fit() of the others ─> Predictor ─┐
 //!                           └─> the moves left out ────────────────────┴─> Standing
+//!                                        (forecast, or Fit::inside() corrected)
 //! ```
 //!
 //! Errors are of moves that converged; moves that did not (*censored*) count
@@ -10,13 +11,13 @@
 //! nothing but is counted: compare [`Standing::forecast`] between models.
 
 mod errors;
+mod field;
 mod holdout;
 mod imported;
+mod tally;
 
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -24,12 +25,13 @@ use thiserror::Error;
 use vmferry_core::Technique;
 
 pub use errors::{Errors, Verdicts};
+pub use field::Step;
 pub use holdout::Holdout;
 
-use errors::Trial;
-use holdout::Fold;
+use field::Field;
+use tally::{Tallies, Tally};
 
-use crate::predictor::{Fit, Past, Predicted, Quantity};
+use crate::predictor::{Fit, Past};
 
 /// Why there is no leaderboard.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -99,10 +101,7 @@ pub struct Standing {
     pub verdicts: Option<Verdicts>,
 }
 
-/// Compares models on moves, each forecast by a model that learned from what
-/// `holdout` leaves ([`named`](crate::predictor::named()) gives them, also those that
-/// learn nothing). `seed` is for models that draw; how many `threads` share
-/// the work changes nothing but the time.
+/// As [`compare_watched`], with nobody watching.
 ///
 /// # Errors
 /// When there are fewer than two moves, or nothing can be left out.
@@ -113,30 +112,33 @@ pub fn compare(
     seed: u64,
     threads: NonZeroUsize,
 ) -> Result<Leaderboard, LeaderboardError> {
+    compare_watched(moves, models, holdout, seed, threads, &|_| {})
+}
+
+/// Compares models on moves, each forecast by a model that learned from what
+/// `holdout` leaves ([`named`](crate::predictor::named()) gives them, also those that
+/// learn nothing). `seed` is for models that draw; how many `threads` share
+/// the work changes nothing but the time. `watch` is told how far it is, from
+/// any of the threads and not always in order.
+///
+/// # Errors
+/// When there are fewer than two moves, or nothing can be left out.
+pub fn compare_watched(
+    moves: &[Past<'_>],
+    models: &[&dyn Fit],
+    holdout: Holdout,
+    seed: u64,
+    threads: NonZeroUsize,
+    watch: &(dyn Fn(Step) + Sync),
+) -> Result<Leaderboard, LeaderboardError> {
     if moves.len() < 2 {
         return Err(LeaderboardError::TooFewMoves { moves: moves.len() });
     }
     let folds = holdout.folds(moves)?;
-    let next = AtomicUsize::new(0);
-    let done = Mutex::new(vec![None; folds.len()]);
-    let work = || {
-        while let Some((number, fold)) = take(&next, &folds) {
-            let tallies: Vec<Tallies> = models
-                .iter()
-                .map(|model| judge(*model, moves, fold, seed))
-                .collect();
-            done.lock().unwrap_or_else(PoisonError::into_inner)[number] = Some(tallies);
-        }
-    };
-    std::thread::scope(|scope| {
-        for _ in 1..threads.get().min(folds.len()) {
-            scope.spawn(work);
-        }
-        work();
-    });
-    let done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let field = Field::new(moves, models, seed, threads, watch);
+    let said = field.ask();
     let mut sums: Vec<Tallies> = vec![BTreeMap::new(); models.len()];
-    for tallies in done.into_iter().flatten() {
+    for tallies in field.shared(folds.len(), |number| field.judge(&folds[number], &said)) {
         for (sum, tallies) in sums.iter_mut().zip(tallies) {
             for (technique, tally) in tallies {
                 sum.entry(technique).or_default().absorb(tally);
@@ -154,103 +156,4 @@ pub fn compare(
         fits: folds.len(),
         standings: standings.collect(),
     })
-}
-
-/// The next of some folds, with its number.
-fn take<'f>(next: &AtomicUsize, folds: &'f [Fold]) -> Option<(usize, &'f Fold)> {
-    let number = next.fetch_add(1, Ordering::Relaxed);
-    Some((number, folds.get(number)?))
-}
-
-/// Fits a model and judges it on the moves it had not seen.
-fn judge(model: &dyn Fit, moves: &[Past<'_>], fold: &Fold, seed: u64) -> Tallies {
-    let learned_from: Vec<Past<'_>> = fold
-        .learned_from
-        .iter()
-        .map(|i| moves[*i].clone())
-        .collect();
-    let fitted = model.fit(&learned_from).map_err(|e| e.to_string());
-    let mut tallies = Tallies::new();
-    for i in &fold.forecast {
-        let past = &moves[*i];
-        let seed = seed.wrapping_add(*i as u64);
-        let said = match &fitted {
-            Ok(model) => model.forecast(&past.case, seed).map_err(|e| e.to_string()),
-            Err(too_little) => Err(too_little.clone()),
-        };
-        for technique in [None, Some(past.case.technique)] {
-            tallies.entry(technique).or_default().add(past, &said);
-        }
-    }
-    tallies
-}
-
-/// By technique, and over all.
-type Tallies = BTreeMap<Option<Technique>, Tally>;
-
-/// What one model did so far.
-#[derive(Clone, Debug, Default)]
-struct Tally {
-    moves: usize,
-    forecast: usize,
-    refusal: Option<String>,
-    /// By [`Quantity`].
-    trials: [Vec<Trial>; 3],
-    verdicts: Verdicts,
-}
-
-impl Tally {
-    fn add(&mut self, past: &Past<'_>, said: &Result<Predicted, String>) {
-        self.moves += 1;
-        let said = match said {
-            Ok(said) => said,
-            Err(reason) => {
-                self.refusal.get_or_insert_with(|| reason.clone());
-                return;
-            }
-        };
-        self.forecast += 1;
-        let measured = &past.measured;
-        if let (Some(p), Some(converged)) = (said.converges_probability, measured.converged) {
-            self.verdicts.n += 1;
-            self.verdicts.right += usize::from((p >= 0.5) == converged);
-            self.verdicts.too_hopeful += usize::from(p >= 0.5 && !converged);
-        }
-        if !measured.is_complete() {
-            return;
-        }
-        for (trials, quantity) in self.trials.iter_mut().zip(Quantity::ALL) {
-            if let (Some(said), Some(measured)) = (said.of(quantity), measured.of(quantity)) {
-                trials.extend(Trial::of(said, measured));
-            }
-        }
-    }
-
-    /// Adds what was found on other moves.
-    fn absorb(&mut self, other: Self) {
-        self.moves += other.moves;
-        self.forecast += other.forecast;
-        self.refusal = self.refusal.take().or(other.refusal);
-        for (trials, others) in self.trials.iter_mut().zip(other.trials) {
-            trials.extend(others);
-        }
-        self.verdicts.n += other.verdicts.n;
-        self.verdicts.right += other.verdicts.right;
-        self.verdicts.too_hopeful += other.verdicts.too_hopeful;
-    }
-
-    fn standing(self, model: &str, technique: Option<Technique>) -> Standing {
-        let [total_time, downtime, transferred] = self.trials.map(|t| Errors::of(&t));
-        Standing {
-            model: model.to_owned(),
-            technique,
-            moves: self.moves,
-            forecast: self.forecast,
-            refusal: self.refusal,
-            total_time,
-            downtime,
-            transferred,
-            verdicts: (self.verdicts.n > 0).then_some(self.verdicts),
-        }
-    }
 }

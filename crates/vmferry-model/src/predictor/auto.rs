@@ -12,12 +12,14 @@ use super::{
     CannotForecast, Case, Curve, Fit, Pages, Past, PostCopy, Predicted, Predictor, Refined,
     Technique, Textbook, TooLittleData,
 };
+use crate::learned::Learned;
 
 /// Picks by what is known, before it has learned.
 #[derive(Clone, Debug, Default)]
 pub struct AutoFit {
     /// A model for guests of which only size, rate and link are known, and for
-    /// techniques that nothing else describes.
+    /// techniques that nothing else describes; `None` fits [`Learned`] to the
+    /// same moves, where they are enough.
     pub learned: Option<Arc<dyn Predictor>>,
 }
 
@@ -25,7 +27,8 @@ pub struct AutoFit {
 /// what the picked model says by its past errors.
 #[derive(Clone, Debug, Default)]
 pub struct Auto {
-    /// As in [`AutoFit::learned`].
+    /// For what only tables tell of, as in [`AutoFit::learned`]; `None` where
+    /// there is none.
     pub learned: Option<Arc<dyn Predictor>>,
     /// What earlier moves taught.
     pub memory: Memory,
@@ -46,62 +49,91 @@ struct Pick<'a> {
     why: String,
 }
 
+const MOVES_FIRST: &str = "the guest moves first, its memory follows";
+
+/// The model for a guest that was observed, whatever was learned, and why;
+/// `None` where nothing was seen that a replay could use.
+fn observed(case: &Case<'_>) -> Option<(&'static dyn Predictor, &'static str)> {
+    let seen = case.observation?;
+    let history = seen.page_history.as_ref();
+    let history = history.is_some_and(|h| h.intervals() > 0 && !h.pages().is_empty());
+    match case.technique {
+        Technique::PreCopy if history => {
+            Some((&Pages, "it is known which pages the guest dirties when"))
+        }
+        Technique::PreCopy if !seen.dirty_curve.points.is_empty() => Some((
+            &Curve,
+            "the guest's dirty curve is known, but not which pages it dirties",
+        )),
+        Technique::PostCopy => Some((&PostCopy, MOVES_FIRST)),
+        _ => None,
+    }
+}
+
 impl Auto {
     fn pick<'a>(&'a self, case: &Case<'_>) -> Result<Pick<'a>, CannotForecast> {
         let pick = |model: &'a dyn Predictor, why: &str| Pick {
             model,
             why: format!("Model `{}`: {why}.", model.name()),
         };
-        let seen = case.observation;
-        let history = seen
-            .and_then(|seen| seen.page_history.as_ref())
-            .filter(|history| history.intervals() > 0 && !history.pages().is_empty());
-        let curve = seen.is_some_and(|seen| !seen.dirty_curve.points.is_empty());
         let learned = self.learned.as_deref();
-        let picked = match case.technique {
-            Technique::PreCopy if history.is_some() => {
-                pick(&Pages, "it is known which pages the guest dirties when")
-            }
-            Technique::PreCopy if curve => pick(
-                &Curve,
-                "the guest's dirty curve is known, but not which pages it dirties",
+        if let Some((model, why)) = observed(case) {
+            return Ok(pick(model, why));
+        }
+        let moved = self.memory.refined.guest(case).is_some();
+        let picked = match (case.technique, learned) {
+            (Technique::PreCopy, _) if moved => pick(
+                &self.memory.refined,
+                "only a dirty rate is known now, but the guest has moved before",
             ),
-            Technique::PostCopy if seen.is_some() || learned.is_none() => {
-                pick(&PostCopy, "the guest moves first, its memory follows")
+            (_, Some(learned)) => pick(
+                learned,
+                "only size, dirty rate and link are known, or nothing else describes this technique",
+            ),
+            (Technique::PreCopy, None) => {
+                pick(&Textbook { rate_only: true }, "only a dirty rate is known")
             }
-            technique => match learned {
-                Some(learned) => pick(
-                    learned,
-                    "only size, dirty rate and link are known, or nothing else describes this technique",
-                ),
-                None if technique != Technique::PreCopy => {
-                    return Err(CannotForecast::Technique {
-                        model: "auto",
-                        technique,
-                    });
-                }
-                None if self.memory.refined.guest(case).is_some() => pick(
-                    &self.memory.refined,
-                    "only a dirty rate is known now, but the guest has moved before",
-                ),
-                None => pick(&Textbook { rate_only: true }, "only a dirty rate is known"),
-            },
+            (Technique::PostCopy, None) => pick(&PostCopy, MOVES_FIRST),
+            (technique, None) => {
+                return Err(CannotForecast::Technique {
+                    model: "auto",
+                    technique,
+                });
+            }
         };
         Ok(picked)
+    }
+
+    fn with_lessons(&self, case: &Case<'_>, why: String, mut said: Predicted) -> Predicted {
+        said.notes.insert(0, why);
+        match self.memory.lessons.get(&said.model) {
+            Some(lessons) => lessons.applied(Who::from(case), said),
+            None => said,
+        }
+    }
+
+    /// What was said of an earlier move, by whom it was said; else what the
+    /// model picked now says.
+    fn said_of(&self, past: &Past<'_>, number: u64) -> Option<Predicted> {
+        if let Some(said) = past.said.as_ref().filter(|said| !said.model.is_empty()) {
+            return Some(said.clone());
+        }
+        let model = self.pick(&past.case).ok()?.model;
+        // What it says of moves that it may have learned from is no lesson.
+        let learned = self.learned.as_deref().map(Predictor::name);
+        if learned == Some(model.name()) {
+            return None;
+        }
+        said_then(model, past, number)
     }
 
     /// After another move. State in, state out: for a history that grows move
     /// by move.
     #[must_use]
     pub fn after(mut self, past: &Past<'_>, number: u64) -> Self {
-        let said = match past.said.clone().filter(|said| !said.model.is_empty()) {
-            Some(said) => Some(said),
-            None => self
-                .pick(&past.case)
-                .ok()
-                .and_then(|picked| said_then(picked.model, past, number)),
-        };
-        if let Some(said) = said {
+        if past.measured.is_complete()
+            && let Some(said) = self.said_of(past, number)
+        {
             let before = self.memory.lessons.remove(&said.model).unwrap_or_default();
             let after = before.after(Who::from(&past.case), &said, &past.measured);
             self.memory.lessons.insert(said.model, after);
@@ -118,13 +150,21 @@ impl Fit for AutoFit {
 
     /// Never has too little data: without any it picks all the same.
     fn fit(&self, past: &[Past<'_>]) -> Result<Box<dyn Predictor>, TooLittleData> {
+        let learned = match &self.learned {
+            Some(given) => Some(Arc::clone(given)),
+            None => Learned.fit(past).ok().map(Arc::from),
+        };
         let start = Auto {
-            learned: self.learned.clone(),
+            learned,
             ..Auto::default()
         };
         let numbered = (0..).zip(past);
         let auto = numbered.fold(start, |auto, (number, past)| auto.after(past, number));
         Ok(Box::new(auto))
+    }
+
+    fn inside(&self, case: &Case<'_>) -> Option<&dyn Predictor> {
+        observed(case).map(|(model, _)| model)
     }
 }
 
@@ -136,13 +176,16 @@ impl Predictor for Auto {
     fn forecast(&self, case: &Case<'_>, seed: u64) -> Result<Predicted, CannotForecast> {
         let Pick { model, why } = self.pick(case)?;
         let mut said = model.forecast(case, seed)?;
-        said.notes.insert(0, why);
         if said.model.is_empty() {
             said = said.by(model.name());
         }
-        Ok(match self.memory.lessons.get(&said.model) {
-            Some(lessons) => lessons.applied(Who::from(case), said),
-            None => said,
-        })
+        Ok(self.with_lessons(case, why, said))
+    }
+
+    fn corrected(&self, case: &Case<'_>, said: Predicted) -> Predicted {
+        match self.pick(case) {
+            Ok(Pick { why, .. }) => self.with_lessons(case, why, said),
+            Err(_) => said,
+        }
     }
 }

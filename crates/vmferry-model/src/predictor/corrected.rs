@@ -77,6 +77,10 @@ impl Fit for Correcting {
             lessons,
         }))
     }
+
+    fn inside(&self, _case: &Case<'_>) -> Option<&dyn Predictor> {
+        Some(&*self.model)
+    }
 }
 
 impl Predictor for Corrected {
@@ -86,6 +90,10 @@ impl Predictor for Corrected {
 
     fn forecast(&self, case: &Case<'_>, seed: u64) -> Result<Predicted, CannotForecast> {
         let said = self.model.forecast(case, seed)?;
-        Ok(self.lessons.applied(Who::from(case), said))
+        Ok(self.corrected(case, said))
+    }
+
+    fn corrected(&self, case: &Case<'_>, said: Predicted) -> Predicted {
+        self.lessons.applied(Who::from(case), said)
     }
 }

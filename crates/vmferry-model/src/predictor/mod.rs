@@ -63,6 +63,13 @@ pub trait Predictor: std::fmt::Debug + Send + Sync {
     /// When the case lacks what this model needs, or is outside what it
     /// describes.
     fn forecast(&self, case: &Case<'_>, seed: u64) -> Result<Predicted, CannotForecast>;
+
+    /// Its forecast of a case of which [`Fit::inside`] has `said` its own
+    /// already.
+    fn corrected(&self, case: &Case<'_>, said: Predicted) -> Predicted {
+        let _ = case;
+        said
+    }
 }
 
 /// A model that learns from earlier moves.
@@ -76,4 +83,13 @@ pub trait Fit: std::fmt::Debug + Send + Sync {
     /// # Errors
     /// When too few of them tell what this model has to know.
     fn fit(&self, past: &[Past<'_>]) -> Result<Box<dyn Predictor>, TooLittleData>;
+
+    /// The model that forecasts a case whatever was learned, where learning
+    /// but corrects what it says ([`Predictor::corrected`]): who compares many
+    /// fits asks it once. Its word stands where there is too little to learn
+    /// from.
+    fn inside(&self, case: &Case<'_>) -> Option<&dyn Predictor> {
+        let _ = case;
+        None
+    }
 }

@@ -36,6 +36,10 @@ impl Fit for AsIs {
     fn fit(&self, _past: &[Past<'_>]) -> Result<Box<dyn Predictor>, TooLittleData> {
         Ok(Box::new(self.clone()))
     }
+
+    fn inside(&self, _case: &Case<'_>) -> Option<&dyn Predictor> {
+        Some(&*self.0)
+    }
 }
 
 impl Predictor for AsIs {

@@ -37,23 +37,7 @@ impl Predictor for Curve {
     fn forecast(&self, case: &Case<'_>, seed: u64) -> Result<Predicted, CannotForecast> {
         case.check(self.name(), &[Technique::PreCopy])?;
         let seen = observed(case, self.name())?;
-        // All but the pages' bulk.
-        let alone = Observation {
-            started_at: seen.started_at,
-            method: seen.method,
-            guest: seen.guest.clone(),
-            host: seen.host.clone(),
-            window_ms: seen.window_ms,
-            window_ended_at: seen.window_ended_at,
-            dirty_curve: seen.dirty_curve.clone(),
-            page_mix: seen.page_mix.clone(),
-            page_history: None,
-            slow_page_history: None,
-            vcpu_use: seen.vcpu_use,
-            cost: seen.cost,
-            notes: seen.notes.clone(),
-        };
-        ours(&alone, case, seed)
+        ours(&seen.without_pages(), case, seed)
     }
 }
 

@@ -49,24 +49,6 @@ enum Source<'a> {
     Formula,
 }
 
-/// An observation without its pages: what the models of curves look at.
-pub(super) fn without_pages(seen: &Observation) -> Observation {
-    Observation {
-        started_at: seen.started_at,
-        method: seen.method,
-        guest: seen.guest.clone(),
-        host: seen.host.clone(),
-        window_ms: seen.window_ms,
-        dirty_curve: seen.dirty_curve.clone(),
-        page_mix: seen.page_mix.clone(),
-        page_history: None,
-        slow_page_history: None,
-        vcpu_use: seen.vcpu_use,
-        cost: seen.cost,
-        notes: seen.notes.clone(),
-    }
-}
-
 impl<'a> Guest<'a> {
     /// Makes it ready.
     pub(super) fn new(
@@ -291,7 +273,7 @@ impl<'a> Guest<'a> {
     fn formula(&self, at: &Settings, case: &Case<'_>) -> Result<Cost, SweepError> {
         let seen = Observation {
             dirty_curve: faster(&self.observation.dirty_curve, at.dirt),
-            ..without_pages(self.observation)
+            ..self.observation.without_pages()
         };
         let mut case = Case {
             memory: at.memory,

@@ -105,7 +105,7 @@ pub struct Swept {
 pub fn sweep(asked: &Sweep<'_>) -> Result<Swept, SweepError> {
     let model = asked.model.resolved(asked.observation);
     asked.grid.check_rules(model)?;
-    let without_pages = guest::without_pages(asked.observation);
+    let without_pages = asked.observation.without_pages();
     let guest = Guest::new(asked, model, &without_pages)?;
     let settings = asked.grid.points();
     for at in &settings {

@@ -95,6 +95,7 @@ pub(super) fn read(path: &Path, seed: u64) -> Result<Seen, Error> {
         guest: header.guest.clone(),
         host: header.host.clone(),
         window_ms: Millis(history.window_us() as f64 / 1e3),
+        window_ended_at: None,
         dirty_curve: curve,
         page_mix: page_mix(&summary, reader.pages()),
         page_history: Some(history),
