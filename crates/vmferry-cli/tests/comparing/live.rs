@@ -60,6 +60,7 @@ fn observation(name: &str, hot: usize) -> Observation {
         guest: guest(name),
         host: host(),
         window_ms: Millis(5000.0),
+        window_ended_at: None,
         dirty_curve: DirtyCurve {
             points: [50.0, 500.0, 5000.0].map(point).to_vec(),
         },
