@@ -204,3 +204,46 @@ fn patient() -> ConnectOptions {
         ..ConnectOptions::default()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cpu_cap::{CgroupVersion, CpuUndo};
+    use serde_json::Map;
+
+    #[tokio::test]
+    async fn a_cap_is_undone_in_mid_move_without_any_monitor() {
+        let dir = tempfile::tempdir().unwrap();
+        let uri = GuestUri::local(dir.path().join("nobody"));
+        let mut journal = Journal::create(&dir.path().join("journal.jsonl")).unwrap();
+        let parameters = Map::from_iter([("downtime-limit".to_owned(), json!(300))]);
+        // A group that was made, and that the kernel gave no files yet.
+        let group = dir.path().join("vmferry-1");
+        std::fs::create_dir(&group).unwrap();
+        for undo in [
+            UndoAction::SetParameters { parameters },
+            UndoAction::CpuCap(CpuUndo::RemoveGroup {
+                version: CgroupVersion::V1,
+                group: group.clone(),
+            }),
+            UndoAction::CpuCap(CpuUndo::MoveThreads {
+                version: CgroupVersion::V1,
+                group: group.clone(),
+                home: dir.path().to_owned(),
+                threads: Vec::new(),
+            }),
+        ] {
+            journal.about_to_change(&uri, undo).unwrap();
+        }
+        let when = UndoWhen::DuringMigration;
+        let report = undo(&mut journal, &mut Connections::new(), when).await;
+        assert_eq!((report.undone, report.gone), (1, 1));
+        assert_eq!(report.failed, [""; 0]);
+        assert!(!group.exists());
+        assert_eq!(
+            journal.pending().len(),
+            1,
+            "the parameters need the monitor"
+        );
+    }
+}

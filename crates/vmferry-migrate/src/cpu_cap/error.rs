@@ -169,6 +169,9 @@ impl fmt::Display for Hint<'_> {
             _ if error.kind() == io::ErrorKind::PermissionDenied => {
                 "; run vmferry as root, or have the group delegated to this user"
             }
+            _ if error.kind() == io::ErrorKind::AlreadyExists => {
+                "; an earlier cap of this move left it: run `vmferry recover`"
+            }
             Some(EROFS) => {
                 "; the control groups are mounted read-only here (a container?): run vmferry on the host"
             }

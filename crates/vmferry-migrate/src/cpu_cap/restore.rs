@@ -123,10 +123,14 @@ fn take_cpu_back(files: &dyn Files, group: &Path) -> Result<bool, CpuCapError> {
         return Ok(false);
     }
     let file = group.join(cgroup_v2::SUBTREE);
-    files
-        .write(&file, "-cpu")
-        .map_err(CpuCapError::file("disabling the cpu controller in", &file))?;
-    Ok(true)
+    match files.write(&file, "-cpu") {
+        Ok(()) => Ok(true),
+        // A child hands it down further.
+        Err(error) if error.raw_os_error() == Some(libc_errno::EBUSY) => Ok(false),
+        Err(error) => Err(CpuCapError::file("disabling the cpu controller in", &file)(
+            error,
+        )),
+    }
 }
 
 /// Moves a thread into a group, or the nearest one above that is left.
