@@ -10,6 +10,9 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::UnixListener;
 use tokio::time::sleep;
 use uuid::Uuid;
 use vmferry_core::{GuestUri, Ratio};
@@ -147,6 +150,46 @@ async fn a_thread_that_spins_is_held_back_and_put_back() {
     cap.release(&mut journal).expect("nothing left to undo");
     assert_eq!(journal.pending(), []);
     assert_eq!(cgroup(pid, pid), before);
+}
+
+/// A monitor whose socket no QEMU of this machine has made: one of another
+/// machine at the end of a tunnel looks the same, and libvirt's.
+#[tokio::test]
+async fn a_guest_of_another_machine_is_not_capped_from_here() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("qmp");
+    let listener = UnixListener::bind(&path).expect("a socket");
+    let server = tokio::spawn(async move {
+        let (stream, _) = listener.accept().await.expect("a client");
+        let (reader, mut writer) = stream.into_split();
+        let greeting = json!({ "QMP": { "version": { "qemu": { "major": 10, "minor": 0, "micro": 2 }, "package": "" }, "capabilities": [] } });
+        let mut answers = format!("{greeting}\r\n");
+        let mut lines = BufReader::new(reader).lines();
+        loop {
+            writer
+                .write_all(answers.as_bytes())
+                .await
+                .expect("an answer");
+            let Ok(Some(line)) = lines.next_line().await else {
+                return;
+            };
+            let request: Value = serde_json::from_str(&line).expect("a request");
+            answers = format!("{}\r\n", json!({ "return": {}, "id": request["id"] }));
+        }
+    });
+    let guest = Guest::connect(&GuestUri::local(&path), ConnectOptions::default())
+        .await
+        .expect("a monitor");
+    let refused = VcpuThreads::of(&guest, End::Source)
+        .await
+        .expect_err("no QEMU");
+    let words = refused.to_string();
+    assert!(
+        words.contains("cannot be capped from here") && words.contains("/qmp"),
+        "{words}"
+    );
+    drop(guest);
+    server.await.expect("a monitor");
 }
 
 /// A boot sector whose only instruction jumps to itself: a guest that spins on

@@ -47,7 +47,12 @@ impl Group {
 
     /// Moves the threads in.
     pub(crate) fn fill(&self, files: &dyn Files, pid: u32) -> Result<(), CpuCapError> {
-        for ThreadMark { tid, .. } in &self.threads {
+        for ThreadMark { tid, start_time } in &self.threads {
+            // Its number may be another one's by now.
+            let stat = thread::stat(files, pid, *tid)?;
+            if stat.is_none_or(|stat| stat.start_time != *start_time) {
+                return Err(CpuCapError::ThreadGone { pid, tid: *tid });
+            }
             match move_thread(files, self.home.version, &self.dir, *tid) {
                 Ok(()) => {}
                 Err(error) if is_missing_thread(&error) => {

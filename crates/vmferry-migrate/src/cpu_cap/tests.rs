@@ -1,5 +1,8 @@
 //! Caps put on and taken off, on a model of the kernel.
 
+mod recovery;
+mod refusal;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +12,6 @@ use uuid::Uuid;
 use vmferry_core::{GuestUri, Ratio};
 
 use super::fake::FakeKernel;
-use super::files::libc_errno::{EINVAL, EROFS};
 use super::*;
 
 const PID: u32 = 100;
@@ -274,247 +276,6 @@ fn v2_hands_the_controller_down_and_takes_it_back() {
 }
 
 #[test]
-fn v2_says_where_threads_cannot_have_a_group() {
-    let mut host = Host::with_guest(FakeKernel::v2(), "/slice");
-    host.kernel.thread(8, 800, "/slice/service");
-    let before = host.kernel.groups();
-    let error = host.install(Grouping::Together).unwrap_err().to_string();
-    assert!(
-        error.contains("give the guest a group of its own"),
-        "{error}"
-    );
-    assert_eq!(host.kernel.groups(), before);
-    assert_eq!(host.journal.pending(), []);
-}
-
-#[test]
-fn recovery_leaves_what_others_did_and_finds_what_is_left() {
-    for kernel in kernels() {
-        // One thread has ended, one was moved elsewhere, one has a number of old.
-        let mut host = Host::with_guest(kernel, "/vm");
-        host.install(Grouping::Together).unwrap();
-        host.kernel.group("/elsewhere", true);
-        host.kernel.ends(101);
-        host.kernel.moves(102, "/elsewhere");
-        host.kernel.thread(PID, 103, &ours("/vm"));
-        let undone = host.recover();
-        assert!(
-            undone.iter().all(|undone| matches!(undone, Ok(true))),
-            "{undone:?}"
-        );
-        assert_eq!(host.kernel.group_of(102), "/elsewhere");
-        assert_eq!(host.kernel.group_of(103), "/vm", "started by one of ours");
-        assert!(!host.kernel.groups().contains(&ours("/vm")));
-        // A second time nothing is left to do.
-        assert!(
-            host.recover()
-                .iter()
-                .all(|undone| matches!(undone, Ok(false)))
-        );
-    }
-}
-
-#[test]
-fn recovery_after_the_guest_or_its_groups_have_gone() {
-    for kernel in kernels() {
-        let mut host = Host::with_guest(kernel, "/vm");
-        host.install(Grouping::Apart).unwrap();
-        for tid in [MAIN, 101, 102] {
-            host.kernel.ends(tid);
-        }
-        assert!(host.recover().iter().all(|undone| undone.is_ok()));
-        assert_eq!(host.kernel.groups(), ["", "/vm"]);
-
-        host.kernel.loses("/vm", "");
-        assert!(
-            host.recover()
-                .iter()
-                .all(|undone| matches!(undone, Ok(false)))
-        );
-    }
-    // The old group is gone, ours is not: into the nearest one above.
-    let kernel = FakeKernel::v1();
-    kernel.thread(PID, 101, &ours("/vm"));
-    let undo = CpuUndo::MoveThreads {
-        version: CgroupVersion::V1,
-        group: kernel.mount_point().join(&ours("/vm")[1..]),
-        home: kernel.mount_point().join("old/group"),
-        threads: vec![ThreadMark {
-            tid: 101,
-            start_time: 1101,
-        }],
-    };
-    assert!(restore::undo(&kernel, &undo).unwrap());
-    assert_eq!(kernel.group_of(101), "");
-}
-
-#[test]
-fn a_thread_of_the_same_number_is_not_taken_for_ours() {
-    let mut host = Host::with_guest(FakeKernel::v1(), "/vm");
-    host.install(Grouping::Together).unwrap();
-    host.kernel.is_another(101);
-    let pending = host.journal.pending();
-    let UndoAction::CpuCap(moving) = &pending[0].undo else {
-        panic!("{pending:?}")
-    };
-    assert!(restore::undo(&*host.kernel, moving).unwrap());
-    assert_eq!(host.kernel.group_of(101), ours("/vm"), "not by its number");
-    assert_eq!(host.kernel.group_of(102), "/vm");
-    // Still, it leaves the group before that goes.
-    assert!(host.recover().iter().all(|undone| undone.is_ok()));
-    assert_eq!(host.kernel.group_of(101), "/vm");
-}
-
-#[test]
-fn a_group_whose_threads_start_others_is_emptied_all_the_same() {
-    let mut host = Host::with_guest(FakeKernel::v1(), "/vm");
-    host.install(Grouping::Together).unwrap();
-    host.kernel.forks(4);
-    assert!(host.recover().iter().all(|undone| undone.is_ok()));
-    assert_eq!(host.kernel.groups(), ["", "/vm"]);
-}
-
-#[test]
-fn a_cap_that_others_take_off_is_told_as_lost() {
-    for kernel in kernels() {
-        let mut host = Host::with_guest(kernel, "/vm");
-        let mut cap = host.install(Grouping::Together).unwrap();
-        cap.set(share(0.5)).unwrap();
-        let group = ours("/vm");
-
-        let quota = cap.groups[0].home.version.quota_file();
-        let before = host.kernel.setting(&group, quota).unwrap();
-        host.kernel.sets(&group, quota, "7000");
-        let told = cap.look().unwrap().unwrap();
-        assert!(
-            matches!(&told, Loss::LimitChanged { reads, .. } if reads == "7000"),
-            "{told}"
-        );
-        host.kernel.sets(&group, quota, &before);
-
-        host.kernel.moves(102, "/vm");
-        let told = cap.look().unwrap().unwrap();
-        assert!(
-            matches!(&told, Loss::ThreadsMoved { tids, .. } if *tids == [102]),
-            "{told}"
-        );
-        host.kernel.moves(102, &group);
-        assert_eq!(cap.look().unwrap(), None);
-
-        host.kernel.loses(&group, "/vm");
-        let told = cap.look().unwrap().unwrap();
-        assert!(matches!(told, Loss::GroupGone { .. }), "{told}");
-        let told = cap.set(share(0.4)).unwrap_err();
-        assert!(
-            matches!(told, CpuCapError::Lost(Loss::GroupGone { .. })),
-            "{told}"
-        );
-        for tid in [101, 102] {
-            host.kernel.ends(tid);
-        }
-        assert_eq!(cap.look().unwrap(), Some(Loss::GuestGone));
-        cap.release(&mut host.journal).unwrap();
-        assert_eq!(host.journal.pending(), []);
-    }
-}
-
-#[test]
-fn what_the_kernel_refuses_is_said_in_words_and_undone() {
-    let refusals: [(&str, i32, &str); 4] = [
-        ("mkdir", EROFS, "mounted read-only"),
-        (
-            "mkdir",
-            nix::errno::Errno::EACCES as i32,
-            "run vmferry as root",
-        ),
-        (
-            "tasks",
-            nix::errno::Errno::EPERM as i32,
-            "run vmferry as root",
-        ),
-        ("tasks", EINVAL, "real-time"),
-    ];
-    for (file, number, words) in refusals {
-        let mut host = Host::with_guest(FakeKernel::v1(), "/vm");
-        host.kernel.refuses(file, number);
-        let error = host.install(Grouping::Together).unwrap_err().to_string();
-        assert!(error.contains(words), "{file}: {error}");
-        assert_eq!(host.kernel.groups(), ["", "/vm"]);
-        assert_eq!(host.kernel.group_of(101), "/vm");
-        assert_eq!(host.journal.pending(), []);
-    }
-    let mut host = Host::with_guest(FakeKernel::v1(), "/vm");
-    let mut cap = host.install(Grouping::Together).unwrap();
-    host.kernel.refuses("cpu.cfs_quota_us", EINVAL);
-    let error = cap.set(share(0.5)).unwrap_err().to_string();
-    assert!(error.contains("may have a lower quota"), "{error}");
-
-    for file in ["cpu.cfs_quota_us", "cpu.max"] {
-        let kernel = kernels().into_iter().nth(usize::from(file == "cpu.max"));
-        let mut host = Host::with_guest(kernel.unwrap(), "/vm");
-        let mut cap = host.install(Grouping::Together).unwrap();
-        host.kernel.ignores(file);
-        let error = cap.set(share(0.5)).unwrap_err().to_string();
-        assert!(
-            error.contains("wrote 100000") && error.contains("reads"),
-            "{error}"
-        );
-    }
-}
-
-#[test]
-fn what_cannot_be_capped_is_said_in_words() {
-    let mut host = Host::with_guest(FakeKernel::v1(), "/vm");
-    let none = VcpuThreads::look_up(&*host.kernel, PID, &[]).unwrap_err();
-    assert!(none.to_string().contains("names no threads"), "{none}");
-    let gone = VcpuThreads::look_up(&*host.kernel, PID, &[(0, 555)]).unwrap_err();
-    assert!(
-        gone.to_string().contains("no thread 555 any more"),
-        "{gone}"
-    );
-    let exited = VcpuThreads::look_up(&*host.kernel, 4, &[(0, 555)]).unwrap_err();
-    assert!(exited.to_string().contains("has exited"), "{exited}");
-    for bad in [0.0, -0.1, 1.1, f64::NAN, f64::INFINITY] {
-        let mut cap = host.install(Grouping::Together).unwrap();
-        assert!(cap.set(share(bad)).is_err(), "{bad}");
-        cap.release(&mut host.journal).unwrap();
-    }
-    // The thread ends between the look and the move.
-    let threads = host.threads().unwrap();
-    host.kernel.ends(102);
-    let files = host.files();
-    let options = CpuCapOptions::default();
-    let error = CpuCap::install_with(files, &mut host.journal, &uri(), id(), threads, options);
-    assert!(matches!(
-        error,
-        Err(MigrateError::CpuCap(CpuCapError::ThreadGone {
-            tid: 102,
-            ..
-        }))
-    ));
-    assert_eq!(host.kernel.group_of(101), "/vm");
-    host.kernel.real_time(101);
-    let error = VcpuThreads::look_up(&*host.kernel, PID, &[(0, 101)]).unwrap_err();
-    assert!(error.to_string().contains("real-time"), "{error}");
-
-    // Built without bandwidth control: weights go.
-    let mut host = Host::with_guest(FakeKernel::v1(), "/vm");
-    host.kernel.has_no_quota();
-    let mut cap = host.install(Grouping::Together).unwrap();
-    let error = cap.set(share(0.5)).unwrap_err().to_string();
-    assert!(
-        error.contains("no CPU quota there; cap by weight"),
-        "{error}"
-    );
-    host.kernel.thread(9, 900, "/vm/other");
-    cap.set_weight(share(0.25)).unwrap();
-    assert_eq!(
-        host.kernel.setting(&ours("/vm"), "cpu.shares").unwrap(),
-        "341"
-    );
-}
-
-#[test]
 fn one_thread_for_all_virtual_cpus_is_capped_once() {
     let host = Host::with_guest(FakeKernel::v1(), "/vm");
     host.kernel.in_namespace(101, 5);
@@ -522,30 +283,6 @@ fn one_thread_for_all_virtual_cpus_is_capped_once() {
     assert_eq!(threads.vcpus().collect::<Vec<_>>(), [(0, 101), (1, 101)]);
     assert_eq!(threads.threads.len(), 1);
     assert_eq!(threads.controller(), Some(CgroupVersion::V1));
-}
-
-#[test]
-fn whoever_dies_while_installing_leaves_nothing_that_recovery_cannot_undo() {
-    for kernel in [FakeKernel::v1, FakeKernel::v2] {
-        let mut died = 0;
-        loop {
-            let mut host = Host::with_guest(kernel(), "/vm");
-            let before = host.kernel.gives_cpu("/vm");
-            host.kernel.dies_after(Some(died));
-            let installed = host.install(Grouping::Apart).is_ok();
-            host.kernel.dies_after(None);
-            assert!(host.recover().iter().all(|undone| undone.is_ok()), "{died}");
-            assert_eq!(host.kernel.groups(), ["", "/vm"], "{died}");
-            assert_eq!(host.kernel.group_of(101), "/vm", "{died}");
-            assert_eq!(host.kernel.group_of(102), "/vm", "{died}");
-            assert_eq!(host.kernel.gives_cpu("/vm"), before, "{died}");
-            if installed {
-                break;
-            }
-            died += 1;
-        }
-        assert!(died >= 8, "{died} changes for two groups");
-    }
 }
 
 proptest! {
