@@ -7,6 +7,7 @@ use thiserror::Error;
 use vmferry_core::{GuestUri, Place};
 use vmferry_hypervisor::HypervisorError;
 
+use crate::cpu_cap::CpuCapError;
 use crate::preflight::Check;
 
 /// Why a move was not made, or not to its end.
@@ -56,6 +57,9 @@ pub enum MigrateError {
         /// Why.
         source: io::Error,
     },
+    /// The CPU of a guest could not be capped.
+    #[error(transparent)]
+    CpuCap(#[from] CpuCapError),
     /// No migration to watch.
     #[error(
         "no migration of {guest} is under way; start one with `vmferry migrate {guest} --to ...`"

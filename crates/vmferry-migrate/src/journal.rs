@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use vmferry_core::GuestUri;
 
+use crate::cpu_cap::CpuUndo;
 use crate::error::MigrateError;
 use crate::identity::Identity;
 
@@ -43,12 +44,27 @@ pub enum UndoAction {
         /// Its id.
         id: String,
     },
+    /// Undoes a part of a CPU cap, on this machine.
+    CpuCap(CpuUndo),
 }
 
 impl UndoAction {
     /// Whether this can be undone while the migration still runs.
     pub fn possible_during_migration(&self) -> bool {
-        matches!(self, Self::SetParameters { parameters } if !parameters.keys().any(|k| k.starts_with("tls-")))
+        match self {
+            Self::SetParameters { parameters } => !parameters.keys().any(|k| k.starts_with("tls-")),
+            Self::SetCapability { .. } | Self::SettleFence { .. } | Self::DeleteObject { .. } => {
+                false
+            }
+            // A cap that nobody steers any more must not stay on.
+            Self::CpuCap(_) => true,
+        }
+    }
+
+    /// Whether it is undone through the hypervisor's monitor, and not on this
+    /// machine itself.
+    pub fn needs_monitor(&self) -> bool {
+        !matches!(self, Self::CpuCap(_))
     }
 }
 
@@ -72,7 +88,9 @@ enum Entry {
     Undone { seq: u64 },
 }
 
-const VERSION: u32 = 1;
+/// 2: changes of this machine beside those of hypervisors. Journals of version
+/// 1 are read as they are.
+const VERSION: u32 = 2;
 
 /// An open journal.
 #[derive(Debug)]
@@ -249,6 +267,7 @@ impl Journal {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cpu_cap::{CgroupVersion, ThreadMark};
 
     fn uri() -> GuestUri {
         "qmp:/run/a.qmp".parse().unwrap()
@@ -333,6 +352,56 @@ mod tests {
                 .to_string()
                 .contains("newer vmferry")
         );
+    }
+
+    #[test]
+    fn a_journal_of_the_first_version_is_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("journal.jsonl");
+        let old = concat!(
+            r#"{"entry":"opened","version":1}"#,
+            "\n",
+            r#"{"entry":"end","uri":"qmp:/run/a.qmp","identity":{"uuid":null,"process":{"pid":7,"start_time":9,"boot":"b"}}}"#,
+            "\n",
+            r#"{"entry":"change","seq":1,"uri":"qmp:/run/a.qmp","undo":{"action":"set-parameters","parameters":{"downtime-limit":300}}}"#,
+            "\n",
+            r#"{"entry":"change","seq":2,"uri":"qmp:/run/a.qmp","undo":{"action":"delete-object","id":"tls"}}"#,
+            "\n",
+            r#"{"entry":"undone","seq":2}"#,
+            "\n",
+        );
+        fs::write(&path, old).unwrap();
+        let journal = Journal::open(&path).unwrap();
+        let pending = journal.pending();
+        assert_eq!(pending.len(), 1);
+        assert!(pending[0].undo.possible_during_migration() && pending[0].undo.needs_monitor());
+        assert_eq!(
+            journal
+                .identity(&uri())
+                .unwrap()
+                .process
+                .as_ref()
+                .unwrap()
+                .pid,
+            7
+        );
+    }
+
+    #[test]
+    fn caps_are_written_so_that_anybody_can_read_them() {
+        let undo = UndoAction::CpuCap(CpuUndo::MoveThreads {
+            version: CgroupVersion::V1,
+            group: "/sys/fs/cgroup/cpu/vm/vmferry-1".into(),
+            home: "/sys/fs/cgroup/cpu/vm".into(),
+            threads: vec![ThreadMark {
+                tid: 7,
+                start_time: 99,
+            }],
+        });
+        let text = serde_json::to_string(&undo).unwrap();
+        insta::assert_snapshot!(text, @r#"{"action":"cpu-cap","change":"move-threads","version":"v1","group":"/sys/fs/cgroup/cpu/vm/vmferry-1","home":"/sys/fs/cgroup/cpu/vm","threads":[{"tid":7,"start_time":99}]}"#);
+        assert_eq!(serde_json::from_str::<UndoAction>(&text).unwrap(), undo);
+        assert!(undo.possible_during_migration() && !undo.needs_monitor());
     }
 
     #[test]

@@ -11,6 +11,7 @@
 //! |---|---|
 //! | [`preflight`] | checks before anything is changed |
 //! | [`journal`], [`identity`], [`undo`] | how every change is undone, and on which QEMU |
+//! | [`cpu_cap`] | caps on the CPU of a guest's virtual CPUs |
 //! | [`guard`], [`takeover`] | the process that stays when vmferry dies |
 //! | [`place`] | asking both ends where the guest is |
 //! | [`running`], [`finish`] | following a move, and its outcome |
@@ -20,6 +21,7 @@
 mod alone;
 mod change;
 pub mod checked;
+pub mod cpu_cap;
 pub mod ends;
 mod error;
 pub mod event_log;

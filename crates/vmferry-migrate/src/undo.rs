@@ -4,10 +4,12 @@ use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use serde_json::json;
+use thiserror::Error;
 use vmferry_core::GuestUri;
 use vmferry_hypervisor::HypervisorError;
 use vmferry_hypervisor::qmp::{ConnectOptions, Guest};
 
+use crate::cpu_cap::{self, CpuCapError};
 use crate::fence;
 use crate::identity::Identity;
 use crate::journal::{Change, Journal, UndoAction};
@@ -41,7 +43,8 @@ pub type Connections = HashMap<GuestUri, Guest>;
 /// is left to undo, which is harmless.
 ///
 /// While the migration runs, only the connections given are used: whoever
-/// follows it needs the monitors.
+/// follows it needs the monitors. What was changed on this machine itself
+/// needs none.
 pub async fn undo(
     journal: &mut Journal,
     connections: &mut Connections,
@@ -51,11 +54,12 @@ pub async fn undo(
     let mut unreachable: HashSet<GuestUri> = HashSet::new();
     for change in journal.pending() {
         let connected = connections.get(&change.uri).is_some_and(|g| !g.is_closed());
-        let possible = change.undo.possible_during_migration() && connected;
+        let by_monitor = change.undo.needs_monitor();
+        let possible = change.undo.possible_during_migration() && (connected || !by_monitor);
         if when == UndoWhen::DuringMigration && !possible {
             continue;
         }
-        if unreachable.contains(&change.uri) {
+        if by_monitor && unreachable.contains(&change.uri) {
             continue;
         }
         match undo_one(&change, journal, connections, when).await {
@@ -64,7 +68,7 @@ pub async fn undo(
             Err(error) => {
                 report.failed.push(format!("{}: {error}", change.uri));
                 // Its other changes would only be waited for as long again.
-                if !connections.contains_key(&change.uri) {
+                if by_monitor && !connections.contains_key(&change.uri) {
                     unreachable.insert(change.uri);
                 }
                 continue;
@@ -81,23 +85,31 @@ pub async fn undo(
 /// as failed.
 const ATTEMPTS: u32 = 3;
 
+/// Why a change could not be undone.
+#[derive(Debug, Error)]
+#[error(transparent)]
+enum Failure {
+    Hypervisor(#[from] HypervisorError),
+    CpuCap(#[from] CpuCapError),
+}
+
 /// `Ok(false)` when the change is gone with its process.
 async fn undo_one(
     change: &Change,
     journal: &Journal,
     connections: &mut Connections,
     when: UndoWhen,
-) -> Result<bool, HypervisorError> {
+) -> Result<bool, Failure> {
     let mut attempt = 1;
     loop {
         match try_undo(change, journal, connections).await {
             // The process, or only the way to it: the next connection tells.
-            Err(error)
+            Err(Failure::Hypervisor(error))
                 if error.is_closed() && attempt < ATTEMPTS && when == UndoWhen::AfterMigration =>
             {
                 attempt += 1;
             }
-            Err(error) if error.is_gone() => return Ok(false),
+            Err(Failure::Hypervisor(error)) if error.is_gone() => return Ok(false),
             answer => return answer,
         }
     }
@@ -107,20 +119,11 @@ async fn try_undo(
     change: &Change,
     journal: &Journal,
     connections: &mut Connections,
-) -> Result<bool, HypervisorError> {
-    let Some(guest) = connected(&change.uri, journal, connections).await? else {
-        return Ok(false);
-    };
+) -> Result<bool, Failure> {
     let (command, arguments) = match &change.undo {
+        UndoAction::CpuCap(undo) => return Ok(cpu_cap::undo(undo)?),
         UndoAction::SettleFence { source } => {
-            return match connected(source, journal, connections).await {
-                Ok(Some(source)) => fence::settle(&source, &guest).await.map(|_| true),
-                // A source that is gone runs nothing and tells nothing: what
-                // the destination does is not ours to decide.
-                Ok(None) => Ok(true),
-                Err(error) if error.is_gone() => Ok(true),
-                Err(error) => Err(error),
-            };
+            return Ok(settle(source, &change.uri, journal, connections).await?);
         }
         UndoAction::SetParameters { parameters } => ("migrate-set-parameters", json!(parameters)),
         UndoAction::SetCapability { name, enabled } => (
@@ -128,6 +131,9 @@ async fn try_undo(
             json!({ "capabilities": [{ "capability": name, "state": enabled }] }),
         ),
         UndoAction::DeleteObject { id } => ("object-del", json!({ "id": id })),
+    };
+    let Some(guest) = connected(&change.uri, journal, connections).await? else {
+        return Ok(false);
     };
     match guest
         .request_within(command, Some(arguments), Duration::from_secs(5))
@@ -140,7 +146,27 @@ async fn try_undo(
         {
             Ok(true)
         }
-        answer => answer.map(|_| true),
+        answer => Ok(answer.map(|_| true)?),
+    }
+}
+
+/// Lets the destination go, where both ends are there still.
+async fn settle(
+    source: &GuestUri,
+    destination: &GuestUri,
+    journal: &Journal,
+    connections: &mut Connections,
+) -> Result<bool, HypervisorError> {
+    let Some(destination) = connected(destination, journal, connections).await? else {
+        return Ok(false);
+    };
+    match connected(source, journal, connections).await {
+        Ok(Some(source)) => fence::settle(&source, &destination).await.map(|_| true),
+        // A source that is gone runs nothing and tells nothing: what the
+        // destination does is not ours to decide.
+        Ok(None) => Ok(true),
+        Err(error) if error.is_gone() => Ok(true),
+        Err(error) => Err(error),
     }
 }
 
@@ -176,5 +202,48 @@ fn patient() -> ConnectOptions {
     ConnectOptions {
         greeting_timeout: Duration::from_secs(4),
         ..ConnectOptions::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cpu_cap::{CgroupVersion, CpuUndo};
+    use serde_json::Map;
+
+    #[tokio::test]
+    async fn a_cap_is_undone_in_mid_move_without_any_monitor() {
+        let dir = tempfile::tempdir().unwrap();
+        let uri = GuestUri::local(dir.path().join("nobody"));
+        let mut journal = Journal::create(&dir.path().join("journal.jsonl")).unwrap();
+        let parameters = Map::from_iter([("downtime-limit".to_owned(), json!(300))]);
+        // A group that was made, and that the kernel gave no files yet.
+        let group = dir.path().join("vmferry-1");
+        std::fs::create_dir(&group).unwrap();
+        for undo in [
+            UndoAction::SetParameters { parameters },
+            UndoAction::CpuCap(CpuUndo::RemoveGroup {
+                version: CgroupVersion::V1,
+                group: group.clone(),
+            }),
+            UndoAction::CpuCap(CpuUndo::MoveThreads {
+                version: CgroupVersion::V1,
+                group: group.clone(),
+                home: dir.path().to_owned(),
+                threads: Vec::new(),
+            }),
+        ] {
+            journal.about_to_change(&uri, undo).unwrap();
+        }
+        let when = UndoWhen::DuringMigration;
+        let report = undo(&mut journal, &mut Connections::new(), when).await;
+        assert_eq!((report.undone, report.gone), (1, 1));
+        assert_eq!(report.failed, [""; 0]);
+        assert!(!group.exists());
+        assert_eq!(
+            journal.pending().len(),
+            1,
+            "the parameters need the monitor"
+        );
     }
 }

@@ -109,6 +109,7 @@ impl Error {
                     _ => ExitCode::Uncertain,
                 },
                 MigrateError::Guard { .. }
+                | MigrateError::CpuCap(_)
                 | MigrateError::State { .. }
                 | MigrateError::NoStateDir => ExitCode::FailedSafe,
             },
