@@ -4,13 +4,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use vmferry_core::Forecast;
 
 use super::corrected::said_then;
 use super::corrections::Who;
 use super::lessons::Lessons;
+use super::refined::moves;
 use super::{
     CannotForecast, Case, Curve, Fit, Pages, Past, PostCopy, Predicted, Predictor, Refined,
-    Technique, Textbook, TooLittleData,
+    Technique, Textbook, TooLittleData, full_forecast,
 };
 
 /// Picks by what is known, before it has learned.
@@ -90,6 +92,26 @@ impl Auto {
         Ok(picked)
     }
 
+    /// What a picked model says, with the reason and what its errors taught.
+    fn corrected(&self, case: &Case<'_>, why: String, mut said: Predicted) -> Predicted {
+        let who = Who::from(case);
+        let lessons = self.memory.lessons.get(&said.model);
+        let (guest, route) = lessons.map_or((0, 0), |lessons| lessons.learned_from(who));
+        let taught = match (guest, route) {
+            (0, 0) => "Nothing learned yet from moves of this guest.".to_owned(),
+            _ => format!(
+                "Corrections learned from {} of this guest, {} over this route.",
+                moves(guest),
+                moves(route)
+            ),
+        };
+        said.notes.splice(0..0, [why, taught]);
+        match lessons {
+            Some(lessons) => lessons.applied(who, said),
+            None => said,
+        }
+    }
+
     /// After another move. State in, state out: for a history that grows move
     /// by move.
     #[must_use]
@@ -136,13 +158,17 @@ impl Predictor for Auto {
     fn forecast(&self, case: &Case<'_>, seed: u64) -> Result<Predicted, CannotForecast> {
         let Pick { model, why } = self.pick(case)?;
         let mut said = model.forecast(case, seed)?;
-        said.notes.insert(0, why);
         if said.model.is_empty() {
             said = said.by(model.name());
         }
-        Ok(match self.memory.lessons.get(&said.model) {
-            Some(lessons) => lessons.applied(Who::from(case), said),
-            None => said,
-        })
+        Ok(self.corrected(case, why, said))
+    }
+
+    fn forecast_in_full(&self, case: &Case<'_>, seed: u64) -> Result<Forecast, CannotForecast> {
+        let Pick { model, why } = self.pick(case)?;
+        let said = model.forecast_in_full(case, seed)?;
+        Ok(full_forecast::corrected(said, |said| {
+            self.corrected(case, why, said)
+        }))
     }
 }

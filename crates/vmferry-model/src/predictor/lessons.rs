@@ -128,6 +128,15 @@ impl Lessons {
         self
     }
 
+    /// Earlier moves behind the correction of total time: of the guest, and over
+    /// the route.
+    pub fn learned_from(&self, who: Who<'_>) -> (u32, u32) {
+        self.of.get(&Quantity::TotalTime).map_or((0, 0), |taught| {
+            let correction = taught.correction(who, false);
+            (correction.guest_moves, correction.route_moves)
+        })
+    }
+
     /// A forecast corrected, its intervals calibrated, and what changed told
     /// in its notes.
     #[must_use]
@@ -147,7 +156,7 @@ impl Lessons {
                 };
                 let percent = (correction.factor - 1.0) * 100.0;
                 said.notes.push(format!(
-                    "The {quantity} is corrected by {percent:+.0} %, as {from} taught."
+                    "The {quantity} is corrected by {percent:+.1} %, as {from} taught."
                 ));
             }
             let drift = who.guest.and_then(|guest| taught.guests.get(guest));

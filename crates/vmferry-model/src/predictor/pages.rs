@@ -1,6 +1,6 @@
 //! Our own forecast ([`crate::forecast()`]) as predictors.
 
-use vmferry_core::Observation;
+use vmferry_core::{Forecast, Observation};
 
 use super::hist::recorded;
 use super::{CannotForecast, Case, Predicted, Predictor, Technique};
@@ -22,10 +22,13 @@ impl Predictor for Pages {
     }
 
     fn forecast(&self, case: &Case<'_>, seed: u64) -> Result<Predicted, CannotForecast> {
+        Ok(self.forecast_in_full(case, seed)?.into())
+    }
+
+    fn forecast_in_full(&self, case: &Case<'_>, seed: u64) -> Result<Forecast, CannotForecast> {
         case.check(self.name(), &[Technique::PreCopy])?;
         recorded(case, self.name())?;
-        let observation = observed(case, self.name())?;
-        ours(observation, case, seed)
+        ours(observed(case, self.name())?, case, seed)
     }
 }
 
@@ -35,6 +38,10 @@ impl Predictor for Curve {
     }
 
     fn forecast(&self, case: &Case<'_>, seed: u64) -> Result<Predicted, CannotForecast> {
+        Ok(self.forecast_in_full(case, seed)?.into())
+    }
+
+    fn forecast_in_full(&self, case: &Case<'_>, seed: u64) -> Result<Forecast, CannotForecast> {
         case.check(self.name(), &[Technique::PreCopy])?;
         let seen = observed(case, self.name())?;
         // All but the pages' bulk.
@@ -56,11 +63,16 @@ impl Predictor for Curve {
     }
 }
 
-fn ours(seen: &Observation, case: &Case<'_>, seed: u64) -> Result<Predicted, CannotForecast> {
-    Ok(forecast(seen, &case.link, &case.limits, &case.assumptions, seed)?.into())
+fn ours(seen: &Observation, case: &Case<'_>, seed: u64) -> Result<Forecast, CannotForecast> {
+    let (link, limits, assumptions) = (&case.link, &case.limits, &case.assumptions);
+    Ok(forecast(seen, link, limits, assumptions, seed)?)
 }
 
-fn observed<'a>(case: &Case<'a>, model: &'static str) -> Result<&'a Observation, CannotForecast> {
+/// What was seen of a case's guest.
+pub(crate) fn observed<'a>(
+    case: &Case<'a>,
+    model: &'static str,
+) -> Result<&'a Observation, CannotForecast> {
     case.observation.ok_or_else(|| CannotForecast::Unknown {
         model,
         guest: case.label(),
