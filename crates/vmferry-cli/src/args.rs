@@ -1,5 +1,7 @@
 //! The command line: one definition for help, completions and man page.
 
+mod model;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -8,6 +10,8 @@ use clap_complete::Shell;
 use vmferry::core::quantity::{parse_rate, parse_ratio, parse_size, parse_span};
 use vmferry::core::{ByteRate, Bytes, ExitCode, GuestUri, Ratio, StreamUri};
 use vmferry::recording::PageChoice;
+
+pub(crate) use model::Forecasting;
 
 /// Live migration of virtual machines, made predictable: what a move will
 /// cost before it starts, the move within its limits, forecast beside outcome.
@@ -307,6 +311,8 @@ pub(crate) struct Predict {
     pub(crate) limits: Limits,
     #[command(flatten)]
     pub(crate) observing: Observing,
+    #[command(flatten)]
+    pub(crate) forecasting: Forecasting,
     /// The destination's monitor, to find or measure the rate of the route
     #[arg(long, value_name = "GUEST", requires = "via")]
     pub(crate) to: Option<GuestUri>,
@@ -330,6 +336,8 @@ pub(crate) struct Migrate {
     pub(crate) limits: Limits,
     #[command(flatten)]
     pub(crate) observing: Observing,
+    #[command(flatten)]
+    pub(crate) forecasting: Forecasting,
     /// Encrypt the stream with the x509 credentials in this directory (of both hosts)
     #[arg(long, value_name = "DIR")]
     pub(crate) tls_dir: Option<PathBuf>,
@@ -343,7 +351,7 @@ pub(crate) struct Migrate {
     #[arg(long)]
     pub(crate) force: bool,
     /// Move without observing and forecasting
-    #[arg(long, conflicts_with_all = ["profile", "dry_run"])]
+    #[arg(long, conflicts_with_all = ["profile", "dry_run", "model"])]
     pub(crate) no_forecast: bool,
     /// Check and forecast, change nothing
     #[arg(long)]

@@ -58,22 +58,18 @@ pub struct ModelInfo {
     /// 1 in records of versions that assumed nothing else.
     #[serde(default = "no_factor")]
     pub dirt_factor: f64,
-    /// Rate achieved over the rate of the link that was assumed (median), as
-    /// learned over the route; `None` in records of versions that did not say.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub link_rate_factor: Option<f64>,
-    /// What the model said before the errors of earlier moves corrected it;
-    /// `None` where nothing was corrected.
+    /// What the model says where earlier moves taught nothing; `None` where they
+    /// taught nothing indeed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub uncorrected: Option<Uncorrected>,
     /// What the reader should know, each a sentence.
     pub notes: Vec<String>,
 }
 
-/// What a model says by itself of the quantities that earlier moves correct.
-/// Corrections are learned from these: learned from corrected ones they would
-/// undo themselves.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+/// What a model says by itself, with neither corrections nor what a route
+/// taught, of the quantities that are corrected. Corrections are learned from
+/// these: learned from corrected ones they would undo themselves.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Uncorrected {
     /// Total migration time.
     pub total_time_ms: Option<Interval<Millis>>,
@@ -81,6 +77,8 @@ pub struct Uncorrected {
     pub downtime_ms: Option<Interval<Millis>>,
     /// QEMU's `ram.transferred`.
     pub transferred_bytes: Option<Interval<Bytes>>,
+    /// Dirt during the move over dirt while observed that was assumed (median).
+    pub dirt_factor: f64,
 }
 
 impl Forecast {
@@ -90,6 +88,7 @@ impl Forecast {
             total_time_ms: self.total_time_ms,
             downtime_ms: self.downtime_ms,
             transferred_bytes: self.transferred_bytes,
+            dirt_factor: self.model.dirt_factor,
         })
     }
 }

@@ -312,13 +312,14 @@ fn dirt(record: &MoveRecord) -> Option<f64> {
     let first =
         pages * ((1.0 - zero) * PAGE_ON_STREAM.0 as f64 + zero * ZERO_PAGE_ON_STREAM.0 as f64);
     let repeats = |transferred: f64| (transferred - first) / transferred;
-    // Corrected traffic hides what dirt did, and other models err otherwise.
+    // Corrected traffic hides what dirt did, and other models err for other reasons.
     if !OURS.contains(&forecast.model.name.as_str()) {
         return None;
     }
-    let said = repeats(forecast.uncorrected().transferred_bytes?.p50.0 as f64);
+    let by_itself = forecast.uncorrected();
+    let said = repeats(by_itself.transferred_bytes?.p50.0 as f64);
     let was = repeats(record.outcome.as_ref()?.transferred_bytes?.0 as f64);
-    let assumed = forecast.model.dirt_factor;
+    let assumed = by_itself.dirt_factor;
     (said > LEAST_REPEATS && was > LEAST_REPEATS && assumed > 0.0)
         .then(|| (assumed * was / said).ln())
 }

@@ -41,6 +41,24 @@ pub fn forecast(
     assumptions: &Assumptions,
     seed: u64,
 ) -> Result<Forecast, ModelError> {
+    made((observation, link, limits, assumptions), seed, true)
+}
+
+/// What a forecast is made from.
+pub(crate) type Known<'a> = (
+    &'a Observation,
+    &'a LinkSpeed,
+    &'a MoveLimits,
+    &'a Assumptions,
+);
+
+/// The forecast; remedies of a move that does not converge take longer than all
+/// else and may be left out.
+pub(crate) fn made(
+    (observation, link, limits, assumptions): Known<'_>,
+    seed: u64,
+    with_remedies: bool,
+) -> Result<Forecast, ModelError> {
     let sampler = Sampler::new(observation, link, limits, assumptions, seed)?;
     let samples: Vec<Sample> = (0..sampler.count())
         .map(|number| sampler.sample(number, &sampler.planned, &AtCommand))
@@ -66,7 +84,7 @@ pub fn forecast(
         1 => "Link, sockets and dirt as learned from one earlier move over this route.".to_owned(),
         n => format!("Link, sockets and dirt as learned from {n} earlier moves over this route."),
     });
-    let remedies = if probability < SUFFICIENT_PROBABILITY {
+    let remedies = if with_remedies && probability < SUFFICIENT_PROBABILITY {
         let (found, note) = remedies(&sampler, link);
         notes.extend(note);
         found
@@ -93,7 +111,6 @@ pub fn forecast(
             wire_rate_bytes_per_s: link.wire_rate.0,
             max_downtime_ms: sampler.planned.rules.downtime_limit.into(),
             dirt_factor: assumptions.dirt.median,
-            link_rate_factor: Some(assumptions.link_rate.median),
             uncorrected: None,
             notes,
         },

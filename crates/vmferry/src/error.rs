@@ -10,6 +10,7 @@ use vmferry_hypervisor::HypervisorError;
 use vmferry_measure::MeasureError;
 use vmferry_migrate::MigrateError;
 use vmferry_model::ModelError;
+use vmferry_model::predictor::{CannotForecast, TooLittleData};
 use vmferry_testbed::TestbedError;
 
 /// What kept vmferry from doing what was asked.
@@ -35,6 +36,12 @@ pub enum Error {
     /// No forecast was possible.
     #[error(transparent)]
     Model(#[from] ModelError),
+    /// A model has no forecast of this guest.
+    #[error(transparent)]
+    Forecast(#[from] CannotForecast),
+    /// A model has to learn first, and there is too little to learn from.
+    #[error(transparent)]
+    TooFewMoves(#[from] TooLittleData),
     /// A move failed, or could not be started.
     #[error(transparent)]
     Migrate(#[from] MigrateError),
@@ -72,7 +79,7 @@ impl Error {
                 MeasureError::Cancelled { .. } => ExitCode::Cancelled,
                 _ => ExitCode::Hypervisor,
             },
-            Self::Model(_) => ExitCode::TooLittleData,
+            Self::Model(_) | Self::Forecast(_) | Self::TooFewMoves(_) => ExitCode::TooLittleData,
             Self::Migrate(error) => match error {
                 MigrateError::End { .. } | MigrateError::NothingToWatch { .. } => {
                     ExitCode::Hypervisor

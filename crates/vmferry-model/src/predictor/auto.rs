@@ -93,22 +93,50 @@ impl Auto {
     }
 
     /// What a picked model says, with the reason and what its errors taught.
-    fn corrected(&self, case: &Case<'_>, why: String, mut said: Predicted) -> Predicted {
+    ///
+    /// Corrections are factors on what it says by itself. Where the guest has
+    /// not moved yet, what the route taught its replays says more than a factor
+    /// of the route would.
+    fn corrected(
+        &self,
+        case: &Case<'_>,
+        why: String,
+        said: Predicted,
+        by_itself: Predicted,
+    ) -> Predicted {
         let who = Who::from(case);
         let lessons = self.memory.lessons.get(&said.model);
         let (guest, route) = lessons.map_or((0, 0), |lessons| lessons.learned_from(who));
-        let taught = match (guest, route) {
-            (0, 0) => "Nothing learned yet from moves of this guest.".to_owned(),
-            _ => format!(
-                "Corrections learned from {} of this guest, {} over this route.",
-                moves(guest),
-                moves(route)
+        let model = said.model.clone();
+        let mut notes = said.notes.clone();
+        let of_route = format!("{} over this route", moves(route));
+        let (taught, mut said) = match lessons {
+            Some(lessons) if guest > 0 => (
+                format!(
+                    "Corrections learned from {} of this guest and {of_route}.",
+                    moves(guest)
+                ),
+                lessons.applied(who, without_notes(by_itself)),
+            ),
+            Some(lessons) if case.assumptions.learned_from > 0 => (
+                format!("This guest has not moved yet: its intervals follow {of_route}."),
+                lessons.widened(without_notes(said)),
+            ),
+            Some(lessons) => (
+                format!("This guest has not moved yet: corrections learned from {of_route}."),
+                lessons.applied(who, without_notes(said)),
+            ),
+            None => (
+                "Nothing learned yet from moves of this guest.".to_owned(),
+                without_notes(said),
             ),
         };
-        said.notes.splice(0..0, [why, taught]);
-        match lessons {
-            Some(lessons) => lessons.applied(who, said),
-            None => said,
+        notes.splice(0..0, [why, taught]);
+        notes.append(&mut said.notes);
+        Predicted {
+            model,
+            notes,
+            ..said
         }
     }
 
@@ -130,6 +158,13 @@ impl Auto {
         }
         self.memory.refined = self.memory.refined.after(past);
         self
+    }
+}
+
+fn without_notes(said: Predicted) -> Predicted {
+    Predicted {
+        notes: Vec::new(),
+        ..said
     }
 }
 
@@ -161,14 +196,14 @@ impl Predictor for Auto {
         if said.model.is_empty() {
             said = said.by(model.name());
         }
-        Ok(self.corrected(case, why, said))
+        Ok(self.corrected(case, why, said.clone(), said))
     }
 
     fn forecast_in_full(&self, case: &Case<'_>, seed: u64) -> Result<Forecast, CannotForecast> {
         let Pick { model, why } = self.pick(case)?;
         let said = model.forecast_in_full(case, seed)?;
-        Ok(full_forecast::corrected(said, |said| {
-            self.corrected(case, why, said)
+        Ok(full_forecast::corrected(said, |said, by_itself| {
+            self.corrected(case, why, said, by_itself)
         }))
     }
 }

@@ -99,8 +99,8 @@ impl Predictor for Corrected {
 
     fn forecast_in_full(&self, case: &Case<'_>, seed: u64) -> Result<Forecast, CannotForecast> {
         let said = self.model.forecast_in_full(case, seed)?;
-        Ok(full_forecast::corrected(said, |said| {
-            self.lessons.applied(Who::from(case), said)
+        Ok(full_forecast::corrected(said, |_, by_itself| {
+            self.lessons.applied(Who::from(case), by_itself)
         }))
     }
 }

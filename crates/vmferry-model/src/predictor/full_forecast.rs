@@ -1,6 +1,6 @@
 //! What a predictor says, as it is shown and recorded.
 
-use vmferry_core::{Bytes, Forecast, Interval, Millis, ModelInfo};
+use vmferry_core::{Bytes, Forecast, Interval, Millis, ModelInfo, Uncorrected};
 
 use super::pages::observed;
 use super::{CannotForecast, Case, Predicted, Predictor};
@@ -29,7 +29,7 @@ pub(crate) fn of(
     // Formulas know nothing of what routes taught.
     let assumed = (said.draws > 0).then_some(&case.assumptions);
     let on_wire = |sent: Bytes| Bytes((sent.0 as f64 / case.link.efficiency.0).round() as u64);
-    Ok(Forecast {
+    let forecast = Forecast {
         converges_probability,
         deadline_ms: case.limits.deadline_ms,
         total_time_ms: said.total_time_ms,
@@ -49,44 +49,83 @@ pub(crate) fn of(
             wire_rate_bytes_per_s: case.link.wire_rate.0,
             max_downtime_ms: case.downtime_limit().into(),
             dirt_factor: assumed.map_or(1.0, |assumed| assumed.dirt.median),
-            link_rate_factor: Some(assumed.map_or(1.0, |assumed| assumed.link_rate.median)),
             uncorrected: None,
             notes,
         },
-    })
+    };
+    with_unlearned(predictor, case, seed, forecast)
+}
+
+/// A forecast with what its model says where earlier moves over the route
+/// taught nothing, if they did teach something that it assumes.
+pub(crate) fn with_unlearned(
+    predictor: &(impl Predictor + ?Sized),
+    case: &Case<'_>,
+    seed: u64,
+    mut forecast: Forecast,
+) -> Result<Forecast, CannotForecast> {
+    let seen = observed(case, predictor.name())?;
+    let unlearned = case.assumptions.unlearned(&seen.guest);
+    if let Some(assumptions) = unlearned.filter(|_| forecast.model.samples > 0) {
+        let case = Case {
+            assumptions,
+            ..case.clone()
+        };
+        let said = predictor.forecast(&case, seed)?;
+        forecast.model.uncorrected = Some(Uncorrected {
+            total_time_ms: said.total_time_ms,
+            downtime_ms: said.downtime_ms,
+            transferred_bytes: said.transferred_bytes,
+            dirt_factor: assumptions.dirt.median,
+        });
+    }
+    Ok(forecast)
 }
 
 /// A forecast with total time, downtime and traffic corrected, and what is a
 /// part of them in proportion: QEMU's own downtime, bytes on the wire. What the
 /// model said by itself is kept beside. The rest stays: the probability, the
 /// remedies, slowdown and passes are the model's own.
+///
+/// `correct` is given what was forecast, and what the model says by itself.
 pub(crate) fn corrected(
     forecast: Forecast,
-    correct: impl FnOnce(Predicted) -> Predicted,
+    correct: impl FnOnce(Predicted, Predicted) -> Predicted,
 ) -> Forecast {
-    let before = forecast.uncorrected();
-    let said = correct(Predicted::uncorrected(&forecast));
-    let mut after = Forecast {
-        total_time_ms: said.total_time_ms,
-        downtime_ms: said.downtime_ms,
-        transferred_bytes: said.transferred_bytes,
-        ..forecast
-    };
+    let by_itself = forecast.uncorrected();
+    let said = correct(
+        Predicted::from(forecast.clone()),
+        Predicted::uncorrected(&forecast),
+    );
+    let before = forecast.clone();
+    let mut after = forecast;
+    // Where too few replays converge nothing is said, whatever the model says by
+    // itself.
+    for (told, said) in [
+        (&mut after.total_time_ms, said.total_time_ms),
+        (&mut after.downtime_ms, said.downtime_ms),
+    ] {
+        *told = told.map(|told| said.unwrap_or(told));
+    }
+    let sent = after.transferred_bytes;
+    after.transferred_bytes = sent.map(|told| said.transferred_bytes.unwrap_or(told));
     after.model.notes = said.notes;
-    after.model.uncorrected = None;
-    if after.uncorrected() == before {
+    let is_same = after.total_time_ms == before.total_time_ms
+        && after.downtime_ms == before.downtime_ms
+        && after.transferred_bytes == before.transferred_bytes;
+    if is_same {
         return after;
     }
-    after.model.uncorrected = Some(before);
+    after.model.uncorrected = Some(by_itself);
     let ms = |i: Interval<Millis>| i.map(|ms| ms.0);
     let bytes = |i: Interval<Bytes>| i.map(|bytes| bytes.0 as f64);
-    let downtime = (before.downtime_ms.map(ms), said.downtime_ms.map(ms));
+    let downtime = (before.downtime_ms.map(ms), after.downtime_ms.map(ms));
     after.qemu_downtime_ms = after
         .qemu_downtime_ms
         .map(|own| in_proportion(own.map(|ms| ms.0), downtime).map(Millis));
     let sent = (
         before.transferred_bytes.map(bytes),
-        said.transferred_bytes.map(bytes),
+        after.transferred_bytes.map(bytes),
     );
     after.wire_bytes = after
         .wire_bytes

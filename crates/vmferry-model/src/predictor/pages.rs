@@ -3,8 +3,8 @@
 use vmferry_core::{Forecast, Observation};
 
 use super::hist::recorded;
-use super::{CannotForecast, Case, Predicted, Predictor, Technique};
-use crate::forecast::forecast;
+use super::{CannotForecast, Case, Predicted, Predictor, Technique, full_forecast};
+use crate::forecast::made;
 
 /// QEMU's loop page by page over the recorded page history, with draws of all
 /// that is not known.
@@ -22,13 +22,11 @@ impl Predictor for Pages {
     }
 
     fn forecast(&self, case: &Case<'_>, seed: u64) -> Result<Predicted, CannotForecast> {
-        Ok(self.forecast_in_full(case, seed)?.into())
+        Ok(self.made(case, seed, false)?.into())
     }
 
     fn forecast_in_full(&self, case: &Case<'_>, seed: u64) -> Result<Forecast, CannotForecast> {
-        case.check(self.name(), &[Technique::PreCopy])?;
-        recorded(case, self.name())?;
-        ours(observed(case, self.name())?, case, seed)
+        full_forecast::with_unlearned(self, case, seed, self.made(case, seed, true)?)
     }
 }
 
@@ -38,10 +36,16 @@ impl Predictor for Curve {
     }
 
     fn forecast(&self, case: &Case<'_>, seed: u64) -> Result<Predicted, CannotForecast> {
-        Ok(self.forecast_in_full(case, seed)?.into())
+        Ok(self.made(case, seed, false)?.into())
     }
 
     fn forecast_in_full(&self, case: &Case<'_>, seed: u64) -> Result<Forecast, CannotForecast> {
+        full_forecast::with_unlearned(self, case, seed, self.made(case, seed, true)?)
+    }
+}
+
+impl Curve {
+    fn made(&self, case: &Case<'_>, seed: u64, remedies: bool) -> Result<Forecast, CannotForecast> {
         case.check(self.name(), &[Technique::PreCopy])?;
         let seen = observed(case, self.name())?;
         // All but the pages' bulk.
@@ -59,13 +63,26 @@ impl Predictor for Curve {
             cost: seen.cost,
             notes: seen.notes.clone(),
         };
-        ours(&alone, case, seed)
+        ours(&alone, case, seed, remedies)
     }
 }
 
-fn ours(seen: &Observation, case: &Case<'_>, seed: u64) -> Result<Forecast, CannotForecast> {
-    let (link, limits, assumptions) = (&case.link, &case.limits, &case.assumptions);
-    Ok(forecast(seen, link, limits, assumptions, seed)?)
+impl Pages {
+    fn made(&self, case: &Case<'_>, seed: u64, remedies: bool) -> Result<Forecast, CannotForecast> {
+        case.check(self.name(), &[Technique::PreCopy])?;
+        recorded(case, self.name())?;
+        ours(observed(case, self.name())?, case, seed, remedies)
+    }
+}
+
+fn ours(
+    seen: &Observation,
+    case: &Case<'_>,
+    seed: u64,
+    remedies: bool,
+) -> Result<Forecast, CannotForecast> {
+    let known = (seen, &case.link, &case.limits, &case.assumptions);
+    Ok(made(known, seed, remedies)?)
 }
 
 /// What was seen of a case's guest.

@@ -2,12 +2,11 @@
 
 use vmferry_core::plan::MoveLimits;
 use vmferry_core::{
-    ByteRate, Bytes, Millis, ModelInfo, MoveRecord, Observation, Outcome, OutcomeStatus, PAGE_SIZE,
+    ByteRate, Bytes, Millis, MoveRecord, Observation, Outcome, OutcomeStatus, PAGE_SIZE,
 };
 
 use super::case::{Case, Technique};
 use super::predicted::Predicted;
-use super::quantity::Quantity;
 use crate::assumptions::Assumptions;
 use crate::forecast::MODEL_VERSION;
 
@@ -86,60 +85,6 @@ impl<'a> Past<'a> {
                 .map(Predicted::uncorrected),
             case,
         })
-    }
-
-    /// The same with what is assumed of link, guest and hosts now: `then` is
-    /// how the recorded forecast was computed.
-    ///
-    /// A forecast of ours already applies what the route taught by then
-    /// ([`Experience`](crate::Experience)). A correction of what is left must be
-    /// learned from what would be left now, or both would correct the same
-    /// error. So what was said of total time and traffic is restated, to first
-    /// order: the share of repeats grows with dirt over rate, and what is sent
-    /// with it, as in [`Experience::dirt`](crate::Experience::dirt).
-    #[must_use]
-    pub fn restated(mut self, then: &ModelInfo, now: &Assumptions) -> Self {
-        self.case.assumptions = Assumptions {
-            rules: self.case.assumptions.rules,
-            ..*now
-        };
-        // Formulas assume nothing of this.
-        if let Some(said) = self.said.as_mut().filter(|_| then.samples > 0) {
-            let cap = self.case.assumptions.rules_under(&self.case.limits);
-            let cap = cap.max_bandwidth.map_or(f64::INFINITY, |cap| cap.0);
-            let rate = |factor: f64| (self.case.link.stream_rate().0 * factor).min(cap);
-            let link_then = then.link_rate_factor.unwrap_or(now.link_rate.median);
-            let slower = rate(link_then) / rate(now.link_rate.median);
-            let dirtier = now.dirt.median / then.dirt_factor;
-            if slower.is_finite() && slower > 0.0 && dirtier.is_finite() && dirtier > 0.0 {
-                restate(said, self.case.first_pass(), slower, dirtier);
-            }
-        }
-        self
-    }
-}
-
-/// Most of a stream that repeats can be, restated: beyond, first order says
-/// nothing.
-const MOST_REPEATS: f64 = 0.9;
-
-/// Restates total time and traffic for a stream that is so many times slower
-/// and a guest that is so many times dirtier than was assumed. `first` is what
-/// the first pass sends, bytes.
-fn restate(said: &mut Predicted, first: f64, slower: f64, dirtier: f64) {
-    let Some(sent) = said.of(Quantity::Transferred) else {
-        return;
-    };
-    let share = (1.0 - first / sent.p50).max(0.0);
-    let share_now = (share * slower * dirtier).min(share.max(MOST_REPEATS));
-    let more = (1.0 - share) / (1.0 - share_now);
-    for (quantity, factor) in [
-        (Quantity::Transferred, more),
-        (Quantity::TotalTime, more * slower),
-    ] {
-        if let Some(interval) = said.of(quantity) {
-            said.set(quantity, interval.map(|value| value * factor));
-        }
     }
 }
 
