@@ -2,6 +2,7 @@
 
 mod compare;
 mod imports;
+mod model;
 mod simulate;
 
 use std::path::PathBuf;
@@ -15,6 +16,7 @@ use vmferry::recording::PageChoice;
 
 pub(crate) use compare::Compare;
 pub(crate) use imports::HistoryImport;
+pub(crate) use model::Forecasting;
 pub(crate) use simulate::{Simulate, Values};
 
 /// Live migration of virtual machines, made predictable: what a move will
@@ -329,6 +331,8 @@ pub(crate) struct Predict {
     pub(crate) limits: Limits,
     #[command(flatten)]
     pub(crate) observing: Observing,
+    #[command(flatten)]
+    pub(crate) forecasting: Forecasting,
     /// The destination's monitor, to find or measure the rate of the route
     #[arg(long, value_name = "GUEST", requires = "via")]
     pub(crate) to: Option<GuestUri>,
@@ -352,6 +356,8 @@ pub(crate) struct Migrate {
     pub(crate) limits: Limits,
     #[command(flatten)]
     pub(crate) observing: Observing,
+    #[command(flatten)]
+    pub(crate) forecasting: Forecasting,
     /// Encrypt the stream with the x509 credentials in this directory (of both hosts)
     #[arg(long, value_name = "DIR")]
     pub(crate) tls_dir: Option<PathBuf>,
@@ -365,7 +371,7 @@ pub(crate) struct Migrate {
     #[arg(long)]
     pub(crate) force: bool,
     /// Move without observing and forecasting
-    #[arg(long, conflicts_with_all = ["profile", "dry_run"])]
+    #[arg(long, conflicts_with_all = ["profile", "dry_run", "model"])]
     pub(crate) no_forecast: bool,
     /// Check and forecast, change nothing
     #[arg(long)]

@@ -134,6 +134,10 @@ fn wrong_arguments_are_explained() {
             &["out.xls", "FILE.csv or FILE.parquet"],
         ),
         (&["predict", "qmp:/a", "--to", "qmp:/b"], &["--via"]),
+        (
+            &["predict", "qmp:/a", "--model", "oracle"],
+            &["oracle", "auto, pages, curve, hist, avg"],
+        ),
         (&["migrate", "qmp:/a"], &["--to", "--via"]),
         (
             &["migrate", "qmp:/a", "--to", "qmp:/b", "--via", "10.0.0.2"],
@@ -221,10 +225,27 @@ fn absurd_quantities_are_refused_before_anything_is_asked() {
     migrate(&["--max-downtime", "2001s"]).expect(2, &["--max-downtime", "at most 2000 s"]);
     migrate(&["--stall-timeout", "500ms"]).expect(2, &["--stall-timeout", "at least 1s"]);
     migrate(&["--no-forecast", "--dry-run"]).expect(2, &["--no-forecast", "--dry-run"]);
+    migrate(&["--no-forecast", "--model", "avg"]).expect(2, &["--no-forecast", "--model"]);
     place
         .run(&["testbed", "up", "--memory", "0"])
         .expect(2, &["--memory", "it is zero"]);
     assert_eq!(place.files(), 0);
+}
+
+#[test]
+fn a_model_of_another_technique_is_told_before_anything_is_asked() {
+    let place = Place::new();
+    place
+        .run(&[ENDS, &["--model", "post-copy"]].concat())
+        .expect(
+            50,
+            &["`post-copy` does not describe pre-copy", "--model auto"],
+        );
+    assert_eq!(place.files(), 0);
+    // Any other model needs the guest.
+    place
+        .run(&["predict", "qmp:/nowhere.qmp", "--model", "post-copy"])
+        .expect(40, &["/nowhere.qmp"]);
 }
 
 #[test]

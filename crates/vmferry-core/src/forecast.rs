@@ -9,7 +9,8 @@ use crate::remedy::Remedy;
 use crate::units::{Bytes, Millis, Ratio};
 
 /// The forecast of one move. Intervals are over the samples that converge
-/// within the deadline; `None` when fewer than 5 % do.
+/// within the deadline; `None` when fewer than 5 % do, and where the model does
+/// not speak of that quantity.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Forecast {
     /// Probability that the move converges by itself within the deadline, 0..1.
@@ -47,7 +48,7 @@ pub struct ModelInfo {
     pub version: u32,
     /// The hypervisor's rules that were replayed, for example `qemu`.
     pub rules: String,
-    /// Number of replays behind the intervals.
+    /// Number of replays behind the intervals; 0 of a formula.
     pub samples: u32,
     /// Link rate that was assumed, as the link counts it, bytes per second.
     pub wire_rate_bytes_per_s: f64,
@@ -57,8 +58,39 @@ pub struct ModelInfo {
     /// 1 in records of versions that assumed nothing else.
     #[serde(default = "no_factor")]
     pub dirt_factor: f64,
+    /// What the model says where earlier moves taught nothing; `None` where they
+    /// taught nothing indeed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uncorrected: Option<Uncorrected>,
     /// What the reader should know, each a sentence.
     pub notes: Vec<String>,
+}
+
+/// What a model says by itself, with neither corrections nor what a route
+/// taught, of the quantities that are corrected. Corrections are learned from
+/// these: learned from corrected ones they would undo themselves.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Uncorrected {
+    /// Total migration time.
+    pub total_time_ms: Option<Interval<Millis>>,
+    /// STOP at the source to RESUME at the destination.
+    pub downtime_ms: Option<Interval<Millis>>,
+    /// QEMU's `ram.transferred`.
+    pub transferred_bytes: Option<Interval<Bytes>>,
+    /// Dirt during the move over dirt while observed that was assumed (median).
+    pub dirt_factor: f64,
+}
+
+impl Forecast {
+    /// What the model said by itself.
+    pub fn uncorrected(&self) -> Uncorrected {
+        self.model.uncorrected.unwrap_or(Uncorrected {
+            total_time_ms: self.total_time_ms,
+            downtime_ms: self.downtime_ms,
+            transferred_bytes: self.transferred_bytes,
+            dirt_factor: self.model.dirt_factor,
+        })
+    }
 }
 
 const fn no_factor() -> f64 {

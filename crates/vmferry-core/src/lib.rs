@@ -59,7 +59,7 @@ pub use dirty_curve::{CurvePoint, DirtyCurve};
 pub use event::MoveEvent;
 pub use exit_code::ExitCode;
 pub use fitted_curve::{FittedCurve, FittedSet};
-pub use forecast::{Forecast, ModelInfo};
+pub use forecast::{Forecast, ModelInfo, Uncorrected};
 pub use guest::{GuestInfo, HostInfo, RamBlock};
 pub use guest_uri::GuestUri;
 pub use imported::ImportedMigration;

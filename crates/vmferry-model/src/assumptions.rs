@@ -209,6 +209,17 @@ impl Assumptions {
         learned
     }
 
+    /// The same as if earlier moves over the route had taught nothing; `None`
+    /// where they did not.
+    pub(crate) fn unlearned(&self, guest: &GuestInfo) -> Option<Self> {
+        (self.learned_from > 0).then(|| Self {
+            rules: self.rules,
+            post_copy: self.post_copy,
+            samples: self.samples,
+            ..Self::for_guest(guest)
+        })
+    }
+
     /// Least and greatest share of a guest's speed that a running migration
     /// takes, given the share of its virtual CPUs that it uses: all of
     /// [`Self::overhead`] where none idles, nothing where half of each does.

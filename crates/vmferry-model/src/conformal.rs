@@ -106,7 +106,7 @@ impl Conformal {
 }
 
 /// Half widths of an interval of a positive quantity, as logarithms.
-fn half_widths(said: Interval<f64>) -> (f64, f64) {
+pub(crate) fn half_widths(said: Interval<f64>) -> (f64, f64) {
     let width = |ratio: f64| {
         let width = ratio.ln();
         if width.is_finite() {

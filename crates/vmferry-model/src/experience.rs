@@ -6,6 +6,7 @@ use vmferry_core::{ByteRate, MoveRecord, OutcomeStatus, PAGE_SIZE};
 use vmferry_precopy::{PAGE_ON_STREAM, ZERO_PAGE_ON_STREAM};
 
 use crate::assumptions::Assumptions;
+use crate::forecast::OURS;
 
 /// What is believed before the first move counts as much as so many moves.
 const PRIOR_MOVES: f64 = 2.0;
@@ -311,9 +312,14 @@ fn dirt(record: &MoveRecord) -> Option<f64> {
     let first =
         pages * ((1.0 - zero) * PAGE_ON_STREAM.0 as f64 + zero * ZERO_PAGE_ON_STREAM.0 as f64);
     let repeats = |transferred: f64| (transferred - first) / transferred;
-    let said = repeats(forecast.transferred_bytes?.p50.0 as f64);
+    // Corrected traffic hides what dirt did, and other models err for other reasons.
+    if !OURS.contains(&forecast.model.name.as_str()) {
+        return None;
+    }
+    let by_itself = forecast.uncorrected();
+    let said = repeats(by_itself.transferred_bytes?.p50.0 as f64);
     let was = repeats(record.outcome.as_ref()?.transferred_bytes?.0 as f64);
-    let assumed = forecast.model.dirt_factor;
+    let assumed = by_itself.dirt_factor;
     (said > LEAST_REPEATS && was > LEAST_REPEATS && assumed > 0.0)
         .then(|| (assumed * was / said).ln())
 }

@@ -14,6 +14,9 @@ use crate::sampler::{AtCommand, Sample, Sampler};
 /// compare.
 pub const MODEL_VERSION: u32 = 1;
 
+/// Names under which our own forecasts are recorded.
+pub(crate) const OURS: [&str; 2] = ["pages", "curve"];
+
 /// Intervals are given where at least this share of the samples converges.
 const SPEAKABLE_PROBABILITY: f64 = 0.05;
 /// A unit of sampled memory above this share of the threshold is too coarse:
@@ -38,6 +41,24 @@ pub fn forecast(
     assumptions: &Assumptions,
     seed: u64,
 ) -> Result<Forecast, ModelError> {
+    made((observation, link, limits, assumptions), seed, true)
+}
+
+/// What a forecast is made from.
+pub(crate) type Known<'a> = (
+    &'a Observation,
+    &'a LinkSpeed,
+    &'a MoveLimits,
+    &'a Assumptions,
+);
+
+/// The forecast; remedies of a move that does not converge take longer than all
+/// else and may be left out.
+pub(crate) fn made(
+    (observation, link, limits, assumptions): Known<'_>,
+    seed: u64,
+    with_remedies: bool,
+) -> Result<Forecast, ModelError> {
     let sampler = Sampler::new(observation, link, limits, assumptions, seed)?;
     let samples: Vec<Sample> = (0..sampler.count())
         .map(|number| sampler.sample(number, &sampler.planned, &AtCommand))
@@ -58,11 +79,12 @@ pub fn forecast(
 
     let mut notes = notes(observation, &sampler, &samples);
     notes.push(match assumptions.learned_from {
-        0 => "Nothing learned yet from earlier moves over this route.".to_owned(),
-        1 => "Learned from one earlier move over this route.".to_owned(),
-        n => format!("Learned from {n} earlier moves over this route."),
+        0 => "Nothing learned yet of link, sockets and dirt from earlier moves over this route."
+            .to_owned(),
+        1 => "Link, sockets and dirt as learned from one earlier move over this route.".to_owned(),
+        n => format!("Link, sockets and dirt as learned from {n} earlier moves over this route."),
     });
-    let remedies = if probability < SUFFICIENT_PROBABILITY {
+    let remedies = if with_remedies && probability < SUFFICIENT_PROBABILITY {
         let (found, note) = remedies(&sampler, link);
         notes.extend(note);
         found
@@ -82,17 +104,14 @@ pub fn forecast(
         remedies,
         observation: observation.summary(),
         model: ModelInfo {
-            name: if sampler.recording().is_some() {
-                "pages".to_owned()
-            } else {
-                "curve".to_owned()
-            },
+            name: OURS[usize::from(sampler.recording().is_none())].to_owned(),
             version: MODEL_VERSION,
             rules: "qemu".to_owned(),
             samples: sampler.count(),
             wire_rate_bytes_per_s: link.wire_rate.0,
             max_downtime_ms: sampler.planned.rules.downtime_limit.into(),
             dirt_factor: assumptions.dirt.median,
+            uncorrected: None,
             notes,
         },
     })

@@ -184,6 +184,7 @@ impl<F: FnMut(DemoStep)> GuestDemo<'_, F> {
             tls_dir: None,
         };
         let options = MoveOptions {
+            model: crate::models::DEFAULT.to_owned(),
             bandwidth: Some(self.rate),
             observe: ObserveOptions::default(),
             profile: None,

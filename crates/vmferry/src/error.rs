@@ -11,6 +11,7 @@ use vmferry_measure::MeasureError;
 use vmferry_migrate::MigrateError;
 use vmferry_model::ModelError;
 use vmferry_model::leaderboard::LeaderboardError;
+use vmferry_model::predictor::{CannotForecast, TooLittleData};
 use vmferry_model::sweep::SweepError;
 use vmferry_testbed::TestbedError;
 
@@ -40,6 +41,12 @@ pub enum Error {
     /// No simulation was possible.
     #[error(transparent)]
     Sweep(#[from] SweepError),
+    /// A model has no forecast of this guest.
+    #[error(transparent)]
+    Forecast(#[from] CannotForecast),
+    /// A model has to learn first, and there is too little to learn from.
+    #[error(transparent)]
+    TooLittleToLearn(#[from] TooLittleData),
     /// A move failed, or could not be started.
     #[error(transparent)]
     Migrate(#[from] MigrateError),
@@ -94,6 +101,8 @@ impl Error {
                 _ => ExitCode::Hypervisor,
             },
             Self::Model(_)
+            | Self::Forecast(_)
+            | Self::TooLittleToLearn(_)
             | Self::Sweep(SweepError::Forecast(_))
             | Self::Leaderboard(_)
             | Self::TooFewMoves { .. } => ExitCode::TooLittleData,

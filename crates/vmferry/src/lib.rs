@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`measure`] | observes a guest |
 //! | [`predict`] | says what a move would cost |
+//! | [`models`] | which model says it, and what it learned from earlier moves |
 //! | [`moving`] | makes a move: forecast, supervised migration, outcome, record |
 //! | [`guard_command()`] | the command that starts a guard |
 //! | [`guarding`] | what the guard process runs, and `recover` |
@@ -20,13 +21,14 @@
 pub mod comparison;
 pub mod demo;
 pub mod document;
+mod earlier;
 mod error;
-mod experience;
 mod guard_command;
 pub mod guarding;
 pub mod imports;
 pub mod link;
 pub mod measure;
+pub mod models;
 pub mod moving;
 pub mod predict;
 pub mod profile;

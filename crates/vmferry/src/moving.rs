@@ -25,13 +25,18 @@ use vmferry_migrate::{Baseline, CheckedPlan, Ends, Journal, MoveDir, StateDir, f
 use vmferry_model::Assumptions;
 
 use crate::document::{MigrateReport, Versions};
+use crate::earlier::Earlier;
 use crate::link::{self, RouteEnd};
+use crate::models::{self, Fitted};
 use crate::predict::{self, Reforecaster};
 use crate::{Error, TOOL_VERSION, profile};
 
 /// What a move needs beside its plan.
 #[derive(Clone, Debug)]
 pub struct MoveOptions {
+    /// Name of the model that forecasts, one of
+    /// [`models::NAMES`](crate::models::NAMES).
+    pub model: String,
     /// The link's rate, where the operator knows it.
     pub bandwidth: Option<ByteRate>,
     /// How to observe the guest.
@@ -69,14 +74,17 @@ pub const ADVISABLE: f64 = 0.5;
 /// Checks both ends and forecasts the move.
 ///
 /// # Errors
-/// When another vmferry moves the guest, an end cannot be reached, a check
-/// fails, or no forecast is possible.
+/// When the model does not describe pre-copy, another vmferry moves the guest,
+/// an end cannot be reached, a check fails, or no forecast is possible.
 pub async fn prepare(
     plan: Plan,
     options: &MoveOptions,
     sink: &EventSink,
 ) -> Result<PreparedMove, Error> {
-    // First of all: a monitor held by the other vmferry would only look busy.
+    if options.forecast {
+        models::describes_our_moves(&options.model)?;
+    }
+    // Before anything is asked: a monitor held by the other vmferry would only look busy.
     let lock = StateDir::from_env()?.lock_guest(&plan.source.to_string())?;
     let ends = Ends::connect(&plan).await?;
     let checked = CheckedPlan::check(plan, ends).await.inspect_err(|error| {
@@ -119,22 +127,24 @@ impl PreparedMove {
             via: &plan.via,
         };
         let link = link::speed(options.bandwidth, &ends.source, Some(end)).await?;
+        let guest = &self.checked.source().guest;
+        let earlier = Earlier::of(guest, Some(end.route_from(&ends.source))).await;
+        let mut assumptions = predict::assumptions(&ends.source, guest, &earlier).await?;
+        let model = Fitted::new(&options.model, &earlier, guest)?;
         let observation = match &options.profile {
             Some(path) => {
                 let observation = profile::read(path)?;
-                profile::fits(path, &observation, &self.checked.source().guest)?;
+                profile::fits(path, &observation, guest)?;
                 observation
             }
             None => observe(&ends.source, &options.observe).await?,
         };
-        let route = end.route_from(&ends.source);
-        let mut assumptions =
-            predict::assumptions(&ends.source, &observation, Some(&route)).await?;
         if options.at_once {
             assumptions.command_at = Some(jiff::Timestamp::now() + UNTIL_COMMAND);
         }
-        let forecast =
-            predict::forecast_for(&assumptions, &observation, &link, &plan.limits).await?;
+        let forecast = model
+            .forecast(&assumptions, &observation, &link, &plan.limits)
+            .await?;
         self.assumptions = Some(assumptions);
         self.observation = Some(observation);
         self.link = Some(link);

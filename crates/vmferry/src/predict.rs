@@ -6,26 +6,26 @@ use std::time::Duration;
 
 use vmferry_core::plan::MoveLimits;
 use vmferry_core::{
-    ByteRate, Bytes, Forecast, GuestUri, LinkSpeed, MoveEvent, Observation, PassRecord, StreamUri,
+    ByteRate, Bytes, GuestInfo, GuestUri, LinkSpeed, MoveEvent, Observation, PassRecord, StreamUri,
 };
-use vmferry_history::Route;
 use vmferry_hypervisor::qmp::{ConnectOptions, Guest};
 use vmferry_measure::{ObserveOptions, observe};
 use vmferry_migrate::EventSink;
-use vmferry_model::{Assumptions, Progress, at_one_pace, forecast, reforecast};
+use vmferry_model::{Assumptions, Progress, at_one_pace, reforecast};
 
 use crate::Error;
 use crate::document::{PredictReport, Versions};
+use crate::earlier::Earlier;
 use crate::link::{self, RouteEnd};
 use crate::measure::describe;
-use crate::{experience, profile};
-
-/// Seed of every forecast: the same observation gives the same forecast.
-const SEED: u64 = 1;
+use crate::models::{Fitted, SEED};
+use crate::profile;
 
 /// What a forecast is asked for.
 #[derive(Clone, Debug)]
 pub struct PredictOptions {
+    /// Name of the model, one of [`models::NAMES`](crate::models::NAMES).
+    pub model: String,
     /// The limits of the move.
     pub limits: MoveLimits,
     /// The link's rate, where the operator knows it.
@@ -42,7 +42,7 @@ pub struct PredictOptions {
 ///
 /// # Errors
 /// When the guest cannot be reached or observed, the rate of the link is
-/// unknown, or no forecast is possible.
+/// unknown, or no forecast is possible: the model knows too little.
 pub async fn predict(guest: &GuestUri, options: &PredictOptions) -> Result<PredictReport, Error> {
     let source = Guest::connect(guest, ConnectOptions::default()).await?;
     let destination = match &options.route {
@@ -55,10 +55,14 @@ pub async fn predict(guest: &GuestUri, options: &PredictOptions) -> Result<Predi
     let link = link::speed(options.bandwidth, &source, end).await?;
     let route = end.map(|end| end.route_from(&source));
     drop(destination);
+    let info = source.info().await?;
+    let earlier = Earlier::of(&info, route).await;
+    let assumptions = assumptions(&source, &info, &earlier).await?;
+    let model = Fitted::new(&options.model, &earlier, &info)?;
     let (observation, observed) = match &options.profile {
         Some(path) => {
             let made = profile::read_report(path)?;
-            profile::fits(path, &made.observation, &source.info().await?)?;
+            profile::fits(path, &made.observation, &info)?;
             (made.observation, made.options)
         }
         None => (
@@ -66,8 +70,9 @@ pub async fn predict(guest: &GuestUri, options: &PredictOptions) -> Result<Predi
             describe(&options.observe),
         ),
     };
-    let assumptions = assumptions(&source, &observation, route.as_ref()).await?;
-    let forecast = forecast_for(&assumptions, &observation, &link, &options.limits).await?;
+    let forecast = model
+        .forecast(&assumptions, &observation, &link, &options.limits)
+        .await?;
     Ok(PredictReport {
         versions: Versions::default(),
         guest: observation.guest.clone(),
@@ -79,30 +84,14 @@ pub async fn predict(guest: &GuestUri, options: &PredictOptions) -> Result<Predi
     })
 }
 
-/// The forecast, computed apart from the connections.
-pub(crate) async fn forecast_for(
-    assumptions: &Assumptions,
-    observation: &Observation,
-    link: &LinkSpeed,
-    limits: &MoveLimits,
-) -> Result<Forecast, Error> {
-    let (assumptions, limits) = (*assumptions, *limits);
-    let (observation, link) = (observation.clone(), link.clone());
-    let compute = move || forecast(&observation, &link, &limits, &assumptions, SEED);
-    let result = tokio::task::spawn_blocking(compute).await;
-    Ok(result.map_err(|error| Error::Internal(format!("the forecast failed: {error}")))??)
-}
-
 /// What the hypervisor is set to and is able to, and what earlier moves over
 /// the route taught.
 pub(crate) async fn assumptions(
     source: &Guest,
-    observation: &Observation,
-    route: Option<&Route>,
+    guest: &GuestInfo,
+    earlier: &Earlier,
 ) -> Result<Assumptions, Error> {
-    let guest = &observation.guest;
-    let learned = experience::of(route, guest.accelerator.as_deref()).await;
-    let mut assumptions = Assumptions::for_guest(guest).with(&learned);
+    let mut assumptions = Assumptions::for_guest(guest).with(&earlier.experience());
     let set = source.parameters().await?;
     let rules = &mut assumptions.rules;
     if let Some(limit) = set.downtime_limit_ms {
@@ -117,7 +106,8 @@ pub(crate) async fn assumptions(
     Ok(assumptions)
 }
 
-/// Forecasts the rest of a move at every pass.
+/// Forecasts the rest of a move at every pass, by our own replays and
+/// uncorrected, whichever model forecast the whole.
 pub(crate) struct Reforecaster {
     observation: Observation,
     link: LinkSpeed,

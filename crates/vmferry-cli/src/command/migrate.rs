@@ -27,6 +27,7 @@ pub(crate) async fn run(global: &Global, args: &Migrate) -> Result<ExitCode, Err
         )));
     }
     let options = MoveOptions {
+        model: args.forecasting.model.name(),
         bandwidth: args.limits.bandwidth,
         observe: observe_options(&args.observing),
         profile: args.limits.profile.clone(),

@@ -14,6 +14,7 @@ pub(crate) async fn run(global: &Global, args: &Predict) -> Result<ExitCode, Err
     let guest = super::absolute(&args.guest)?;
     let to = args.to.as_ref().map(super::absolute).transpose()?;
     let options = PredictOptions {
+        model: args.forecasting.model.name(),
         limits: limits(&args.limits),
         bandwidth: args.limits.bandwidth,
         observe: observe_options(&args.observing),

@@ -25,8 +25,15 @@ pub(crate) fn table(report: &PredictReport) -> String {
 
 /// The forecast itself, with its remedies and notes.
 pub(crate) fn lines(forecast: &Forecast) -> String {
+    let model = &forecast.model;
+    let replays = match model.samples {
+        0 => "a formula".to_owned(),
+        n => format!("{n} replays"),
+    };
     let mut out = format!(
-        "forecast     converges within {} with probability {:.0} %\n",
+        "model        {} ({replays} by the rules of {})\nforecast     converges within {} with probability {:.0} %\n",
+        model.name,
+        model.rules,
         forecast.deadline_ms,
         forecast.converges_probability * 100.0
     );

@@ -3,13 +3,13 @@
 use std::time::Instant;
 
 use serde_json::Value;
-use vmferry::core::{ByteRate, OutcomeStatus, Place};
+use vmferry::core::{ByteRate, Forecast, OutcomeStatus, Place};
 use vmferry::document::{MigrateReport, PredictReport};
 use vmferry::history::{History, Store as _};
 use vmferry::testbed::Side;
 
 use super::{LOAD, is_reached, plain, recorded, text};
-use crate::site::{self, Site, wait_for};
+use crate::site::{self, Site, is_valid, wait_for};
 
 /// The fields of a forecast that are intervals.
 const INTERVALS: [&str; 7] = [
@@ -90,6 +90,37 @@ async fn measured_predicted_moved_and_remembered() {
     is_forecast(&predicted.json());
     let forecast = predicted.json::<PredictReport>().forecast;
     assert!(forecast.converges_probability > 0.9, "{forecast:?}");
+    let auto = &forecast.model.notes;
+    assert!(auto[0].starts_with("Model `pages`"), "{auto:?}");
+    for model in ["avg", "hist", "textbook"] {
+        let asked = [
+            "predict",
+            &source,
+            "--profile",
+            "guest.json",
+            "--model",
+            model,
+        ];
+        let answer = site.vmferry(&asked).args(&["-o", "json"]).args(&limits);
+        let answer = answer.run().await.expect(0, &[]);
+        is_valid("predict", &answer.json());
+        let other = answer.json::<PredictReport>().forecast;
+        assert_eq!((&*other.model.name, other.slowdown), (model, None));
+        let median = |f: &Forecast| f.total_time_ms.expect("converges").p50.0;
+        within_a_factor_of_two(model, median(&other), median(&forecast));
+    }
+    site.vmferry(&["predict", &source, "--profile", "guest.json"])
+        .args(&["--model", "refined"])
+        .args(&limits)
+        .run()
+        .await
+        .expect(
+            50,
+            &[
+                "the model `refined` learns from earlier moves",
+                "there are 0",
+            ],
+        );
     site.is_untouched(&guest, &before).await;
 
     let probe = site

@@ -46,7 +46,9 @@ use correction::{Correction, Lesson};
 use physics::Physics;
 pub use physics::Uncorrected;
 
-use crate::predictor::{CannotForecast, Case, Fit, Past, Predicted, Predictor, TooLittleData};
+use crate::predictor::{
+    CannotForecast, Case, Fit, Past, Predicted, Predictor, RuleSet, TooLittleData,
+};
 
 const NAME: &str = "learned";
 /// Least number of complete moves that a correction is learned from: two
@@ -225,6 +227,10 @@ impl Predictor for Model {
         NAME
     }
 
+    fn rules(&self) -> RuleSet {
+        RuleSet::Textbook
+    }
+
     fn forecast(&self, case: &Case<'_>, _seed: u64) -> Result<Predicted, CannotForecast> {
         let technique = case.technique;
         let own = self.own.get(&technique);
@@ -244,6 +250,7 @@ impl Predictor for Model {
             total_time_ms: total.map(ms),
             downtime_ms: downtime.map(ms),
             transferred_bytes: transferred.map(|c| c.map(|bytes| Bytes(bytes.round() as u64))),
+            draws: 0,
             notes: pool.notes(),
         };
         if own.is_none() {

@@ -4,13 +4,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use vmferry_core::Forecast;
 
 use super::corrected::said_then;
 use super::corrections::Who;
 use super::lessons::Lessons;
+use super::refined::moves;
 use super::{
     CannotForecast, Case, Curve, Fit, Pages, Past, PostCopy, Predicted, Predictor, Refined,
-    Technique, Textbook, TooLittleData,
+    Technique, Textbook, TooLittleData, full_forecast,
 };
 use crate::learned::Learned;
 
@@ -104,11 +106,51 @@ impl Auto {
         Ok(picked)
     }
 
-    fn with_lessons(&self, case: &Case<'_>, why: String, mut said: Predicted) -> Predicted {
-        said.notes.insert(0, why);
-        match self.memory.lessons.get(&said.model) {
-            Some(lessons) => lessons.applied(Who::from(case), said),
-            None => said,
+    /// What a picked model says, with the reason and what its errors taught.
+    ///
+    /// Corrections are factors on what it says by itself. Where the guest has
+    /// not moved yet, what the route taught its replays says more than a factor
+    /// of the route would.
+    fn with_lessons(
+        &self,
+        case: &Case<'_>,
+        why: String,
+        said: Predicted,
+        by_itself: Predicted,
+    ) -> Predicted {
+        let who = Who::from(case);
+        let lessons = self.memory.lessons.get(&said.model);
+        let (guest, route) = lessons.map_or((0, 0), |lessons| lessons.learned_from(who));
+        let model = said.model.clone();
+        let mut notes = said.notes.clone();
+        let of_route = format!("{} over this route", moves(route));
+        let (taught, mut said) = match lessons {
+            Some(lessons) if guest > 0 => (
+                format!(
+                    "Corrections learned from {} of this guest and {of_route}.",
+                    moves(guest)
+                ),
+                lessons.applied(who, without_notes(by_itself)),
+            ),
+            Some(lessons) if case.assumptions.learned_from > 0 => (
+                format!("This guest has not moved yet: its intervals follow {of_route}."),
+                lessons.widened(without_notes(said)),
+            ),
+            Some(lessons) => (
+                format!("This guest has not moved yet: corrections learned from {of_route}."),
+                lessons.applied(who, without_notes(said)),
+            ),
+            None => (
+                "Nothing learned yet from moves of this guest.".to_owned(),
+                without_notes(said),
+            ),
+        };
+        notes.splice(0..0, [why, taught]);
+        notes.append(&mut said.notes);
+        Predicted {
+            model,
+            notes,
+            ..said
         }
     }
 
@@ -140,6 +182,13 @@ impl Auto {
         }
         self.memory.refined = self.memory.refined.after(past);
         self
+    }
+}
+
+fn without_notes(said: Predicted) -> Predicted {
+    Predicted {
+        notes: Vec::new(),
+        ..said
     }
 }
 
@@ -179,12 +228,20 @@ impl Predictor for Auto {
         if said.model.is_empty() {
             said = said.by(model.name());
         }
-        Ok(self.with_lessons(case, why, said))
+        Ok(self.with_lessons(case, why, said.clone(), said))
+    }
+
+    fn forecast_in_full(&self, case: &Case<'_>, seed: u64) -> Result<Forecast, CannotForecast> {
+        let Pick { model, why } = self.pick(case)?;
+        let said = model.forecast_in_full(case, seed)?;
+        Ok(full_forecast::corrected(said, |said, by_itself| {
+            self.with_lessons(case, why, said, by_itself)
+        }))
     }
 
     fn corrected(&self, case: &Case<'_>, said: Predicted) -> Predicted {
         match self.pick(case) {
-            Ok(Pick { why, .. }) => self.with_lessons(case, why, said),
+            Ok(Pick { why, .. }) => self.with_lessons(case, why, said.clone(), said),
             Err(_) => said,
         }
     }

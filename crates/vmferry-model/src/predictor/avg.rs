@@ -20,6 +20,10 @@ impl Predictor for Avg {
         "avg"
     }
 
+    fn rules(&self) -> RuleSet {
+        self.rules
+    }
+
     fn forecast(&self, case: &Case<'_>, seed: u64) -> Result<Predicted, CannotForecast> {
         case.check(self.name(), &[Technique::PreCopy])?;
         let rate = case.known_dirty_rate(self.name())?;

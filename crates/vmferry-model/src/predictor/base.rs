@@ -253,6 +253,10 @@ impl Predictor for Base {
         "base"
     }
 
+    fn rules(&self) -> RuleSet {
+        self.rules
+    }
+
     fn forecast(&self, case: &Case<'_>, seed: u64) -> Result<Predicted, CannotForecast> {
         case.check(self.name(), &[Technique::PreCopy])?;
         let dirty_rate = case.known_dirty_rate(self.name())?;

@@ -3,7 +3,7 @@
 
 use vmferry_core::{ByteRate, Bytes};
 
-use super::{CannotForecast, Case, Predicted, Predictor, Technique};
+use super::{CannotForecast, Case, Predicted, Predictor, RuleSet, Technique};
 
 /// Time a guest takes to resume at the destination in `liu2011`, seconds.
 pub const T_RESUME: f64 = 0.020;
@@ -59,6 +59,10 @@ pub struct ClosedForm;
 impl Predictor for ClosedForm {
     fn name(&self) -> &'static str {
         "closed-form"
+    }
+
+    fn rules(&self) -> RuleSet {
+        RuleSet::Textbook
     }
 
     fn forecast(&self, case: &Case<'_>, _seed: u64) -> Result<Predicted, CannotForecast> {

@@ -2,9 +2,13 @@
 
 use std::sync::Arc;
 
+use vmferry_core::Forecast;
+
 use super::corrections::Who;
 use super::lessons::Lessons;
-use super::{CannotForecast, Case, Fit, Past, Predicted, Predictor, TooLittleData};
+use super::{
+    CannotForecast, Case, Fit, Past, Predicted, Predictor, RuleSet, TooLittleData, full_forecast,
+};
 
 /// A predictor that learns from its errors.
 #[derive(Clone, Debug)]
@@ -88,6 +92,10 @@ impl Predictor for Corrected {
         self.model.name()
     }
 
+    fn rules(&self) -> RuleSet {
+        self.model.rules()
+    }
+
     fn forecast(&self, case: &Case<'_>, seed: u64) -> Result<Predicted, CannotForecast> {
         let said = self.model.forecast(case, seed)?;
         Ok(self.corrected(case, said))
@@ -95,5 +103,12 @@ impl Predictor for Corrected {
 
     fn corrected(&self, case: &Case<'_>, said: Predicted) -> Predicted {
         self.lessons.applied(Who::from(case), said)
+    }
+
+    fn forecast_in_full(&self, case: &Case<'_>, seed: u64) -> Result<Forecast, CannotForecast> {
+        let said = self.model.forecast_in_full(case, seed)?;
+        Ok(full_forecast::corrected(said, |_, by_itself| {
+            self.lessons.applied(Who::from(case), by_itself)
+        }))
     }
 }

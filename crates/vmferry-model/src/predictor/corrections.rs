@@ -184,13 +184,15 @@ impl Corrections {
         let route = self.routes.get(name).copied().unwrap_or_default();
         let on_route = self.shrunk(name);
         let cells = who.guest.and_then(|guest| self.guests.get(guest));
-        // What the guest showed on other routes, against these.
+        // What the guest showed on other routes, against these; all of it where
+        // the route to come is unknown, for it may be any of them.
+        let of_route = |other: &str| who.route.map_or(0.0, |_| self.shrunk(other));
         let elsewhere = cells
             .into_iter()
             .flatten()
             .filter(|(other, _)| *other != name);
         let (weight, sum) = elsewhere.fold((0.0, 0.0), |(weight, sum), (other, cell)| {
-            let own = cell.mean - self.shrunk(other);
+            let own = cell.mean - of_route(other);
             (weight + cell.weight, sum + cell.weight * own)
         });
         let before = on_route + sum / (weight + ratio).max(f64::MIN_POSITIVE);
@@ -278,6 +280,13 @@ mod tests {
         };
         let factor = state.correction(there).factor;
         assert!((1.1..1.2).contains(&factor), "{factor}");
+    }
+
+    #[test]
+    fn a_guest_is_known_where_its_route_is_not() {
+        let somewhere = Who { route: None, ..DB };
+        let factor = taught(DB, &[0.2; 3]).correction(somewhere).factor;
+        assert!((factor.ln() - 0.2).abs() < 0.01, "{factor}");
     }
 
     #[test]

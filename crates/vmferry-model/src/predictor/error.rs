@@ -35,7 +35,7 @@ pub enum CannotForecast {
     },
     /// The model does not describe this technique.
     #[error(
-        "the model `{model}` does not describe {technique}; forecast it as pre-copy, or choose --model learned"
+        "the model `{model}` does not describe {technique}; {}", instead_of(*technique)
     )]
     Technique {
         /// The model.
@@ -55,9 +55,25 @@ pub enum CannotForecast {
         /// The stream's rate.
         rate: ByteRate,
     },
+    /// The model gives costs, but no probability of converging.
+    #[error(
+        "the model `{model}` does not say whether a move converges, so that it can advise neither for one nor against; choose --model auto"
+    )]
+    NoVerdict {
+        /// The model.
+        model: &'static str,
+    },
     /// Our own model has no forecast.
     #[error(transparent)]
     Model(#[from] ModelError),
+}
+
+/// What to do about a technique that a model does not describe.
+const fn instead_of(technique: Technique) -> &'static str {
+    match technique {
+        Technique::PreCopy => "choose another one, for example --model auto",
+        _ => "forecast it as pre-copy, or choose --model learned",
+    }
 }
 
 /// Why a model could not learn: too few earlier moves tell what it has to

@@ -24,6 +24,10 @@ impl Predictor for Hist {
         "hist"
     }
 
+    fn rules(&self) -> RuleSet {
+        self.rules
+    }
+
     fn forecast(&self, case: &Case<'_>, seed: u64) -> Result<Predicted, CannotForecast> {
         case.check(self.name(), &[Technique::PreCopy])?;
         let history = recorded(case, self.name())?;

@@ -128,15 +128,35 @@ impl Lessons {
         self
     }
 
+    /// Earlier moves behind the correction of total time: of the guest, and over
+    /// the route.
+    pub fn learned_from(&self, who: Who<'_>) -> (u32, u32) {
+        self.of.get(&Quantity::TotalTime).map_or((0, 0), |taught| {
+            let correction = taught.correction(who, false);
+            (correction.guest_moves, correction.route_moves)
+        })
+    }
+
     /// A forecast corrected, its intervals calibrated, and what changed told
     /// in its notes.
     #[must_use]
-    pub fn applied(&self, who: Who<'_>, mut said: Predicted) -> Predicted {
+    pub fn applied(&self, who: Who<'_>, said: Predicted) -> Predicted {
+        self.taught(who, said, self.intervals_only)
+    }
+
+    /// A forecast of a guest that nobody knows, with its intervals calibrated
+    /// and its medians as they are.
+    #[must_use]
+    pub fn widened(&self, said: Predicted) -> Predicted {
+        self.taught(Who::default(), said, true)
+    }
+
+    fn taught(&self, who: Who<'_>, mut said: Predicted, intervals_only: bool) -> Predicted {
         for (quantity, taught) in &self.of {
             let Some(interval) = said.of(*quantity) else {
                 continue;
             };
-            let correction = taught.correction(who, self.intervals_only);
+            let correction = taught.correction(who, intervals_only);
             let width = taught.width(who);
             let corrected = interval.map(|v| v * correction.factor);
             said.set(*quantity, scaled(corrected, width.scale()));
@@ -147,7 +167,7 @@ impl Lessons {
                 };
                 let percent = (correction.factor - 1.0) * 100.0;
                 said.notes.push(format!(
-                    "The {quantity} is corrected by {percent:+.0} %, as {from} taught."
+                    "Corrected: {quantity} by {percent:+.1} %, as {from} taught."
                 ));
             }
             let drift = who.guest.and_then(|guest| taught.guests.get(guest));

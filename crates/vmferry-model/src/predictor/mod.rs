@@ -16,6 +16,7 @@ pub mod closed_form;
 pub mod corrected;
 pub mod corrections;
 mod error;
+mod full_forecast;
 pub mod gamma;
 pub mod hist;
 pub mod lessons;
@@ -29,6 +30,8 @@ pub mod refined;
 pub mod rounds;
 pub(crate) mod rules;
 pub mod textbook;
+
+use vmferry_core::Forecast;
 
 pub use auto::{Auto, AutoFit, Memory};
 pub use avg::Avg;
@@ -57,6 +60,11 @@ pub trait Predictor: std::fmt::Debug + Send + Sync {
     /// Its name on the command line and in records, for example `hist`.
     fn name(&self) -> &'static str;
 
+    /// Whose rules it follows.
+    fn rules(&self) -> RuleSet {
+        RuleSet::default()
+    }
+
     /// What a move will cost.
     ///
     /// # Errors
@@ -69,6 +77,17 @@ pub trait Predictor: std::fmt::Debug + Send + Sync {
     fn corrected(&self, case: &Case<'_>, said: Predicted) -> Predicted {
         let _ = case;
         said
+    }
+
+    /// The same as it is shown and recorded, with all else that the model says:
+    /// slowdown, passes and remedies of ours; `None` where it does not speak of
+    /// them. Bytes on the wire follow from the link's efficiency.
+    ///
+    /// # Errors
+    /// As [`Self::forecast`]; where the guest was not observed; and where the
+    /// model says nothing of convergence.
+    fn forecast_in_full(&self, case: &Case<'_>, seed: u64) -> Result<Forecast, CannotForecast> {
+        full_forecast::of(self, case, seed)
     }
 }
 

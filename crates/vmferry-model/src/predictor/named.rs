@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use vmferry_core::Forecast;
+
 use super::{
     AutoFit, Avg, Base, ClosedForm, Correcting, Curve, Fit, Hist, Pages, Past, PostCopy, Predicted,
     Predictor, RefinedFit, RuleSet, Textbook, TooLittleData,
@@ -47,8 +49,16 @@ impl Predictor for AsIs {
         self.0.name()
     }
 
+    fn rules(&self) -> RuleSet {
+        self.0.rules()
+    }
+
     fn forecast(&self, case: &Case<'_>, seed: u64) -> Result<Predicted, CannotForecast> {
         self.0.forecast(case, seed)
+    }
+
+    fn forecast_in_full(&self, case: &Case<'_>, seed: u64) -> Result<Forecast, CannotForecast> {
+        self.0.forecast_in_full(case, seed)
     }
 }
 

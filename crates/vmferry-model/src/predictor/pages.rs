@@ -1,10 +1,10 @@
 //! Our own forecast ([`crate::forecast()`]) as predictors.
 
-use vmferry_core::Observation;
+use vmferry_core::{Forecast, Observation};
 
 use super::hist::recorded;
-use super::{CannotForecast, Case, Predicted, Predictor, Technique};
-use crate::forecast::forecast;
+use super::{CannotForecast, Case, Predicted, Predictor, Technique, full_forecast};
+use crate::forecast::made;
 
 /// QEMU's loop page by page over the recorded page history, with draws of all
 /// that is not known.
@@ -22,10 +22,11 @@ impl Predictor for Pages {
     }
 
     fn forecast(&self, case: &Case<'_>, seed: u64) -> Result<Predicted, CannotForecast> {
-        case.check(self.name(), &[Technique::PreCopy])?;
-        recorded(case, self.name())?;
-        let observation = observed(case, self.name())?;
-        ours(observation, case, seed)
+        Ok(self.made(case, seed, false)?.into())
+    }
+
+    fn forecast_in_full(&self, case: &Case<'_>, seed: u64) -> Result<Forecast, CannotForecast> {
+        full_forecast::with_unlearned(self, case, seed, self.made(case, seed, true)?)
     }
 }
 
@@ -35,17 +36,45 @@ impl Predictor for Curve {
     }
 
     fn forecast(&self, case: &Case<'_>, seed: u64) -> Result<Predicted, CannotForecast> {
-        case.check(self.name(), &[Technique::PreCopy])?;
-        let seen = observed(case, self.name())?;
-        ours(&seen.without_pages(), case, seed)
+        Ok(self.made(case, seed, false)?.into())
+    }
+
+    fn forecast_in_full(&self, case: &Case<'_>, seed: u64) -> Result<Forecast, CannotForecast> {
+        full_forecast::with_unlearned(self, case, seed, self.made(case, seed, true)?)
     }
 }
 
-fn ours(seen: &Observation, case: &Case<'_>, seed: u64) -> Result<Predicted, CannotForecast> {
-    Ok(forecast(seen, &case.link, &case.limits, &case.assumptions, seed)?.into())
+impl Curve {
+    fn made(&self, case: &Case<'_>, seed: u64, remedies: bool) -> Result<Forecast, CannotForecast> {
+        case.check(self.name(), &[Technique::PreCopy])?;
+        let seen = observed(case, self.name())?;
+        ours(&seen.without_pages(), case, seed, remedies)
+    }
 }
 
-fn observed<'a>(case: &Case<'a>, model: &'static str) -> Result<&'a Observation, CannotForecast> {
+impl Pages {
+    fn made(&self, case: &Case<'_>, seed: u64, remedies: bool) -> Result<Forecast, CannotForecast> {
+        case.check(self.name(), &[Technique::PreCopy])?;
+        recorded(case, self.name())?;
+        ours(observed(case, self.name())?, case, seed, remedies)
+    }
+}
+
+fn ours(
+    seen: &Observation,
+    case: &Case<'_>,
+    seed: u64,
+    remedies: bool,
+) -> Result<Forecast, CannotForecast> {
+    let known = (seen, &case.link, &case.limits, &case.assumptions);
+    Ok(made(known, seed, remedies)?)
+}
+
+/// What was seen of a case's guest.
+pub(crate) fn observed<'a>(
+    case: &Case<'a>,
+    model: &'static str,
+) -> Result<&'a Observation, CannotForecast> {
     case.observation.ok_or_else(|| CannotForecast::Unknown {
         model,
         guest: case.label(),

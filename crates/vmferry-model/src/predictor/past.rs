@@ -8,14 +8,15 @@ use vmferry_core::{
 use super::case::{Case, Technique};
 use super::predicted::Predicted;
 use crate::assumptions::Assumptions;
+use crate::forecast::MODEL_VERSION;
 
 /// An earlier move.
 #[derive(Clone, Debug)]
 pub struct Past<'a> {
     /// What was known before it.
     pub case: Case<'a>,
-    /// What a model said before it, without corrections; `None` where nothing
-    /// was recorded.
+    /// What a model said before it, by itself and without corrections; `None`
+    /// where nothing was recorded, or by another version of the models.
     pub said: Option<Predicted>,
     /// What it did cost.
     pub measured: Measured,
@@ -78,7 +79,10 @@ impl<'a> Past<'a> {
         case.at = Some(record.started_at);
         Some(Self {
             measured: Measured::of_outcome(outcome, limits.deadline_ms),
-            said: forecast.cloned().map(Predicted::from),
+            // Another version of the models errs otherwise.
+            said: forecast
+                .filter(|forecast| forecast.model.version == MODEL_VERSION)
+                .map(Predicted::uncorrected),
             case,
         })
     }

@@ -25,6 +25,9 @@ pub struct Predicted {
     pub downtime_ms: Option<Interval<Millis>>,
     /// Bytes of the stream.
     pub transferred_bytes: Option<Interval<Bytes>>,
+    /// Number of replays behind it; 0 of a formula.
+    #[serde(default)]
+    pub draws: u32,
     /// What the reader should know, each a sentence.
     pub notes: Vec<String>,
 }
@@ -70,6 +73,7 @@ impl Predicted {
             total_time_ms: Some(point(Millis(total_s * 1e3))),
             downtime_ms: Some(point(Millis(downtime_s * 1e3))),
             transferred_bytes: Some(point(Bytes(transferred.round().max(0.0) as u64))),
+            draws: 0,
             notes: Vec::new(),
         }
     }
@@ -93,6 +97,7 @@ impl Predicted {
             downtime_ms: interval(|e| e.downtime_s * 1e3).map(|i| i.map(Millis)),
             transferred_bytes: interval(|e| e.transferred)
                 .map(|i| i.map(|b| Bytes(b.round().max(0.0) as u64))),
+            draws: u32::try_from(draws.len()).unwrap_or(u32::MAX),
             notes: Vec::new(),
         }
     }
@@ -120,7 +125,21 @@ impl From<Forecast> for Predicted {
             total_time_ms: forecast.total_time_ms,
             downtime_ms: forecast.downtime_ms,
             transferred_bytes: forecast.transferred_bytes,
+            draws: forecast.model.samples,
             notes: forecast.model.notes,
+        }
+    }
+}
+
+impl Predicted {
+    /// What the model of a forecast said by itself, before corrections.
+    pub fn uncorrected(forecast: &Forecast) -> Self {
+        let by_itself = forecast.uncorrected();
+        Self {
+            total_time_ms: by_itself.total_time_ms,
+            downtime_ms: by_itself.downtime_ms,
+            transferred_bytes: by_itself.transferred_bytes,
+            ..Self::from(forecast.clone())
         }
     }
 }

@@ -7,7 +7,9 @@ use serde::{Deserialize, Serialize};
 use vmferry_core::ByteRate;
 
 use super::base::Base;
-use super::{CannotForecast, Case, Fit, Past, Predicted, Predictor, Technique, TooLittleData};
+use super::{
+    CannotForecast, Case, Fit, Past, Predicted, Predictor, RuleSet, Technique, TooLittleData,
+};
 
 /// mu: weight of the latest move. The paper asks for more than 0.5.
 const MU: f64 = 0.6;
@@ -146,6 +148,10 @@ impl Predictor for Refined {
         "refined"
     }
 
+    fn rules(&self) -> RuleSet {
+        self.base.rules
+    }
+
     fn forecast(&self, case: &Case<'_>, seed: u64) -> Result<Predicted, CannotForecast> {
         case.check(self.name(), &[Technique::PreCopy])?;
         let sampled = match case.dirty_rate {
@@ -171,9 +177,10 @@ impl Predictor for Refined {
     }
 }
 
-/// `one move`, `3 moves`.
+/// `no move`, `one move`, `3 moves`.
 pub(crate) fn moves(n: u32) -> String {
     match n {
+        0 => "no move".to_owned(),
         1 => "one move".to_owned(),
         n => format!("{n} moves"),
     }

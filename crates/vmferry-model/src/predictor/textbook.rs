@@ -4,7 +4,7 @@ use vmferry_core::{ByteRate, Bytes, CurvePoint, DirtyCurve, Millis, Ratio};
 use vmferry_precopy::dirt::CurveAmount;
 use vmferry_precopy::textbook::replay;
 
-use super::rules::{DRAWS, Draw, textbook_rules};
+use super::rules::{DRAWS, Draw, RuleSet, textbook_rules};
 use super::{CannotForecast, Case, Ended, Predicted, Predictor, Technique};
 
 /// "Send everything, then look": over the dirty curve U(t) where one was
@@ -20,6 +20,10 @@ pub struct Textbook {
 impl Predictor for Textbook {
     fn name(&self) -> &'static str {
         "textbook"
+    }
+
+    fn rules(&self) -> RuleSet {
+        RuleSet::Textbook
     }
 
     fn forecast(&self, case: &Case<'_>, seed: u64) -> Result<Predicted, CannotForecast> {

@@ -189,6 +189,8 @@ async fn prepare(
         tls_dir: None,
     };
     let options = MoveOptions {
+        // As it is by itself: what is judged must not depend on a history.
+        model: "pages".to_owned(),
         bandwidth: Some(rate),
         observe: within(WINDOW),
         profile: None,
