@@ -1,5 +1,7 @@
 //! The command line: one definition for help, completions and man page.
 
+mod when;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -8,6 +10,8 @@ use clap_complete::Shell;
 use vmferry::core::quantity::{parse_rate, parse_ratio, parse_size, parse_span};
 use vmferry::core::{ByteRate, Bytes, ExitCode, GuestUri, Ratio, StreamUri};
 use vmferry::recording::PageChoice;
+
+pub(crate) use self::when::{Prefer, When};
 
 /// Live migration of virtual machines, made predictable: what a move will
 /// cost before it starts, the move within its limits, forecast beside outcome.
@@ -130,6 +134,8 @@ pub(crate) enum Command {
     Trace(Trace),
     /// Say what a move would cost
     Predict(Predict),
+    /// Say when to move a guest, from what was recorded of it by time of day
+    When(Box<When>),
     /// Move a guest: forecast, move, forecast beside outcome
     Migrate(Box<Migrate>),
     /// Follow a running migration, whoever started it
@@ -187,6 +193,8 @@ pub(crate) enum DocumentName {
     TraceInfo,
     /// `testbed status -o json`
     TestbedStatus,
+    /// `when -o json`
+    When,
     /// `testbed demo -o json`
     Demo,
 }

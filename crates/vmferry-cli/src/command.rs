@@ -11,6 +11,7 @@ mod shell;
 mod testbed;
 mod trace;
 mod watch;
+mod when;
 
 use vmferry::Error;
 use vmferry::core::plan::MoveLimits;
@@ -27,6 +28,7 @@ pub(crate) async fn run(cli: &Cli) -> Result<ExitCode, Error> {
         Command::Record(args) => record::run(global, args).await,
         Command::Trace(args) => trace::run(global, args).await,
         Command::Predict(args) => predict::run(global, args).await,
+        Command::When(args) => when::run(global, args).await,
         Command::Migrate(args) => migrate::run(global, args).await,
         Command::Watch(args) => watch::run(global, args).await,
         Command::History(args) => history::run(global, args).await,

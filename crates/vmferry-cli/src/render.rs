@@ -1,5 +1,6 @@
 //! Documents as tables, for people.
 
+pub(crate) mod by_hour;
 pub(crate) mod curves;
 pub(crate) mod demo;
 pub(crate) mod forecast;
@@ -12,6 +13,7 @@ pub(crate) mod recovery;
 pub(crate) mod remedy;
 pub(crate) mod testbed;
 pub(crate) mod trace;
+pub(crate) mod when;
 
 use std::fmt::Display;
 

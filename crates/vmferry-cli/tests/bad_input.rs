@@ -377,6 +377,7 @@ fn completions_and_manual_know_every_command() {
         "record",
         "trace",
         "predict",
+        "when",
         "migrate",
         "watch",
         "history",
@@ -426,6 +427,7 @@ fn help() {
         &["record", "--help"],
         &["trace", "--help"],
         &["predict", "--help"],
+        &["when", "--help"],
         &["migrate", "--help"],
         &["watch", "--help"],
         &["history", "--help"],
@@ -455,6 +457,7 @@ fn schemas_are_those_checked_in() {
         "history-list",
         "trace-info",
         "testbed-status",
+        "when",
         "demo",
     ];
     for name in names {

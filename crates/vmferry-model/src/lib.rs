@@ -11,6 +11,7 @@
 //! Pasts ─> learned::Learned ─> Predictor; leaderboard::compare() ─> Leaderboard
 //! MoveRecords of a route ─> Experience ─> Assumptions::with()
 //! Past moves ─> predictor::Fit ─> predictor::Predictor: the papers' models beside ours
+//! Page histories and moves by time of day ─> schedule: when to move, how often, whether it pays
 //! Past errors ─> conformal, drift: intervals that keep their coverage, guests that changed
 //! ```
 
@@ -30,6 +31,7 @@ pub mod predictor;
 mod reforecast;
 mod remedies;
 mod sampler;
+pub mod schedule;
 
 pub use accuracy::{Accuracy, QuantityAccuracy};
 pub use analysis::analyse;

@@ -17,6 +17,7 @@ use vmferry_testbed::TestbedStatus;
 
 use crate::TOOL_VERSION;
 use crate::demo::DemoReport;
+use crate::when::report::WhenReport;
 
 /// Versions, at the head of every document.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -236,6 +237,7 @@ pub fn schemas() -> Vec<(&'static str, Schema)> {
         ("history-list", schema_for!(MoveList)),
         ("trace-info", schema_for!(TraceReport)),
         ("testbed-status", schema_for!(TestbedList)),
+        ("when", schema_for!(WhenReport)),
         ("demo", schema_for!(DemoReport)),
     ]
 }

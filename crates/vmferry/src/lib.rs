@@ -9,6 +9,7 @@
 //! | [`guarding`] | what the guard process runs, and `recover` |
 //! | [`recording`] | records a guest's page history into a trace, reads traces |
 //! | [`watching`] | follows a running migration, whoever started it |
+//! | [`mod@when`] | says when to move a guest, from what was recorded of it |
 //! | [`document`] | the JSON documents, with their schemas |
 //! | [`demo`] | five guests on a testbed, forecast beside outcome |
 //!
@@ -27,6 +28,7 @@ pub mod predict;
 pub mod profile;
 pub mod recording;
 pub mod watching;
+pub mod when;
 
 pub use error::Error;
 pub use guard_command::guard_command;

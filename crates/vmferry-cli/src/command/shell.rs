@@ -60,6 +60,7 @@ pub(crate) fn schema(global: &Global, wanted: DocumentName) -> Result<ExitCode, 
         DocumentName::HistoryList => "history-list",
         DocumentName::TraceInfo => "trace-info",
         DocumentName::TestbedStatus => "testbed-status",
+        DocumentName::When => "when",
         DocumentName::Demo => "demo",
     };
     let schema = document::schemas()
