@@ -102,6 +102,8 @@ fn default_deadline() -> String {
 
 fn parse_zone(text: &str) -> Result<TimeZone, String> {
     TimeZone::get(text).map_err(|_| {
-        format!("`{text}` is no time zone that is known here; write for example UTC or Europe/Berlin")
+        format!(
+            "`{text}` is no time zone that is known here; write for example UTC or Europe/Berlin"
+        )
     })
 }

@@ -18,12 +18,18 @@ use crate::{progress, render};
 pub(crate) async fn run(global: &Global, args: &When) -> Result<ExitCode, Error> {
     let answer = Answer::open(global)?;
     let mut drawing = match &args.svg {
-        Some(path) => Some((File::create(path).map_err(|error| unwritable(path, &error))?, path)),
+        Some(path) => Some((
+            File::create(path).map_err(|error| unwritable(path, &error))?,
+            path,
+        )),
         None => None,
     };
     let zone = args.timezone.clone().unwrap_or_else(|| {
         TimeZone::try_system().unwrap_or_else(|error| {
-            progress::note(global, &format!("the system's time zone is unknown ({error}); UTC is used"));
+            progress::note(
+                global,
+                &format!("the system's time zone is unknown ({error}); UTC is used"),
+            );
             TimeZone::UTC
         })
     });

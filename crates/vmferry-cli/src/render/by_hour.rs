@@ -12,8 +12,10 @@ const BEST: RGBColor = RGBColor(34, 139, 34);
 const FAINT: RGBColor = RGBColor(90, 90, 90);
 
 type Drawn = Result<(), Box<dyn std::error::Error>>;
-/// One panel: its caption, and the cost with its interval.
-type Panel = (&'static str, fn(&TimeCost) -> Option<(f64, Option<Interval<f64>>)>);
+/// A cost with its interval, where that is known.
+type Cost = (f64, Option<Interval<f64>>);
+/// One panel: its caption, and what it shows.
+type Panel = (&'static str, fn(&TimeCost) -> Option<Cost>);
 
 const PANELS: [Panel; 3] = [
     ("Total time, s", |cost| {
@@ -54,10 +56,14 @@ fn draw(report: &WhenReport, text: &mut String) -> Drawn {
     Ok(())
 }
 
-fn one(area: &DrawingArea<SVGBackend<'_>, plotters::coord::Shift>, report: &WhenReport, (caption, of): Panel) -> Drawn {
+fn one(
+    area: &DrawingArea<SVGBackend<'_>, plotters::coord::Shift>,
+    report: &WhenReport,
+    (caption, of): Panel,
+) -> Drawn {
     let count = report.hours.len();
     let width = 24.0 / count.max(1) as f64;
-    let costs: Vec<(f64, Option<(f64, Option<Interval<f64>>)>)> = report
+    let costs: Vec<(f64, Option<Cost>)> = report
         .hours
         .iter()
         .enumerate()
@@ -88,7 +94,9 @@ fn one(area: &DrawingArea<SVGBackend<'_>, plotters::coord::Shift>, report: &When
         let (hour, minute) = best.local.get(11..16)?.split_once(':')?;
         Some(hour.parse::<f64>().ok()? + minute.parse::<f64>().ok()? / 60.0)
     });
-    let unknown = font(12).color(&FAINT).pos(Pos::new(HPos::Center, VPos::Bottom));
+    let unknown = font(12)
+        .color(&FAINT)
+        .pos(Pos::new(HPos::Center, VPos::Bottom));
     for (from, cost) in costs {
         let to = from + width;
         let Some((value, interval)) = cost else {

@@ -52,20 +52,31 @@ pub(crate) fn table(report: &WhenReport) -> String {
         lines.push(("best", format!("{}: {}", best.local, one_line(&best.cost))));
     }
     if let Some(now) = report.starts.first() {
-        let cost = now.cost.as_ref().map_or_else(|| "unknown".to_owned(), one_line);
+        let cost = now
+            .cost
+            .as_ref()
+            .map_or_else(|| "unknown".to_owned(), one_line);
         lines.push(("now", format!("{}: {cost}", now.local)));
     }
     lines.push(("advice", advice(report)));
     if let Some(saving) = report.best.as_ref().and_then(|best| best.saving.as_ref()) {
         let parts = [
-            saving.total_time_ms.map(|i| format!("total time {}", span(i.map(|ms| signed(ms))))),
-            saving.downtime_ms.map(|i| format!("downtime {}", span(i.map(|ms| signed(ms))))),
+            saving
+                .total_time_ms
+                .map(|i| format!("total time {}", span(i.map(signed)))),
+            saving
+                .downtime_ms
+                .map(|i| format!("downtime {}", span(i.map(signed)))),
             saving
                 .transferred_bytes
                 .map(|i| format!("traffic {}", span(i.map(mebibytes)))),
             Some(format!(
                 "converges {}",
-                span(saving.converges_probability.map(|p| format!("{:+.0} %", p * 100.0)))
+                span(
+                    saving
+                        .converges_probability
+                        .map(|p| format!("{:+.0} %", p * 100.0))
+                )
             )),
         ];
         let parts: Vec<String> = parts.into_iter().flatten().collect();
@@ -147,7 +158,15 @@ fn one_line(cost: &TimeCost) -> String {
 
 /// The day in hours; a run of unknown ones is one line.
 fn by_hour(report: &WhenReport) -> String {
-    let mut rows = new_table(&["from", "days", "moves", "converges", "total time", "downtime", "traffic"]);
+    let mut rows = new_table(&[
+        "from",
+        "days",
+        "moves",
+        "converges",
+        "total time",
+        "downtime",
+        "traffic",
+    ]);
     let count = report.hours.len();
     let name = |hour: usize| {
         let minutes = hour * 1440 / count.max(1);
@@ -188,7 +207,14 @@ fn moves(within: Option<MovesWithin>) -> String {
 }
 
 fn sla(answer: &SlaAnswer) -> String {
-    let (sla, each) = (&answer.sla, if answer.counts_degraded { "the whole move" } else { "the pause" });
+    let (sla, each) = (
+        &answer.sla,
+        if answer.counts_degraded {
+            "the whole move"
+        } else {
+            "the pause"
+        },
+    );
     let one = |hour: &SlaTime| {
         format!(
             "{} a month where each takes {} (median), {} where each takes {} (p95)",
@@ -202,7 +228,14 @@ fn sla(answer: &SlaAnswer) -> String {
         || "at no known hour are moves likely to converge".to_owned(),
         |hour| format!("from {}: {}", hour.from, one(hour)),
     );
-    let mut rows = new_table(&["from", "converges", "each p50", "each p95", "a month (p50)", "a month (p95)"]);
+    let mut rows = new_table(&[
+        "from",
+        "converges",
+        "each p50",
+        "each p95",
+        "a month (p50)",
+        "a month (p95)",
+    ]);
     for hour in &answer.hours {
         rows.add_row([
             hour.from.clone(),
@@ -238,7 +271,12 @@ fn consolidation(report: &WhenReport) -> Option<String> {
         "to save {} by switching off a host with {} such guests",
         answer.host_power_w, answer.guests
     )];
-    lines.extend(answer.at_best.as_ref().map(|found| one("at the best time", found)));
+    lines.extend(
+        answer
+            .at_best
+            .as_ref()
+            .map(|found| one("at the best time", found)),
+    );
     lines.extend(answer.at_now.as_ref().map(|found| one("now", found)));
     if lines.len() == 1 {
         lines.push("  unknown: moves do not converge, or nothing is known of them".to_owned());
