@@ -265,7 +265,7 @@ fn the_quiet_hour_is_best() {
     assert_eq!((starts.len(), known.count()), (97, 4));
     assert_eq!(report["data"]["known_parts"], 3);
     assert_eq!(report["data"]["traces"].as_array().map(Vec::len), Some(9));
-    assert!(notes(&report).contains("1 files that are no traces"));
+    assert!(notes(&report).contains("1 file passed over"));
     assert_eq!(
         report,
         place.json(&arguments),
@@ -313,7 +313,10 @@ fn promises_and_power_are_answered() {
     let fit = (10_000.0 / each).floor();
     assert_eq!(best["costly_moves"]["per_period"].as_f64(), Some(fit));
     assert_eq!(best["costly_moves"]["per_month"].as_f64(), Some(30.0 * fit));
-    assert_eq!(best["from"], "03:00");
+    assert_ne!(best["from"], "14:00", "nothing converges then");
+    for hour in report["sla"]["hours"].as_array().expect("hours") {
+        assert!(hour["each_ms"]["p95"].as_f64() >= Some(each));
+    }
     let found = &report["consolidation"]["at_best"];
     assert_eq!(found["moves"], 10);
     let sent = report["best"]["cost"]["transferred_bytes"]["one_move"]["p50"].as_f64();
@@ -385,11 +388,12 @@ async fn recorded_moves_tell_too() {
         (&cost["days"], &cost["moves"]),
         (&Value::from(4), &Value::from(4))
     );
-    assert_eq!(cost["total_time_ms"]["expected"], 2175.0);
+    let expected = cost["total_time_ms"]["expected"].as_f64().expect("a time");
+    assert!((expected - 2175.0).abs() < 1e-6, "{expected}");
     let said = notes(&report);
     for words in [
-        "1 of the guest's moves, over another",
-        "1 moves that were made after now",
+        "1 move of the guest over another",
+        "1 move made after now",
         "link of 400",
     ] {
         assert!(said.contains(words), "not said: {words}\n{said}");
@@ -460,7 +464,7 @@ fn wrong_traces_are_refused() {
     let report = place.json(&[&["web", "--trace", &traces][..], &LINK].concat());
     let said = notes(&report);
     for words in [
-        "1 traces of other guests (db)",
+        "1 trace of other guests (db)",
         "counted once",
         "cut.trace is cut off; its first",
     ] {

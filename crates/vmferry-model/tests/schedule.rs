@@ -228,7 +228,7 @@ fn days_that_differ_much_tell_nothing_for_sure() {
     let wild: Vec<TimedMove> = (0..5)
         .flat_map(|d| {
             let factor = if d % 2 == 0 { 0.3 } else { 3.0 };
-            [made(d, 14, 12.0 * factor), made(d, 3, 10.0 / factor)]
+            [made(d, 14, 12.0 * factor), made(d, 3, 4.0 / factor)]
         })
         .collect();
     assert_eq!(advice(&wild), Advice::NoDifference);

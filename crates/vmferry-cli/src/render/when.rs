@@ -3,7 +3,7 @@
 use vmferry::core::{Interval, Millis};
 use vmferry::model::schedule::{BreakEven, CostOf, MovesWithin, TimeCost};
 use vmferry::when::report::{SlaAnswer, SlaTime, WhenReport};
-use vmferry::when::{advice, as_good_stretches, mebibytes};
+use vmferry::when::{advice, as_good_stretches, counted, mebibytes};
 
 use super::{or_dash, table as new_table, text};
 
@@ -105,10 +105,6 @@ pub(crate) fn table(report: &WhenReport) -> String {
     out.extend(consolidation(report));
     out.extend(report.notes.iter().map(|note| format!("note: {note}")));
     out.join("\n")
-}
-
-fn counted(count: u64, what: &str) -> String {
-    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
 fn signed(ms: Millis) -> String {

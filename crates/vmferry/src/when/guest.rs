@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use vmferry_core::GuestInfo;
 use vmferry_history::trace::TraceError;
 
+use super::counted;
 use super::moves::Recorded;
 use super::traces::Found;
 use crate::Error;
@@ -85,7 +86,8 @@ pub(super) fn only(
     if left_out > 0 {
         let others: Vec<String> = others.into_iter().collect();
         notes.push(format!(
-            "Left out: {left_out} traces of other guests ({}).",
+            "Left out: {} of other guests ({}).",
+            counted(left_out, "trace"),
             others.join(", ")
         ));
     }

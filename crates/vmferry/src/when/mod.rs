@@ -2,7 +2,9 @@
 //! and earlier moves. The guest itself is not asked.
 
 mod guest;
+mod lack;
 mod moves;
+mod promise;
 pub mod report;
 mod traces;
 
@@ -12,18 +14,15 @@ use std::time::Duration;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use vmferry_core::plan::MoveLimits;
-use vmferry_core::{ByteRate, Bytes, GuestInfo, Interval, Joules, Millis, MoveRecord, Watts};
+use vmferry_core::{ByteRate, Bytes, GuestInfo, Joules, Millis, MoveRecord, Watts};
 use vmferry_model::schedule::{
-    Advice, Consolidation, DayClock, EnergyModel, LIU2011_ENERGY, Preference, Profile, Sla,
-    StartTime, TimeCost, choose, start_times,
+    Advice, DayClock, Preference, Profile, Sla, StartTime, choose, start_times,
 };
-use vmferry_model::{Assumptions, Experience, ModelError, SUFFICIENT_PROBABILITY};
+use vmferry_model::{Assumptions, Experience};
 
 use self::moves::{Recorded, Settings};
-use self::report::{
-    BestStart, ConsolidationAnswer, SlaAnswer, SlaTime, WhenData, WhenGuest, WhenReport,
-};
-use self::traces::{Found, Replays};
+use self::report::{BestStart, WhenData, WhenGuest, WhenReport};
+use self::traces::Found;
 use crate::Error;
 use crate::document::Versions;
 
@@ -113,11 +112,11 @@ fn answer(
     let given: Vec<String> = found.iter().map(|f| f.header.guest.label()).collect();
     let found = guest::only(&request.guest, &recorded, found, &mut notes)?;
     if recorded.records.is_empty() && found.is_empty() {
-        return Err(unknown(request, &recorded, given));
+        return Err(lack::unknown(request, &recorded, given));
     }
     if recorded.to_come > 0 {
-        let count = recorded.to_come;
-        notes.push(format!("Left out: {count} moves that were made after now."));
+        let count = counted(recorded.to_come as u64, "move");
+        notes.push(format!("Left out: {count} made after now."));
     }
     let settings = Settings::of(request, &recorded.records, &mut notes)?;
     let same = settings.comparable(&recorded.records, &mut notes);
@@ -139,7 +138,7 @@ fn answer(
     )?;
     let real = settings.timed(&same);
     if replays.moves.is_empty() && real.len() < 2 {
-        return Err(too_little(request, &recorded, &replays, real.len()));
+        return Err(lack::too_little(request, &recorded, &replays, real.len()));
     }
     if let Some((window, first_pass)) = replays.too_short {
         notes.push(format!(
@@ -160,7 +159,7 @@ fn answer(
     let best = best(request, &settings, &starts);
     let known = starts.iter().filter(|start| start.cost.is_some()).count();
     if best.is_none() && request.sla.is_none() && request.host_off.is_none() {
-        return Err(nothing_to_choose(request, clock, &profile, known));
+        return Err(lack::nothing_to_choose(request, clock, &profile, known));
     }
     explain(request, &settings, &profile, &starts, &mut notes);
     if best.is_none() {
@@ -190,9 +189,9 @@ fn answer(
         },
         sla: request
             .sla
-            .map(|sla| sla_answer(sla, request.count_degraded, &hourly)),
+            .map(|sla| promise::sla_answer(sla, request.count_degraded, &hourly)),
         consolidation: host_off
-            .map(|off| consolidation(off, best.as_ref(), starts.first(), &mut notes)),
+            .map(|off| promise::consolidation(off, best.as_ref(), starts.first(), &mut notes)),
         best,
         hours: hourly.parts().to_vec(),
         starts,
@@ -279,177 +278,6 @@ fn explain(
     }
 }
 
-fn sla_answer(sla: Sla, counts_degraded: bool, hours: &Profile) -> SlaAnswer {
-    let time = |cost: &TimeCost| -> Option<SlaTime> {
-        let pause = cost.downtime_ms?.one_move;
-        let each = if counts_degraded {
-            let total = cost.total_time_ms?.one_move;
-            // The pause may end after the source has done.
-            Interval {
-                p5: Millis(total.p5.0.max(pause.p5.0)),
-                p50: Millis(total.p50.0.max(pause.p50.0)),
-                p95: Millis(total.p95.0.max(pause.p95.0)),
-            }
-        } else {
-            pause
-        };
-        Some(SlaTime {
-            from: cost.from.clone(),
-            converges_probability: cost.converges_probability.p50,
-            each_ms: each,
-            median_moves: sla.moves(each.p50),
-            costly_moves: sla.moves(each.p95),
-        })
-    };
-    let hours: Vec<SlaTime> = hours.parts().iter().flatten().filter_map(time).collect();
-    let sure = hours
-        .iter()
-        .filter(|hour| hour.converges_probability >= SUFFICIENT_PROBABILITY);
-    SlaAnswer {
-        sla,
-        counts_degraded,
-        best: sure
-            .min_by(|a, b| a.each_ms.p95.0.total_cmp(&b.each_ms.p95.0))
-            .cloned(),
-        hours,
-    }
-}
-
-fn consolidation(
-    off: HostOff,
-    best: Option<&BestStart>,
-    now: Option<&StartTime>,
-    notes: &mut Vec<String>,
-) -> ConsolidationAnswer {
-    let plan = Consolidation {
-        guests: off.guests,
-        host_power: off.host_power,
-        boot_energy: off.boot_energy,
-        moving: off.move_power.map_or(LIU2011_ENERGY, EnergyModel::Power),
-    };
-    notes.push(
-        "Break-even: every guest moves away and back, each move costs the same, and the other hosts need no more power than before."
-            .to_owned(),
-    );
-    if off.move_power.is_none() {
-        notes.push(
-            "A move takes 0.512 J per MB sent and 20.165 J beside (liu2011, fitted to its own two hosts; MB read as 10^6 bytes); give --move-power for yours."
-                .to_owned(),
-        );
-    }
-    if off.boot_energy.0 == 0.0 {
-        notes.push(
-            "Switching the host off and on was taken to cost nothing; give --boot-energy."
-                .to_owned(),
-        );
-    }
-    let at = |cost: Option<&TimeCost>| cost.and_then(|cost| plan.break_even(cost));
-    ConsolidationAnswer {
-        guests: off.guests,
-        host_power_w: off.host_power,
-        boot_energy_j: off.boot_energy,
-        move_power_w: off.move_power,
-        at_best: at(best.map(|best| &best.cost)),
-        at_now: at(now.and_then(|now| now.cost.as_ref())),
-    }
-}
-
-/// How to get the data that is missing.
-fn record_more(request: &WhenRequest) -> String {
-    let uri = if request.guest.contains(':') {
-        request.guest.as_str()
-    } else {
-        "GUEST"
-    };
-    format!(
-        "record it at several times of day (`vmferry record {uri} --output-file FILE`) and give \
-         the files, or their directory, with --trace"
-    )
-}
-
-fn no_time(request: &WhenRequest, found: String, remedy: String) -> Error {
-    ModelError::NoTimeOfDay {
-        guest: request.guest.clone(),
-        found,
-        remedy,
-    }
-    .into()
-}
-
-fn unknown(request: &WhenRequest, recorded: &Recorded, given: Vec<String>) -> Error {
-    let mut known: Vec<String> = recorded.others.iter().cloned().chain(given).collect();
-    known.sort();
-    known.dedup();
-    if known.is_empty() {
-        let path = &recorded.path;
-        let found = format!("there is no move of it in {path}, and no trace");
-        return no_time(request, found, record_more(request));
-    }
-    known.truncate(20);
-    Error::Usage(format!(
-        "guest {} is unknown: neither a move in {} nor a trace is of it; known are {}. Name it as \
-         `vmferry history list` does, or give its traces with --trace",
-        request.guest,
-        recorded.path,
-        known.join(", ")
-    ))
-}
-
-fn too_little(request: &WhenRequest, recorded: &Recorded, replays: &Replays, real: usize) -> Error {
-    let moves = match (recorded.records.len(), real) {
-        (0, _) => "no move is recorded".to_owned(),
-        (1, _) => "one move is recorded".to_owned(),
-        (all, usable) => format!("of {all} recorded moves {usable} can be used"),
-    };
-    if let Some((window, first_pass)) = replays.too_short {
-        let (window, first_pass) = (Millis::from(window), Millis::from(first_pass));
-        return no_time(
-            request,
-            format!(
-                "{moves}, and the longest trace lasts {window} where the first pass of a move takes {first_pass}"
-            ),
-            format!(
-                "record for at least {first_pass}, better for minutes (`vmferry record --duration`)"
-            ),
-        );
-    }
-    let traces = "and nothing was recorded before now";
-    no_time(request, format!("{moves}, {traces}"), record_more(request))
-}
-
-fn nothing_to_choose(
-    request: &WhenRequest,
-    clock: &DayClock,
-    profile: &Profile,
-    known: usize,
-) -> Error {
-    let names: Vec<&str> = profile
-        .parts()
-        .iter()
-        .flatten()
-        .map(|cost| cost.from.as_str())
-        .take(8)
-        .collect();
-    let found = format!(
-        "{known} start times within {} are known (recorded: {} of {} parts of the day, {}{})",
-        Millis::from(request.within),
-        profile.known(),
-        clock.parts(),
-        names.join(", "),
-        if profile.known() > names.len() {
-            ", ..."
-        } else {
-            ""
-        },
-    );
-    let longer = "or look further ahead with --within";
-    no_time(
-        request,
-        found,
-        format!("{}, {longer}", record_more(request)),
-    )
-}
-
 /// Whether a move at the best time is advisable at all.
 pub fn is_advisable(report: &WhenReport) -> bool {
     report
@@ -492,6 +320,11 @@ pub fn advice(report: &WhenReport) -> String {
         }
         Advice::NowUnknown => format!("{}; of a move that starts now nothing is known", best.local),
     }
+}
+
+/// So many of something: `1 move`, `2 moves`.
+pub fn counted(count: u64, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
 /// Memory and traffic by their size, for tables.

@@ -9,7 +9,7 @@ use vmferry_history::{History, HistoryError, MoveFilter, Store as _, history_pat
 use vmferry_model::predictor::Measured;
 use vmferry_model::schedule::TimedMove;
 
-use super::WhenRequest;
+use super::{WhenRequest, counted};
 use crate::Error;
 
 /// The latest moves of a guest that are looked at.
@@ -163,9 +163,9 @@ impl Settings {
             records.iter().partition(|record| self.are_those_of(record));
         if !others.is_empty() {
             notes.push(format!(
-                "Left out: {} of the guest's moves, over another or an unknown link or under \
-                 other limits; their costs do not compare.",
-                others.len()
+                "Left out: {} of the guest over another or an unknown link or under other limits; \
+                 costs do not compare.",
+                counted(others.len() as u64, "move")
             ));
         }
         same

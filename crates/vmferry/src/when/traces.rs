@@ -12,6 +12,7 @@ use vmferry_model::Assumptions;
 use vmferry_model::predictor::{CannotForecast, Case, Technique};
 use vmferry_model::schedule::{DayClock, TimedMove, replayed};
 
+use super::counted;
 use super::moves::Settings;
 use super::report::TraceUse;
 use crate::Error;
@@ -82,9 +83,8 @@ pub(super) fn find(paths: &[PathBuf], notes: &mut Vec<String>) -> Result<Vec<Fou
         }
         if passed > 0 {
             let dir = path.display();
-            notes.push(format!(
-                "{dir}: {passed} files that are no traces were passed over."
-            ));
+            let passed = counted(passed, "file");
+            notes.push(format!("{dir}: {passed} passed over, no traces."));
         }
     }
     found.sort_by_key(|trace| trace.header.started_at);
