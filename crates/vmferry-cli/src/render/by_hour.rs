@@ -77,6 +77,7 @@ fn one(
     let mut chart = ChartBuilder::on(area)
         .caption(caption, font(17))
         .margin(10)
+        .margin_right(28)
         .x_label_area_size(32)
         .y_label_area_size(60)
         .build_cartesian_2d(0.0..24.0, 0.0..top)?;

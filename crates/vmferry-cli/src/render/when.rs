@@ -43,7 +43,10 @@ pub(crate) fn table(report: &WhenReport) -> String {
                 "{} ({}), downtime limit {}, deadline {}",
                 report.link.wire_rate,
                 format!("{:?}", report.link.source).to_lowercase(),
-                or_dash(report.limits.max_downtime_ms),
+                report
+                    .limits
+                    .max_downtime_ms
+                    .map_or_else(|| "QEMU's own".to_owned(), |limit| limit.to_string()),
                 report.limits.deadline_ms
             ),
         ),
@@ -80,7 +83,7 @@ pub(crate) fn table(report: &WhenReport) -> String {
             )),
         ];
         let parts: Vec<String> = parts.into_iter().flatten().collect();
-        lines.push(("less then", parts.join(", ")));
+        lines.push(("waiting saves", parts.join(", ")));
     }
     let stretches = as_good_stretches(report);
     if !stretches.is_empty() {
@@ -98,7 +101,7 @@ pub(crate) fn table(report: &WhenReport) -> String {
     }
     let mut out: Vec<String> = lines
         .iter()
-        .map(|(name, text)| format!("{name:<12} {text}"))
+        .map(|(name, text)| format!("{name:<13} {text}"))
         .collect();
     out.push(by_hour(report));
     out.extend(report.sla.as_ref().map(sla));
@@ -244,7 +247,7 @@ fn sla(answer: &SlaAnswer) -> String {
     }
     format!(
         "moves within {} a {} ({each} counts), at the best hour {best}\n{}",
-        sla.downtime_ms,
+        minutes(sla.downtime_ms),
         sla.period.name(),
         text(&rows)
     )

@@ -47,8 +47,7 @@ pub struct StartTime {
 pub enum Advice {
     /// Now is the best of the times that are known.
     MoveNow,
-    /// The best time is better than now beyond doubt: their intervals do not
-    /// overlap.
+    /// The best time is better than now: their 90 % intervals do not overlap.
     Wait,
     /// No difference worth waiting for: the intervals overlap, or there is
     /// none.
@@ -175,7 +174,7 @@ impl Preference {
         }
     }
 
-    /// Whether one start is better than another beyond doubt: the intervals of
+    /// Whether one start is better than another for sure: the 90 % intervals of
     /// what tells them apart do not overlap.
     fn apart(self, better: &TimeCost, other: &TimeCost, max_downtime: Option<Millis>) -> bool {
         let beyond = |a: Option<Interval<f64>>, b: Option<Interval<f64>>| {

@@ -313,7 +313,10 @@ pub fn advice(report: &WhenReport) -> String {
     };
     match best.advice {
         Advice::MoveNow => "move now: no known time is better".to_owned(),
-        Advice::Wait => format!("wait until {}: better than now beyond doubt", best.local),
+        Advice::Wait => format!(
+            "wait until {}: better than now, their 90 % intervals do not overlap",
+            best.local
+        ),
         Advice::NoDifference => {
             "no difference worth waiting for: the intervals of now and of the best time overlap"
                 .to_owned()
