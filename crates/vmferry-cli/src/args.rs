@@ -4,6 +4,7 @@ mod compare;
 mod imports;
 mod model;
 mod simulate;
+mod when;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -14,6 +15,7 @@ use vmferry::core::quantity::{parse_rate, parse_ratio, parse_size, parse_span};
 use vmferry::core::{ByteRate, Bytes, ExitCode, GuestUri, Ratio, StreamUri};
 use vmferry::recording::PageChoice;
 
+pub(crate) use self::when::{Prefer, When};
 pub(crate) use compare::Compare;
 pub(crate) use imports::HistoryImport;
 pub(crate) use model::Forecasting;
@@ -142,6 +144,8 @@ pub(crate) enum Command {
     Predict(Predict),
     /// Say what moves would cost elsewhere: other links, limits, sizes, rules
     Simulate(Box<Simulate>),
+    /// Say when to move a guest, from what was recorded of it by time of day
+    When(Box<When>),
     /// Move a guest: forecast, move, forecast beside outcome
     Migrate(Box<Migrate>),
     /// Follow a running migration, whoever started it
@@ -211,6 +215,8 @@ pub(crate) enum DocumentName {
     Simulate,
     /// `testbed status -o json`
     TestbedStatus,
+    /// `when -o json`
+    When,
     /// `testbed demo -o json`
     Demo,
 }

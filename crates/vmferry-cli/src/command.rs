@@ -14,6 +14,7 @@ mod simulate;
 mod testbed;
 mod trace;
 mod watch;
+mod when;
 
 use vmferry::Error;
 use vmferry::core::plan::MoveLimits;
@@ -31,6 +32,7 @@ pub(crate) async fn run(cli: &Cli) -> Result<ExitCode, Error> {
         Command::Trace(args) => trace::run(global, args).await,
         Command::Predict(args) => predict::run(global, args).await,
         Command::Simulate(args) => simulate::run(global, args).await,
+        Command::When(args) => when::run(global, args).await,
         Command::Migrate(args) => migrate::run(global, args).await,
         Command::Watch(args) => watch::run(global, args).await,
         Command::History(args) => history::run(global, args).await,

@@ -1,5 +1,6 @@
 //! Documents as tables, for people.
 
+pub(crate) mod by_hour;
 pub(crate) mod compare;
 pub(crate) mod curves;
 pub(crate) mod demo;
@@ -16,6 +17,7 @@ pub(crate) mod simulate;
 pub(crate) mod sweep;
 pub(crate) mod testbed;
 pub(crate) mod trace;
+pub(crate) mod when;
 
 use std::fmt::Display;
 

@@ -399,6 +399,7 @@ fn completions_and_manual_know_every_command() {
         "trace",
         "predict",
         "simulate",
+        "when",
         "migrate",
         "watch",
         "history",
@@ -450,6 +451,7 @@ fn help() {
         &["trace", "--help"],
         &["predict", "--help"],
         &["simulate", "--help"],
+        &["when", "--help"],
         &["migrate", "--help"],
         &["watch", "--help"],
         &["history", "--help"],
@@ -486,6 +488,7 @@ fn schemas_are_those_checked_in() {
         "trace-info",
         "simulate",
         "testbed-status",
+        "when",
         "demo",
     ];
     for name in names {

@@ -31,6 +31,7 @@
 
 pub mod analysis;
 pub mod dirty_curve;
+pub mod energy;
 pub mod event;
 pub mod exit_code;
 pub mod fitted_curve;
@@ -56,6 +57,7 @@ pub mod units;
 
 pub use analysis::{Analysis, Stationarity};
 pub use dirty_curve::{CurvePoint, DirtyCurve};
+pub use energy::{Joules, Watts};
 pub use event::MoveEvent;
 pub use exit_code::ExitCode;
 pub use fitted_curve::{FittedCurve, FittedSet};

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+use crate::energy::{Joules, Watts};
 use crate::units::{ByteRate, Bytes, Ratio};
 
 /// Why a text is no quantity.
@@ -175,6 +176,53 @@ pub fn parse_ratio(text: &str) -> Result<Ratio, QuantityError> {
     Ok(Ratio(ratio))
 }
 
+/// Reads a power: `180W`, `1.2kW`; a bare number is watts.
+///
+/// # Errors
+/// When it is zero, negative, above 1 MW or of an unknown unit.
+pub fn parse_power(text: &str) -> Result<Watts, QuantityError> {
+    let reader = Reader {
+        text,
+        what: "power",
+        example: "180W or 1.2kW",
+    };
+    let (number, unit) = reader.split()?;
+    let watts = match unit.as_str() {
+        "" | "w" => number,
+        "kw" => number * 1e3,
+        other => return Err(reader.fail(format!("the unit `{other}` is unknown"))),
+    };
+    if watts > 1e6 {
+        return Err(reader.fail("it is above 1 MW"));
+    }
+    Ok(Watts(watts))
+}
+
+/// Reads an energy: `500J`, `30kJ`, `10Wh`; a bare number is joules.
+///
+/// # Errors
+/// When it is zero, negative, above 1 GJ or of an unknown unit.
+pub fn parse_energy(text: &str) -> Result<Joules, QuantityError> {
+    let reader = Reader {
+        text,
+        what: "energy",
+        example: "30kJ or 10Wh",
+    };
+    let (number, unit) = reader.split()?;
+    let joules = match unit.as_str() {
+        "" | "j" => number,
+        "kj" => number * 1e3,
+        "mj" => number * 1e6,
+        "wh" => number * 3600.0,
+        "kwh" => number * 3.6e6,
+        other => return Err(reader.fail(format!("the unit `{other}` is unknown"))),
+    };
+    if joules > 1e9 {
+        return Err(reader.fail("it is above 1 GJ"));
+    }
+    Ok(Joules(joules))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -225,5 +273,10 @@ mod tests {
         assert_eq!(parse_span("10"), Ok(Duration::from_secs(10)));
         assert_eq!(parse_size("512M"), Ok(Bytes::from_mib(512)));
         assert_eq!(parse_ratio("20%"), Ok(Ratio(0.2)));
+        assert_eq!(parse_power("1.2kW"), Ok(Watts(1200.0)));
+        assert_eq!(parse_energy("10Wh"), Ok(Joules(36_000.0)));
+        for text in ["0W", "-1W", "2MW", "9e9", "much"] {
+            assert!(parse_power(text).is_err(), "{text}");
+        }
     }
 }

@@ -37,4 +37,14 @@ pub enum ModelError {
         /// The value as given.
         value_ms: f64,
     },
+    /// What is recorded says nothing of when to move.
+    #[error("guest {guest}: {found}, which is too little to say when to move it; {remedy}")]
+    NoTimeOfDay {
+        /// The guest.
+        guest: String,
+        /// What there is.
+        found: String,
+        /// What to do.
+        remedy: String,
+    },
 }

@@ -12,6 +12,7 @@
 //! MoveRecords of a route ─> Experience ─> Assumptions::with()
 //! Past moves ─> predictor::Fit ─> predictor::Predictor: the papers' models beside ours
 //! Observation, sweep::Grid ─> sweep::sweep() ─> what a move would cost at every point, and the boundary
+//! Page histories and moves by time of day ─> schedule: when to move, how often, whether it pays
 //! Past errors ─> conformal, drift: intervals that keep their coverage, guests that changed
 //! ```
 
@@ -32,6 +33,7 @@ pub mod predictor;
 mod reforecast;
 mod remedies;
 mod sampler;
+pub mod schedule;
 pub mod sweep;
 
 pub use accuracy::{Accuracy, QuantityAccuracy};

@@ -23,6 +23,7 @@ use crate::TOOL_VERSION;
 use crate::comparison::CompareReport;
 use crate::demo::DemoReport;
 use crate::imports::{ForgetReport, ImportList, ImportReport};
+use crate::when::report::WhenReport;
 
 /// Versions, at the head of every document.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -247,6 +248,7 @@ pub fn schemas() -> Vec<(&'static str, Schema)> {
         ("trace-info", schema_for!(TraceReport)),
         ("simulate", schema_for!(SimulateReport)),
         ("testbed-status", schema_for!(TestbedList)),
+        ("when", schema_for!(WhenReport)),
         ("demo", schema_for!(DemoReport)),
     ]
 }

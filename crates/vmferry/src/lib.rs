@@ -13,6 +13,7 @@
 //! | [`recording`] | records a guest's page history into a trace, reads traces |
 //! | [`simulating`] | what moves would cost elsewhere, from a profile or a trace |
 //! | [`watching`] | follows a running migration, whoever started it |
+//! | [`mod@when`] | says when to move a guest, from what was recorded of it |
 //! | [`document`] | the JSON documents, with their schemas |
 //! | [`demo`] | five guests on a testbed, forecast beside outcome |
 //!
@@ -35,6 +36,7 @@ pub mod profile;
 pub mod recording;
 pub mod simulating;
 pub mod watching;
+pub mod when;
 
 pub use error::Error;
 pub use guard_command::guard_command;

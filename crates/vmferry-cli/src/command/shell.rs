@@ -65,6 +65,7 @@ pub(crate) fn schema(global: &Global, wanted: DocumentName) -> Result<ExitCode, 
         DocumentName::TraceInfo => "trace-info",
         DocumentName::Simulate => "simulate",
         DocumentName::TestbedStatus => "testbed-status",
+        DocumentName::When => "when",
         DocumentName::Demo => "demo",
     };
     let schema = document::schemas()

@@ -103,14 +103,19 @@ impl<R: Read> TraceReader<R> {
 }
 
 /// The pages of a history, and where they stand among the recorded ones.
-struct Kept {
-    positions: Vec<u64>,
-    pages: Vec<SampledPage>,
+pub(super) struct Kept {
+    pub(super) positions: Vec<u64>,
+    pub(super) pages: Vec<SampledPage>,
 }
 
 /// Of each of `count` groups of neighbours one page, drawn with its weight as its chance, so that
 /// nothing is favoured.
-fn keep<R: Read>(reader: &TraceReader<R>, recorded: usize, count: usize, seed: u64) -> Kept {
+pub(super) fn keep<R: Read>(
+    reader: &TraceReader<R>,
+    recorded: usize,
+    count: usize,
+    seed: u64,
+) -> Kept {
     let mut random = SmallRng::seed_from_u64(seed);
     let mut kept = Kept {
         positions: Vec::with_capacity(count),
@@ -140,7 +145,10 @@ fn keep<R: Read>(reader: &TraceReader<R>, recorded: usize, count: usize, seed: u
 }
 
 /// Of the dirtied positions those that are kept, as places among the kept ones; both grow.
-fn kept_of(kept: &[u64], dirty: impl Iterator<Item = u64>) -> impl Iterator<Item = usize> {
+pub(super) fn kept_of(
+    kept: &[u64],
+    dirty: impl Iterator<Item = u64>,
+) -> impl Iterator<Item = usize> {
     let mut from = 0;
     dirty.filter_map(move |position| {
         // Where all are kept, and most often else, the next one is near.

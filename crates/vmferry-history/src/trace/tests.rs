@@ -1,6 +1,7 @@
 //! Whole traces: written, read, summed up, exported.
 
 mod damage;
+mod parts;
 
 use std::io::{self, Write};
 use std::time::Duration;

@@ -51,6 +51,7 @@ pub use post_copy::PostCopy;
 pub use predicted::{Ended, Predicted};
 pub use quantity::Quantity;
 pub use refined::{Refined, RefinedFit};
+pub(crate) use rules::Draw;
 pub use rules::RuleSet;
 pub use textbook::Textbook;
 

@@ -1,0 +1,530 @@
+//! `vmferry when` over traces and moves made up here: which answers come, and
+//! what is refused. No guest is asked.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
+use tempfile::TempDir;
+use vmferry::core::plan::MoveLimits;
+use vmferry::core::{
+    ByteRate, Bytes, GuestInfo, GuestUri, HostInfo, LinkSpeed, Millis, MoveRecord, Outcome,
+    OutcomeStatus, PAGE_SIZE, Pages, Place, Plan, RamBlock, Ratio, SCHEMA_VERSION, SampledPage,
+};
+use vmferry::history::trace::{
+    EndReason, PageSet, PageSource, TraceBlock, TraceFooter, TraceHeader, TraceWriter,
+};
+use vmferry::history::{History, Store as _};
+
+const UUID: &str = "d5c7a80a-0c9e-4b2f-8d8d-1f3c0a9b7e61";
+/// Pages of the guests' 64 MiB, one of 64 of them recorded.
+const PAGES: u64 = 16_384;
+const WEIGHT: u64 = 64;
+/// Asked on a Friday afternoon.
+const NOW: &str = "2026-03-06T14:35:00Z";
+
+/// A directory for traces, a history and answers.
+struct Site(TempDir);
+
+fn guest(name: &str, uuid: &str) -> GuestInfo {
+    GuestInfo {
+        uri: GuestUri::local(format!("/run/{name}.qmp")),
+        name: Some(name.into()),
+        uuid: Some(uuid.into()),
+        memory_bytes: Some(Pages(PAGES).bytes()),
+        ram_blocks: vec![RamBlock {
+            name: "pc.ram".into(),
+            used_bytes: Bytes(PAGES * PAGE_SIZE.0),
+            offset_bytes: Bytes(0),
+            host_address: None,
+        }],
+        vcpus: Some(1),
+        machine: None,
+        accelerator: Some("tcg".into()),
+    }
+}
+
+fn web() -> GuestInfo {
+    guest("web", UUID)
+}
+
+fn host(name: &str) -> HostInfo {
+    HostInfo {
+        hostname: Some(name.into()),
+        hypervisor: "qemu".into(),
+        hypervisor_version: Some("10.0.2".into()),
+        package: None,
+    }
+}
+
+fn at(text: &str) -> Timestamp {
+    text.parse().expect("an instant")
+}
+
+/// A trace of so many seconds in which `hot` recorded pages are written in
+/// every interval. The monotonic clock runs with the wall's, from 1 March on.
+fn trace(guest: &GuestInfo, started_at: Timestamp, seconds: u64, hot: u64) -> Vec<u8> {
+    let since = started_at.duration_since(at("2026-03-01T00:00:00Z"));
+    let header = TraceHeader {
+        blocks: TraceBlock::of_guest(guest),
+        guest: guest.clone(),
+        host: host("host-a"),
+        source: PageSource::PageHash,
+        whole_guest: false,
+        interval_ms: Millis(100.0),
+        budget: Ratio(0.2),
+        started_at,
+        started_monotonic_ns: since.as_nanos().unsigned_abs() as u64,
+        seed: 1,
+    };
+    let pages = (0..PAGES / WEIGHT).map(|i| SampledPage {
+        index: Pages(i * WEIGHT),
+        weight: WEIGHT as f64,
+        zero: false,
+    });
+    let set = PageSet::new("t", pages).expect("pages");
+    let mut writer = TraceWriter::begin(Vec::new(), "t", &header, &set).expect("a trace");
+    for look in 1..=seconds * 10 {
+        let mut written: Vec<usize> = (0..hot)
+            .map(|i| ((i * 7 + look * 13) % (hot * 4)) as usize)
+            .collect();
+        written.sort_unstable();
+        written.dedup();
+        writer.push(look * 100_000, &written).expect("an interval");
+    }
+    let footer = TraceFooter {
+        reason: EndReason::Complete,
+        cpu: Ratio(0.01),
+        notes: Vec::new(),
+    };
+    writer.end(&footer).expect("the end")
+}
+
+/// A move over 400 Mbit/s that took `total_s`.
+fn moved(guest: &GuestInfo, started_at: Timestamp, total_s: f64) -> MoveRecord {
+    let id = started_at.as_millisecond() as u128;
+    MoveRecord {
+        schema_version: SCHEMA_VERSION,
+        tool_version: "0.1.0".into(),
+        move_id: serde_json::from_value(format!("{:032x}", id << 80).into()).expect("an id"),
+        started_at,
+        plan: Plan {
+            source: guest.uri.clone(),
+            destination: GuestUri::local("/run/b.qmp"),
+            via: "tcp:10.77.0.2:4444".parse().expect("an address"),
+            limits: MoveLimits::default(),
+            tls_dir: None,
+        },
+        guest: guest.clone(),
+        source_host: host("host-a"),
+        destination_host: host("host-b"),
+        link: Some(LinkSpeed::given(ByteRate::from_mbit_per_s(400.0))),
+        forecast: None,
+        outcome: Some(Outcome {
+            status: OutcomeStatus::Completed,
+            place: Place::RunningAtDestination,
+            error: None,
+            started_at,
+            ended_at: started_at + SignedDuration::from_secs(total_s as i64 + 1),
+            total_time_ms: Some(Millis(total_s * 1e3)),
+            downtime_ms: Some(Millis(300.0)),
+            downtime_clock: None,
+            qemu_downtime_ms: None,
+            transferred_bytes: Some(Bytes((total_s * 47e6) as u64)),
+            wire_bytes: None,
+            slowdown: None,
+            passes: Some(3),
+            pass_list: Vec::new(),
+        }),
+        raw_statistics: None,
+    }
+}
+
+/// How a run ended.
+struct Ended {
+    code: Option<i32>,
+    stdout: String,
+    stderr: String,
+}
+
+impl Site {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().expect("a directory");
+        std::fs::create_dir(dir.path().join("traces")).expect("a directory");
+        Self(dir)
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn put(&self, name: &str, bytes: &[u8]) -> String {
+        let path = self.path(name);
+        std::fs::write(&path, bytes).expect("a file");
+        path.display().to_string()
+    }
+
+    /// Three days: quiet at 03:10, busy at 14:30, a little at 20:00.
+    fn three_days(&self) -> String {
+        for day in 2..5 {
+            for (time, hot) in [("03:10:00", 1), ("14:30:05", 60), ("20:00:30", 4)] {
+                let start = at(&format!("2026-03-0{day}T{time}Z"));
+                let name = format!("traces/{day}-{}.trace", &time[..2]);
+                self.put(&name, &trace(&web(), start, 20, hot));
+            }
+        }
+        self.path("traces").display().to_string()
+    }
+
+    async fn moves(&self, records: &[MoveRecord]) {
+        let history = History::open(&self.path("history.db"))
+            .await
+            .expect("a history");
+        for record in records {
+            history.open_move(record).await.expect("a record");
+            let outcome = record.outcome.as_ref().expect("an outcome");
+            let closed = history.close_move(record.move_id, outcome, None).await;
+            closed.expect("an outcome");
+        }
+        history.close().await.expect("closed");
+    }
+
+    fn when(&self, arguments: &[&str]) -> Ended {
+        let output = Command::new(env!("CARGO_BIN_EXE_vmferry"))
+            .arg("when")
+            .args(arguments)
+            .args(["--now", NOW, "--timezone", "UTC"])
+            .env("VMFERRY_DB", self.path("history.db"))
+            .env("NO_COLOR", "1")
+            .current_dir(self.0.path())
+            .stdin(Stdio::null())
+            .output()
+            .expect("vmferry starts");
+        let text = |bytes| String::from_utf8(bytes).expect("text");
+        Ended {
+            code: output.status.code(),
+            stdout: text(output.stdout),
+            stderr: text(output.stderr),
+        }
+    }
+
+    fn json(&self, arguments: &[&str]) -> Value {
+        let ended = self
+            .when(&[arguments, &["-o", "json"]].concat())
+            .expect(0, &[]);
+        let document = serde_json::from_str(&ended.stdout).expect("JSON");
+        let schema = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../schemas/when.json");
+        let schema = std::fs::read_to_string(schema).expect("a schema");
+        let schema = serde_json::from_str(&schema).expect("JSON");
+        let validator = jsonschema::validator_for(&schema).expect("a schema");
+        let problem = validator.validate(&document).err();
+        assert!(problem.is_none(), "{problem:?}");
+        document
+    }
+}
+
+impl Ended {
+    #[track_caller]
+    fn expect(self, code: i32, words: &[&str]) -> Self {
+        let said = format!(
+            "exit {:?}\nstdout: {}\nstderr: {}",
+            self.code, self.stdout, self.stderr
+        );
+        assert_eq!(self.code, Some(code), "{said}");
+        for word in words {
+            assert!(self.stderr.contains(word), "not said: {word}\n{said}");
+        }
+        self
+    }
+}
+
+fn notes(document: &Value) -> String {
+    document["notes"].to_string()
+}
+
+const LINK: [&str; 2] = ["--bandwidth", "400Mbit/s"];
+
+#[test]
+fn the_quiet_hour_is_best() {
+    let place = Site::new();
+    let traces = place.three_days();
+    place.put("traces/README", b"these are traces");
+    let arguments = [&["web", "--trace", &traces][..], &LINK].concat();
+    let report = place.json(&arguments);
+    assert_eq!(report["best"]["local"], "2026-03-07 03:00");
+    assert_eq!(report["best"]["advice"], "wait");
+    assert_eq!(report["starts"][0]["local"], "2026-03-06 14:35");
+    let now = &report["starts"][0]["cost"];
+    assert_eq!(now["days"], 3);
+    assert_eq!(now["converges_probability"]["p50"], 0.0);
+    assert!(report["best"]["saving"]["converges_probability"]["p5"].as_f64() > Some(0.0));
+    // A day ahead in quarters, and of these three known: the rest stays unknown.
+    let starts = report["starts"].as_array().expect("starts");
+    let known = starts.iter().filter(|start| !start["cost"].is_null());
+    assert_eq!((starts.len(), known.count()), (97, 4));
+    assert_eq!(report["data"]["known_parts"], 3);
+    assert_eq!(report["data"]["traces"].as_array().map(Vec::len), Some(9));
+    assert!(notes(&report).contains("1 file passed over"));
+    assert_eq!(
+        report,
+        place.json(&arguments),
+        "the same question, the same answer"
+    );
+
+    let text = place.when(&arguments).expect(0, &[]).stdout;
+    for words in [
+        "wait until 2026-03-07 03:00",
+        "9 traces",
+        "3 of 96 parts of the day are known (UTC)",
+        "00:00-03:00",
+        "unknown",
+    ] {
+        assert!(text.contains(words), "not said: {words}\n{text}");
+    }
+    // By UUID and by URI it is the same guest.
+    for name in [UUID, "qmp:/run/web.qmp"] {
+        let other = place.json(&[&[name, "--trace", &traces][..], &LINK].concat());
+        assert_eq!(other["best"], report["best"]);
+    }
+}
+
+#[test]
+fn promises_and_power_are_answered() {
+    let place = Site::new();
+    let traces = place.three_days();
+    let svg = place.path("when.svg").display().to_string();
+    let arguments = [
+        &["web", "--trace", &traces, "--sla", "10s/day", "--svg", &svg][..],
+        &[
+            "--host-power",
+            "180W",
+            "--boot-energy",
+            "30kJ",
+            "--guests",
+            "5",
+        ],
+        &LINK,
+    ]
+    .concat();
+    let report = place.json(&arguments);
+    let best = &report["sla"]["best"];
+    let each = best["each_ms"]["p95"].as_f64().expect("a pause");
+    let fit = (10_000.0 / each).floor();
+    assert_eq!(best["costly_moves"]["per_period"].as_f64(), Some(fit));
+    assert_eq!(best["costly_moves"]["per_month"].as_f64(), Some(30.0 * fit));
+    assert_ne!(best["from"], "14:00", "nothing converges then");
+    for hour in report["sla"]["hours"].as_array().expect("hours") {
+        assert!(hour["each_ms"]["p95"].as_f64() >= Some(each));
+    }
+    let found = &report["consolidation"]["at_best"];
+    assert_eq!(found["moves"], 10);
+    let sent = report["best"]["cost"]["transferred_bytes"]["one_move"]["p50"].as_f64();
+    let joules = 10.0 * (0.512 * sent.expect("traffic") / 1e6 + 20.165) + 30_000.0;
+    let off = found["off_ms"]["p50"].as_f64().expect("a time");
+    assert!((off - joules / 180.0 * 1e3).abs() < 1.0, "{off}");
+    assert_eq!(
+        report["consolidation"]["at_now"],
+        Value::Null,
+        "now nothing converges"
+    );
+    assert!(notes(&report).contains("liu2011"));
+
+    let text = place.when(&arguments).expect(0, &[]).stdout;
+    for words in [
+        "moves within 10.0 s a day",
+        "switching off a host with 5 such guests",
+    ] {
+        assert!(text.contains(words), "not said: {words}\n{text}");
+    }
+    let drawing = std::fs::read_to_string(&svg).expect("a drawing");
+    for words in [
+        "<svg ",
+        "</svg>",
+        "web: a move by the time of day (UTC)",
+        "Downtime, ms",
+    ] {
+        assert!(drawing.contains(words), "not drawn: {words}");
+    }
+    // One time of day is no choice, but it has an answer to these.
+    let one = place.path("traces/3-03.trace").display().to_string();
+    let report = place.json(&[&["web", "--trace", &one, "--sla", "99.9%"][..], &LINK].concat());
+    assert_eq!(report["best"], Value::Null);
+    assert_eq!(
+        report["sla"]["downtime_ms"].as_f64().map(f64::round),
+        Some(2_592_000.0)
+    );
+    assert!(notes(&report).contains("One day was recorded"));
+}
+
+#[tokio::test]
+async fn recorded_moves_tell_too() {
+    let place = Site::new();
+    let mut records = Vec::new();
+    for day in 2..6 {
+        let at = |time: &str| at(&format!("2026-03-0{day}T{time}Z"));
+        records.push(moved(&web(), at("03:05:00"), 2.0 + 0.05 * f64::from(day)));
+        records.push(moved(&web(), at("14:40:00"), 8.0 + 0.1 * f64::from(day)));
+    }
+    // After now, over another link, of another guest.
+    records.push(moved(&web(), at("2026-03-07T03:05:00Z"), 1.0));
+    let mut slow = moved(&web(), at("2026-03-01T05:00:00Z"), 90.0);
+    slow.link = Some(LinkSpeed::given(ByteRate::from_mbit_per_s(50.0)));
+    records.push(slow);
+    records.push(moved(
+        &guest("db", "other"),
+        at("2026-03-02T09:00:00Z"),
+        1.0,
+    ));
+    place.moves(&records).await;
+
+    let report = place.json(&["web"]);
+    assert_eq!(report["link"]["source"], "history");
+    assert_eq!(report["data"]["moves"], 8);
+    assert_eq!(report["best"]["local"], "2026-03-07 03:00");
+    assert_eq!(report["best"]["advice"], "wait");
+    let cost = &report["best"]["cost"];
+    assert_eq!(
+        (&cost["days"], &cost["moves"]),
+        (&Value::from(4), &Value::from(4))
+    );
+    let expected = cost["total_time_ms"]["expected"].as_f64().expect("a time");
+    assert!((expected - 2175.0).abs() < 1e-6, "{expected}");
+    let said = notes(&report);
+    for words in [
+        "1 move of the guest over another",
+        "1 move made after now",
+        "link of 400",
+    ] {
+        assert!(said.contains(words), "not said: {words}\n{said}");
+    }
+    place
+        .when(&["mail"])
+        .expect(2, &["guest mail is unknown", "db, web", "history list"]);
+    place
+        .when(&["db"])
+        .expect(50, &["one move is recorded", "vmferry record", "--trace"]);
+}
+
+#[test]
+fn too_little_is_no_answer() {
+    let place = Site::new();
+    place
+        .when(&["web"])
+        .expect(50, &["no move of it", "history.db", "vmferry record"]);
+    let night = at("2026-03-02T03:10:00Z");
+    let short = place.put("short.trace", &trace(&web(), night, 1, 2));
+    place
+        .when(&[&["web", "--trace", &short][..], &LINK].concat())
+        .expect(50, &["lasts 1.00 s", "first pass", "--duration"]);
+    let once = place.put("once.trace", &trace(&web(), night, 20, 2));
+    place
+        .when(&[&["web", "--trace", &once][..], &LINK].concat())
+        .expect(50, &["1 of 96 parts of the day, 03:00", "vmferry record"]);
+    place
+        .when(&["web", "--trace", &once])
+        .expect(2, &["rate of the link is unknown", "--bandwidth"]);
+}
+
+#[test]
+fn wrong_traces_are_refused() {
+    let place = Site::new();
+    let traces = place.three_days();
+    let with = |more: &[&str]| place.when(&[&["web"], more, &LINK].concat());
+    let noon = at("2026-03-05T12:00:00Z");
+    let other = place.put("db.trace", &trace(&guest("db", "other"), noon, 20, 2));
+    with(&["--trace", &other]).expect(2, &["db.trace", "another guest", "of db (other)"]);
+    // The same name, another guest.
+    let twin = place.put("twin.trace", &trace(&guest("web", "twin"), noon, 20, 2));
+    with(&["--trace", &traces, "--trace", &twin]).expect(2, &["several guests", "twin", UUID]);
+    let ahead = place.put(
+        "ahead.trace",
+        &trace(&web(), at("2026-03-08T00:00:00Z"), 20, 2),
+    );
+    with(&["--trace", &ahead]).expect(2, &["ahead.trace", "after 2026-03-06", "--now"]);
+    // One trace follows another, but the wall clock says the same time.
+    let first = trace(&web(), noon, 20, 2);
+    let before = place.put("first.trace", &first);
+    let back = place.put("back.trace", &jumped(&web(), noon));
+    with(&["--trace", &before, "--trace", &back]).expect(2, &["jumped back", "host-a"]);
+    with(&["--trace", "/nowhere.trace"]).expect(2, &["/nowhere.trace", "No such file"]);
+    with(&["--trace", "/dev/null"]).expect(2, &["cut off at byte 0"]);
+
+    // In a directory others are left out, the same one counts once, and a cut
+    // one as far as it goes.
+    place.put(
+        "traces/db.trace",
+        &trace(&guest("db", "other"), noon, 20, 2),
+    );
+    place.put(
+        "traces/again.trace",
+        &trace(&web(), at("2026-03-03T03:10:00Z"), 20, 1),
+    );
+    place.put("traces/cut.trace", &first[..first.len() * 2 / 3]);
+    let report = place.json(&[&["web", "--trace", &traces][..], &LINK].concat());
+    let said = notes(&report);
+    for words in [
+        "1 trace of other guests (db)",
+        "counted once",
+        "cut.trace is cut off; its first",
+    ] {
+        assert!(said.contains(words), "not said: {words}\n{said}");
+    }
+    assert_eq!(report["data"]["traces"].as_array().map(Vec::len), Some(10));
+}
+
+/// A trace of the same time by the wall clock, an hour later by the other one.
+fn jumped(guest: &GuestInfo, noon: Timestamp) -> Vec<u8> {
+    let later = noon + SignedDuration::from_hours(1);
+    let bytes = trace(guest, later, 20, 2);
+    // The header is compressed: written anew with the other instant.
+    let mut reader = vmferry::history::trace::TraceReader::new(&bytes[..], "t").expect("a trace");
+    let header = TraceHeader {
+        started_at: noon + SignedDuration::from_secs(5),
+        ..reader.header().clone()
+    };
+    let set = reader.pages().clone();
+    let mut writer = TraceWriter::begin(Vec::new(), "t", &header, &set).expect("a trace");
+    while let Some(frame) = reader.next_frame().expect("intervals") {
+        for interval in frame.intervals() {
+            let dirty: Vec<usize> = interval.dirty.iter().map(|page| page as usize).collect();
+            writer.push(interval.end_us, &dirty).expect("an interval");
+        }
+    }
+    let footer = TraceFooter {
+        reason: EndReason::Complete,
+        cpu: Ratio(0.01),
+        notes: Vec::new(),
+    };
+    writer.end(&footer).expect("the end")
+}
+
+#[test]
+fn absurd_questions_are_explained() {
+    let place = Site::new();
+    for (arguments, words) in [
+        (&["--every", "7m"][..], &["--every", "15m or 1h"][..]),
+        (&["--every", "30s"], &["--every", "whole minutes"]),
+        (&["--sla", "100%"], &["--sla", "no downtime at all"]),
+        (&["--sla", "10s"], &["--sla", "43m/month"]),
+        (&["--count-degraded"], &["--sla"]),
+        (&["--guests", "3"], &["--host-power"]),
+        (&["--host-power", "0W"], &["--host-power", "it is zero"]),
+        (&["--host-power", "180W", "--guests", "0"], &["--guests"]),
+        (&["--prefer", "luck"], &["luck", "time, downtime, traffic"]),
+        (&["--within", "31d"], &["--within", "above 30 days"]),
+    ] {
+        place.when(&[&["web"], arguments].concat()).expect(2, words);
+    }
+    let ended = place.when(&["qmp:"]);
+    assert_eq!(ended.code, Some(2), "{}", ended.stderr);
+    let zone = Command::new(env!("CARGO_BIN_EXE_vmferry"))
+        .args(["when", "web", "--timezone", "Mars/Olympus"])
+        .output()
+        .expect("vmferry starts");
+    let said = String::from_utf8(zone.stderr).expect("text");
+    assert!(
+        zone.status.code() == Some(2) && said.contains("Europe/Berlin"),
+        "{said}"
+    );
+}
