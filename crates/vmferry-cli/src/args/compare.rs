@@ -9,9 +9,10 @@ use vmferry::core::Technique;
 /// Arguments of `compare`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Errors are |forecast - measured| / measured of migrations that converged. Each migration is forecast by models\n\
-    that did not learn from it: vmferry's own moves in time order, each from those that had ended; imported ones likewise\n\
-    where their times are known, else with all of their workload left out. Live and imported migrations are judged apart."
+    after_help = "Errors are |forecast - measured| / measured of migrations that converged. \
+    Each migration is forecast by models that did not learn from it: vmferry's own moves in time \
+    order, each from those that had ended; imported ones likewise where their times are known, \
+    else with all of their workload left out. Live and imported migrations are judged apart."
 )]
 pub(crate) struct Compare {
     /// Migrations made here (live), by others (imported), all, or of one

@@ -35,6 +35,7 @@ pub(crate) fn made_up(count: usize) -> String {
 /// The 100 QEMU migrations of a PostgreSQL guest as a CSV of the columns above,
 /// the dirty rate being that of the first round of runs that did the same;
 /// `None` where the data are missing.
+#[expect(clippy::print_stderr, reason = "a skipped test has to say so")]
 pub(crate) fn qemu_postgres() -> Option<String> {
     let data = std::env::var_os("VMFERRY_SHARED_DATA").map_or_else(
         || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data"),
@@ -82,7 +83,7 @@ pub(crate) fn qemu_postgres() -> Option<String> {
         };
         let scenario = &run["scenario"];
         let at_once = how == "post-copy" && run["postcopy_start_s"] == "0";
-        let bandwidth = if at_once { 10_000.0 } else { 1073.741_824 };
+        let bandwidth = if at_once { 10_000.0 } else { 1_073.741_824 };
         let down = if how == "stop-copy" {
             &run["total_time_ms"]
         } else {

@@ -7,14 +7,16 @@ use crate::sample::{place, record};
 fn migration(n: usize) -> ImportedMigration {
     ImportedMigration {
         run: Some(n.to_string()),
-        guest: (n % 3 != 0).then(|| format!("g{}", n % 3)),
+        guest: (!n.is_multiple_of(3)).then(|| format!("g{}", n % 3)),
         workload: Some(format!("w{}", n % 4)),
-        started_at: (n % 2 == 0).then(|| "2026-01-31T12:00:00.123456789Z".parse().unwrap()),
+        started_at: n
+            .is_multiple_of(2)
+            .then(|| "2026-01-31T12:00:00.123456789Z".parse().unwrap()),
         technique: Technique::ALL[n % Technique::ALL.len()],
         memory_bytes: Bytes::from_mib(1024 + n as u64),
         dirty_rate: ByteRate(1e6 / 3.0),
         bandwidth: ByteRate(1e8),
-        downtime_limit_ms: (n % 5 == 0).then_some(Millis(300.0)),
+        downtime_limit_ms: n.is_multiple_of(5).then_some(Millis(300.0)),
         converged: [None, Some(true), Some(false)][n % 3],
         total_time_ms: Millis(15_000.1),
         downtime_ms: (n % 2 == 1).then_some(Millis(14.5)),
