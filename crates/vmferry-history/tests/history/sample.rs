@@ -72,6 +72,7 @@ pub(crate) fn observation(pages: u64, looks: u64) -> Observation {
         guest: seen.guest,
         host: seen.source_host,
         window_ms: Millis(10_000.0),
+        window_ended_at: None,
         dirty_curve: DirtyCurve {
             points: vec![CurvePoint {
                 window_ms: Millis(1000.0),

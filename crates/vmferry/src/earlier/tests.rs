@@ -71,6 +71,7 @@ pub(crate) mod sample {
             guest: guest(name),
             host: host("a"),
             window_ms: Millis(window_ms),
+            window_ended_at: None,
             dirty_curve: DirtyCurve {
                 points: points.to_vec(),
             },
