@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use vmferry_core::{GuestInfo, MoveRecord};
+use vmferry_core::{GuestInfo, ImportedMigration, MoveRecord};
 use vmferry_history::{
-    History, HistoryError, MoveFilter, MoveSummary, Route, Store as _, history_path,
+    History, HistoryError, ImportFilter, MoveFilter, MoveSummary, Route, Store as _, history_path,
 };
 use vmferry_model::Experience;
 use vmferry_model::predictor::Past;
@@ -22,6 +22,8 @@ const LATEST: u32 = 500;
 #[derive(Debug, Default)]
 pub(crate) struct Earlier {
     records: Vec<MoveRecord>,
+    /// Other people's migrations, for a model that learns from tables.
+    imported: Vec<ImportedMigration>,
     /// The route of the move to come, where it is known.
     route: Option<Route>,
     /// The guest's accelerator now: another one makes another guest.
@@ -29,20 +31,18 @@ pub(crate) struct Earlier {
 }
 
 impl Earlier {
-    /// What the history of this machine knows.
-    pub(crate) async fn of(guest: &GuestInfo, route: Option<Route>) -> Self {
-        let found = match history_path() {
-            Ok(path) => match History::open_existing(&path).await {
-                Ok(history) => records(&history, guest, route.as_ref()).await,
-                Err(error) => Err(error),
-            },
-            Err(error) => Err(error),
-        };
-        let records = found.unwrap_or_else(|error| {
+    /// What the history of this machine knows that a model can learn from:
+    /// `learned` alone takes other people's migrations too.
+    pub(crate) async fn of(guest: &GuestInfo, route: Option<Route>, model: &str) -> Self {
+        let found = read_history(guest, route.as_ref(), model == "learned").await;
+        let (records, imported) = found.unwrap_or_else(|error| {
             tracing::debug!(%error, "nothing is learned from the history");
-            Vec::new()
+            Default::default()
         });
-        Self::new(records, guest, route)
+        Self {
+            imported,
+            ..Self::new(records, guest, route)
+        }
     }
 
     /// Known records, in the order in which they began.
@@ -50,6 +50,7 @@ impl Earlier {
         let accelerator = guest.accelerator.clone();
         Self {
             records,
+            imported: Vec::new(),
             route,
             accelerator,
         }
@@ -79,14 +80,15 @@ impl Earlier {
     pub(crate) fn with_pasts<T>(&self, learn: impl FnOnce(&[Past<'_>]) -> T) -> T {
         let route = |record: &MoveRecord| Route::of(record).to_string();
         let routes: Vec<String> = self.records.iter().map(route).collect();
-        let pasts: Vec<Past<'_>> = self
+        let live = self
             .records
             .iter()
             .zip(&routes)
             .filter(|(record, _)| record.guest.accelerator == self.accelerator)
             // What was said then teaches, not what would be said now of what was seen.
-            .filter_map(|(record, route)| Past::of_record(record, None, route))
-            .collect();
+            .filter_map(|(record, route)| Past::of_record(record, None, route));
+        // Other people's first: the latest moves are our own.
+        let pasts: Vec<Past<'_>> = self.imported.iter().map(Past::from).chain(live).collect();
         learn(&pasts)
     }
 
@@ -95,6 +97,22 @@ impl Earlier {
         record.guest.accelerator == self.accelerator
             && self.route.as_ref() == Some(&Route::of(record))
     }
+}
+
+async fn read_history(
+    guest: &GuestInfo,
+    route: Option<&Route>,
+    with_imported: bool,
+) -> Result<(Vec<MoveRecord>, Vec<ImportedMigration>), HistoryError> {
+    let history = History::open_existing(&history_path()?).await?;
+    let records = records(&history, guest, route).await?;
+    let imported = if with_imported {
+        history.imported(&ImportFilter::default()).await?
+    } else {
+        Vec::new()
+    };
+    let imported = imported.into_iter().map(|row| row.migration).collect();
+    Ok((records, imported))
 }
 
 async fn records(

@@ -128,7 +128,7 @@ impl PreparedMove {
         };
         let link = link::speed(options.bandwidth, &ends.source, Some(end)).await?;
         let guest = &self.checked.source().guest;
-        let earlier = Earlier::of(guest, Some(end.route_from(&ends.source))).await;
+        let earlier = Earlier::of(guest, Some(end.route_from(&ends.source)), &options.model).await;
         let mut assumptions = predict::assumptions(&ends.source, guest, &earlier).await?;
         let model = Fitted::new(&options.model, &earlier, guest)?;
         let observation = match &options.profile {

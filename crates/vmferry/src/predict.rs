@@ -56,7 +56,7 @@ pub async fn predict(guest: &GuestUri, options: &PredictOptions) -> Result<Predi
     let route = end.map(|end| end.route_from(&source));
     drop(destination);
     let info = source.info().await?;
-    let earlier = Earlier::of(&info, route).await;
+    let earlier = Earlier::of(&info, route, &options.model).await;
     let assumptions = assumptions(&source, &info, &earlier).await?;
     let model = Fitted::new(&options.model, &earlier, &info)?;
     let (observation, observed) = match &options.profile {
