@@ -221,3 +221,6 @@ impl<C: Controller> Governor<C> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

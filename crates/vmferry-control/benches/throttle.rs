@@ -1,0 +1,73 @@
+//! What a controller's step costs.
+
+use std::hint::black_box;
+use std::time::Duration;
+
+use criterion::{Criterion, criterion_group, criterion_main};
+use vmferry_control::throttle::{
+    Controller, Curve, Deadline, Look, ObservedOutlook, Preset, Promises, Stage,
+};
+use vmferry_core::{ByteRate, Bytes, LinkSpeed, Ratio};
+use vmferry_model::Assumptions;
+use vmferry_precopy::tuning::{Round, Settings};
+
+#[path = "../tests/guest/mod.rs"]
+mod guest;
+
+/// A guest near its barrier in its third pass: most plans go on for long.
+fn look(at: u64) -> Look {
+    let settings = Settings {
+        rate: None,
+        speed: Ratio(1.0),
+    };
+    Look {
+        // Far enough apart that every step plans anew.
+        now: Duration::from_millis(12_000 + 600 * (at % 64)),
+        stage: Stage::PreCopy,
+        pass: 3,
+        in_pass: Duration::from_millis(100),
+        remaining: Bytes(90_000_000),
+        transferred: Bytes(700_000_000),
+        last_round: Some(Round {
+            number: 2,
+            length: Duration::from_secs(2),
+            sent: Bytes(100_000_000),
+            skipped: Bytes(0),
+            dirtied: Bytes(80_000_000),
+            settings,
+            last: false,
+        }),
+        in_force: settings,
+    }
+}
+
+fn steps(criterion: &mut Criterion) {
+    let history = guest::recorded(&[guest::Set::steady(150e6, 60e6)]);
+    let link = LinkSpeed::given(ByteRate(52e6));
+    let outlook = ObservedOutlook::new(
+        &guest::observed(&history),
+        &link,
+        &Assumptions::tcg(),
+        Duration::from_secs(120),
+    )
+    .expect("the guest was observed");
+    let (promises, policy) = (Promises::default(), Preset::Urgent.policy());
+    let mut curve = Curve::new(outlook.clone(), promises, policy);
+    let mut at = 0;
+    criterion.bench_function("curve plans", |bencher| {
+        bencher.iter(|| {
+            at += 1;
+            black_box(curve.decide(&look(at), Duration::ZERO))
+        });
+    });
+    let mut deadline = Deadline::new(outlook, promises, policy);
+    criterion.bench_function("deadline plans", |bencher| {
+        bencher.iter(|| {
+            at += 2;
+            black_box(deadline.decide(&look(at), Duration::ZERO))
+        });
+    });
+}
+
+criterion_group!(benches, steps);
+criterion_main!(benches);

@@ -1,0 +1,203 @@
+//! A move that ends when it should, with as little bandwidth and slowdown as
+//! that takes.
+
+use std::time::Duration;
+
+use vmferry_core::{ByteRate, Ratio};
+use vmferry_precopy::qemu::Course;
+use vmferry_precopy::tuning::Settings;
+
+use super::governor::{Controller, Wish};
+use super::look::Look;
+use super::outlook::Outlook;
+use super::promise::{Policy, Promises};
+use super::stuck::{Shortfall, Stuck};
+
+/// Shares of the CPU that are tried, the mildest first.
+const SHARES: [f64; 14] = [
+    1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.15, 0.1, 0.05, 0.02, 0.01,
+];
+/// A plan is made anew this often,
+const REPLAN: Duration = Duration::from_secs(1);
+/// and when a pass begins, but not before this.
+const REPLAN_AT_PASS: Duration = Duration::from_millis(200);
+/// Share of the deadline that is aimed at: half of the 5 % within which an end
+/// is in time.
+const AIM: f64 = 0.975;
+/// Steps of a search for the least rate.
+const STEPS: usize = 10;
+/// Least rate that is asked for where none is promised, as a share of the
+/// link's.
+const LEAST_RATE: f64 = 0.01;
+
+/// Finishes by the deadline with the least bandwidth: the mildest cap that
+/// reaches it at the greatest rate, then the least rate that still does from
+/// here to the end, then the least for the pass now running. So a guest that
+/// needs the whole link to converge is sent slowly first and fast in the end.
+#[derive(Clone, Debug)]
+pub struct Deadline<O> {
+    outlook: O,
+    promises: Promises,
+    policy: Policy,
+    plan: Option<Course>,
+    planned_at: Duration,
+    planned_in: u64,
+    stuck: Stuck,
+}
+
+impl<O: Outlook> Deadline<O> {
+    /// A controller for one move.
+    pub fn new(outlook: O, promises: Promises, policy: Policy) -> Self {
+        Self {
+            outlook,
+            promises,
+            policy,
+            plan: None,
+            planned_at: Duration::ZERO,
+            planned_in: 0,
+            stuck: Stuck::default(),
+        }
+    }
+
+    fn most_rate(&self) -> ByteRate {
+        let link = self.outlook.link_rate();
+        let promised = self.promises.max_bandwidth.unwrap_or(link);
+        ByteRate(promised.0.min(link.0))
+    }
+
+    fn least_rate(&self) -> ByteRate {
+        let least = Ratio(LEAST_RATE);
+        let promised = self.promises.min_bandwidth;
+        ByteRate(promised.map_or((self.most_rate() * least).0, |rate| rate.0))
+    }
+
+    fn replan(&mut self, look: &Look, lost: Duration) -> Wish {
+        let mut search = Search {
+            deadline: self,
+            look,
+            lost,
+            shortfall: Shortfall::default(),
+        };
+        let found = search.course();
+        let shortfall = search.shortfall;
+        self.plan = found;
+        self.planned_at = look.now;
+        self.planned_in = look.pass;
+        match found {
+            Some(course) => {
+                self.stuck.resolved();
+                wish(&course)
+            }
+            None => {
+                let link = self.outlook.link_rate();
+                self.stuck
+                    .wish(look, &self.promises, &self.policy, link, &shortfall)
+            }
+        }
+    }
+}
+
+fn wish(course: &Course) -> Wish {
+    Wish {
+        share: course.this_pass.speed,
+        max_bandwidth: course.this_pass.rate,
+        ..Wish::default()
+    }
+}
+
+impl<O: Outlook> Controller for Deadline<O> {
+    fn decide(&mut self, look: &Look, lost: Duration) -> Wish {
+        self.outlook.learn(look);
+        let since = look.now.saturating_sub(self.planned_at);
+        let passed = look.pass != self.planned_in;
+        if let Some(course) = self.plan.as_mut().filter(|_| passed) {
+            course.this_pass = course.after;
+        }
+        match &self.plan {
+            Some(course) if since < REPLAN_AT_PASS || (!passed && since < REPLAN) => wish(course),
+            _ => self.replan(look, lost),
+        }
+    }
+}
+
+/// Looks for the cheapest course that ends in time.
+struct Search<'a, O> {
+    deadline: &'a Deadline<O>,
+    look: &'a Look,
+    lost: Duration,
+    shortfall: Shortfall,
+}
+
+impl<O: Outlook> Search<'_, O> {
+    fn course(&mut self) -> Option<Course> {
+        let (least, most) = (self.deadline.least_rate(), self.deadline.most_rate());
+        let (this_pass, after) = self.shares(most)?;
+        let course = |here: f64, later: f64| Course {
+            this_pass: Settings {
+                rate: Some(ByteRate(here)),
+                speed: this_pass,
+            },
+            after: Settings {
+                rate: Some(ByteRate(later)),
+                speed: after,
+            },
+        };
+        let later = self.least(least.0, most.0, |rate| course(rate, rate));
+        let here = self.least(least.0, later, |rate| course(rate, later));
+        Some(course(here, later))
+    }
+
+    /// The mildest shares with which the move ends in time at the greatest rate:
+    /// in the pass now running, and afterwards.
+    fn shares(&mut self, most: ByteRate) -> Option<(Ratio, Ratio)> {
+        let settings = |speed| Settings {
+            rate: Some(most),
+            speed,
+        };
+        let floor = self.deadline.policy.least_share.0;
+        for share in SHARES.into_iter().filter(|share| *share >= floor) {
+            for here in [1.0, share] {
+                let course = Course {
+                    this_pass: settings(Ratio(here)),
+                    after: settings(Ratio(share)),
+                };
+                if self.in_time(&course) {
+                    return Some((Ratio(here), Ratio(share)));
+                }
+            }
+        }
+        None
+    }
+
+    /// The least rate of a course that ends in time, `most` being known to.
+    fn least(&mut self, least: f64, most: f64, course: impl Fn(f64) -> Course) -> f64 {
+        if least >= most || self.in_time(&course(least)) {
+            return least.min(most);
+        }
+        let (mut fails, mut works) = (least, most);
+        for _ in 0..STEPS {
+            let middle = (fails * works).sqrt();
+            if self.in_time(&course(middle)) {
+                works = middle;
+            } else {
+                fails = middle;
+            }
+        }
+        works
+    }
+
+    fn in_time(&mut self, course: &Course) -> bool {
+        let promises = &self.deadline.promises;
+        let outlook = &self.deadline.outlook;
+        let limit = promises.downtime_limit(outlook.outside());
+        let ahead = outlook.ahead(self.look, course, limit);
+        // Close to the end what is left of the margin may be used.
+        let aim = promises.deadline.mul_f64(AIM).max(self.look.now);
+        let late = promises.deadline.saturating_sub(aim) / 2;
+        self.shortfall
+            .keeps(&ahead, promises, aim + late, self.lost)
+    }
+}
+
+#[cfg(test)]
+mod tests;
