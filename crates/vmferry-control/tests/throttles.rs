@@ -8,7 +8,7 @@ use guest::{Set, observed, recorded};
 use vmferry_control::throttle::trial::{Trial, TrialEnd, TrialOutcome};
 use vmferry_control::throttle::{
     Action, AutoConverge, Controller, Courtesy, Curve, Deadline, Governor, Jin, ObservedOutlook,
-    Off, Outlook, Preset, Promises, Reason,
+    Off, Outlook, Policy, Preset, Promises, Reason,
 };
 use vmferry_core::{ByteRate, LinkSpeed, PageHistory, Ratio};
 use vmferry_model::Assumptions;
@@ -56,9 +56,13 @@ fn by_curve(
     promises: Promises,
     preset: Preset,
 ) -> TrialOutcome {
+    under(history, trial, promises, preset.policy())
+}
+
+fn under(history: &PageHistory, trial: &Trial, promises: Promises, policy: Policy) -> TrialOutcome {
     let outlook = outlook(history);
     let outside = outlook.outside();
-    let curve = Curve::new(outlook, promises, preset.policy());
+    let curve = Curve::new(outlook, promises, policy);
     run(history, trial, curve, promises, outside)
 }
 
@@ -168,16 +172,36 @@ fn guests() -> Vec<(&'static str, PageHistory)> {
 
 #[test]
 fn never_more_work_lost_than_jin_at_the_same_limit() {
+    // Time is worth as good as nothing here: it is about the guest's work.
+    let policy = Policy {
+        least_share: Ratio(0.05),
+        ..Preset::Gentle.policy()
+    };
     for (name, history) in guests() {
-        let curve = by_curve(&history, &Trial::over(LINK), promises(300), Preset::Urgent);
+        let curve = under(&history, &Trial::over(LINK), promises(300), policy);
         assert_eq!(curve.end, TrialEnd::SwitchedOver, "{name}");
         assert!(
             curve.downtime <= Some(Duration::from_millis(300)),
             "{name}: {:?}",
             curve.downtime
         );
+        eprintln!(
+            "{name}: curve {:?} {:?} {:?} caps {:?}",
+            curve.total_time,
+            curve.downtime,
+            curve.lost,
+            caps(&curve)
+        );
         for expectant in [0.6, 0.7, 0.8, 0.9] {
             let jin = by(&history, Jin::new(Ratio(expectant)), promises(300));
+            eprintln!(
+                "  jin {expectant}: {:?} {:?} {:?} {:?} caps {:?}",
+                jin.end,
+                jin.total_time,
+                jin.downtime,
+                jin.lost,
+                caps(&jin)
+            );
             if jin.end == TrialEnd::SwitchedOver && jin.downtime >= curve.downtime {
                 assert!(
                     curve.lost <= jin.lost + Duration::from_millis(50),

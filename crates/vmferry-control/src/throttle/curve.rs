@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use vmferry_core::Ratio;
+use vmferry_core::{ByteRate, Ratio};
 use vmferry_precopy::qemu::Course;
 use vmferry_precopy::tuning::Settings;
 
@@ -19,7 +19,10 @@ const SHARES: [f64; 16] = [
 /// Downtime limits that are tried, over the greatest.
 const LIMITS: [f64; 8] = [1.0, 0.75, 0.55, 0.4, 0.28, 0.2, 0.12, 0.07];
 /// As many of them are tried with a cap as well.
-const CAPPED_LIMITS: usize = 4;
+const CAPPED_LIMITS: usize = 2;
+/// Passes at full speed before a cap that are tried: with every one less
+/// remains, until what a pass dirties is what it sends.
+const DELAYS: [u32; 6] = [0, 1, 2, 3, 5, 8];
 /// Steps of the search between two shares.
 const REFINEMENTS: usize = 4;
 /// A plan is looked over this often,
@@ -37,13 +40,13 @@ const LATE_AT_LEAST: Duration = Duration::from_millis(500);
 
 /// Plans on the dirty curve instead of the last round's rate.
 ///
-/// A plan says what share of its CPU the guest gets in the pass now running,
-/// what share afterwards, and which downtime limit is set. Of all that keep the
+/// A plan says for how many passes the guest keeps its speed, what share of its
+/// CPU it gets afterwards, and which downtime limit is set. Of all that keep the
 /// promises it takes the one that costs least: work lost to cap and pause, plus
 /// the time still to go at the policy's weight. From this follow:
 /// - a cap is as mild as it can be, and as short: one that bites deeper may be
 ///   over sooner and lose less;
-/// - the cap waits for the next pass where this one is spoilt already (a set
+/// - the cap waits until just before the next pass where this one is spoilt already (a set
 ///   written over and over is dirty whether the guest runs slower for the rest
 ///   of the pass or not);
 /// - it is lifted when it no longer pays;
@@ -66,8 +69,10 @@ pub struct Curve<O> {
 /// What is to hold until the end.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Plan {
-    this_pass: Ratio,
-    after: Ratio,
+    /// Passes at full speed first, the one now running included.
+    delay: u32,
+    /// Share of the CPU afterwards.
+    share: Ratio,
     limit: Duration,
     made_at: Duration,
     ends_at: Duration,
@@ -100,6 +105,26 @@ impl<O: Outlook> Curve<O> {
         &self.outlook
     }
 
+    /// What a plan sets now: as it says, and the cap of the next pass a little
+    /// before that begins.
+    fn wish(&self, plan: &Plan, look: &Look) -> Wish {
+        let link = self.outlook.link_rate().0;
+        let rate = self
+            .promises
+            .max_bandwidth
+            .map_or(link, |most| most.0.min(link));
+        let ending = look.pass_is_ending(ByteRate(rate), plan.limit);
+        Wish {
+            share: if plan.delay == 0 || (plan.delay == 1 && ending) {
+                plan.share
+            } else {
+                Ratio(1.0)
+            },
+            downtime_limit: Some(plan.limit),
+            ..Wish::default()
+        }
+    }
+
     fn replan(&mut self, look: &Look, lost: Duration) -> Wish {
         let mut search = Search {
             curve: self,
@@ -111,7 +136,7 @@ impl<O: Outlook> Curve<O> {
         // The plan in force first: it stays unless another is clearly better.
         let kept = self
             .plan
-            .and_then(|plan| search.plan(plan.this_pass, plan.after, plan.limit));
+            .and_then(|plan| search.plan(plan.delay, plan.share, plan.limit));
         search.best = None;
         search.all();
         let (best, shortfall) = (search.best, search.shortfall);
@@ -124,7 +149,7 @@ impl<O: Outlook> Curve<O> {
         match self.plan {
             Some(plan) => {
                 self.stuck.resolved();
-                wish(&plan)
+                self.wish(&plan, look)
             }
             None => {
                 let link = self.outlook.link_rate();
@@ -135,23 +160,17 @@ impl<O: Outlook> Curve<O> {
     }
 }
 
-fn wish(plan: &Plan) -> Wish {
-    Wish {
-        share: plan.this_pass,
-        downtime_limit: Some(plan.limit),
-        ..Wish::default()
-    }
-}
-
 impl<O: Outlook> Controller for Curve<O> {
     fn decide(&mut self, look: &Look, lost: Duration) -> Wish {
         self.outlook.learn(look);
         let since = look.now.saturating_sub(self.planned_at);
         let passed = look.pass != self.planned_in;
         if let Some(plan) = &mut self.plan {
-            if passed {
-                plan.this_pass = plan.after;
-            }
+            let passes = look.pass.saturating_sub(self.planned_in);
+            plan.delay = plan
+                .delay
+                .saturating_sub(u32::try_from(passes).unwrap_or(u32::MAX));
+            self.planned_in = look.pass;
             let foreseen = plan.ends_at.saturating_sub(plan.made_at);
             let grace = foreseen.mul_f64(LATE).max(LATE_AT_LEAST);
             if look.now > plan.ends_at + grace {
@@ -160,7 +179,9 @@ impl<O: Outlook> Controller for Curve<O> {
             }
         }
         match &self.plan {
-            Some(plan) if since < REPLAN_AT_PASS || (!passed && since < REPLAN) => wish(plan),
+            Some(plan) if since < REPLAN_AT_PASS || (!passed && since < REPLAN) => {
+                self.wish(plan, look)
+            }
             _ => self.replan(look, lost),
         }
     }
@@ -182,36 +203,35 @@ impl<O: Outlook> Search<'_, O> {
             .promises
             .downtime_limit(self.curve.outlook.outside());
         let limits = LIMITS.map(|share| most.mul_f64(share).max(Duration::from_millis(1)));
-        let full = Ratio(1.0);
         for limit in limits {
-            self.plan(full, full, limit);
+            self.plan(0, Ratio(1.0), limit);
         }
         let least = self.curve.policy.least_share.0;
         for limit in limits.into_iter().take(CAPPED_LIMITS) {
             for share in SHARES.into_iter().filter(|share| *share >= least) {
-                self.plan(full, Ratio(share), limit);
-                self.plan(Ratio(share), Ratio(share), limit);
+                for delay in DELAYS {
+                    self.plan(delay, Ratio(share), limit);
+                }
             }
         }
-        self.refine();
+        self.refine(&limits);
     }
 
-    /// Tries milder caps than the best.
-    fn refine(&mut self) {
-        let Some(best) = self.best.filter(|best| best.after.0 < 1.0) else {
+    /// Tries other limits with the best cap, and milder caps.
+    fn refine(&mut self, limits: &[Duration]) {
+        let Some(best) = self.best.filter(|best| best.share.0 < 1.0) else {
             return;
         };
-        let milder = SHARES.into_iter().rev().find(|share| *share > best.after.0);
-        let (mut low, mut high) = (best.after.0, milder.unwrap_or(1.0));
+        for limit in limits.iter().skip(CAPPED_LIMITS) {
+            self.plan(best.delay, best.share, *limit);
+        }
+        let best = self.best.unwrap_or(best);
+        let milder = SHARES.into_iter().rev().find(|share| *share > best.share.0);
+        let (mut low, mut high) = (best.share.0, milder.unwrap_or(1.0));
         for _ in 0..REFINEMENTS {
             let middle = Ratio((low + high) / 2.0);
-            let this_pass = if best.this_pass.0 < 1.0 {
-                middle
-            } else {
-                best.this_pass
-            };
             let before = self.best.map_or(f64::INFINITY, |best| best.cost);
-            match self.plan(this_pass, middle, best.limit) {
+            match self.plan(best.delay, middle, best.limit) {
                 Some(plan) if plan.cost <= before => low = middle.0,
                 _ => high = middle.0,
             }
@@ -219,15 +239,16 @@ impl<O: Outlook> Search<'_, O> {
     }
 
     /// What a course costs; `None` where it breaks a promise.
-    fn plan(&mut self, this_pass: Ratio, after: Ratio, limit: Duration) -> Option<Plan> {
+    fn plan(&mut self, delay: u32, share: Ratio, limit: Duration) -> Option<Plan> {
         let (promises, policy) = (&self.curve.promises, &self.curve.policy);
         let settings = |speed| Settings {
             rate: promises.max_bandwidth,
             speed,
         };
         let course = Course {
-            this_pass: settings(this_pass),
-            after: settings(after),
+            first: settings(if delay == 0 { share } else { Ratio(1.0) }),
+            passes: delay.max(1),
+            after: settings(share),
         };
         let ahead = self.curve.outlook.ahead(self.look, &course, limit);
         let deadline = promises.deadline.mul_f64(BY);
@@ -237,8 +258,8 @@ impl<O: Outlook> Search<'_, O> {
         let ends_at = ahead.ends_at?;
         let to_go = ends_at.saturating_sub(self.look.now).as_secs_f64();
         let plan = Plan {
-            this_pass,
-            after,
+            delay,
+            share,
             limit,
             made_at: self.look.now,
             ends_at,

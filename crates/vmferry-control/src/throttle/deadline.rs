@@ -21,9 +21,10 @@ const SHARES: [f64; 14] = [
 const REPLAN: Duration = Duration::from_secs(1);
 /// and when a pass begins, but not before this.
 const REPLAN_AT_PASS: Duration = Duration::from_millis(200);
-/// Share of the deadline that is aimed at: half of the 5 % within which an end
-/// is in time.
-const AIM: f64 = 0.975;
+/// Shares of the deadline that are aimed at in turn. Well before it; by it,
+/// where what was not foreseen has used that up; and at worst so little after it
+/// that giving up a move that is nearly there would help nobody.
+const AIMS: [f64; 3] = [0.97, 1.0, 1.05];
 /// Steps of a search for the least rate.
 const STEPS: usize = 10;
 /// Least rate that is asked for where none is promised, as a share of the
@@ -71,14 +72,36 @@ impl<O: Outlook> Deadline<O> {
         ByteRate(promised.map_or((self.most_rate() * least).0, |rate| rate.0))
     }
 
+    /// What a course sets now: as it says, and the cap of the next pass a little
+    /// before that begins.
+    fn wish(&self, course: &Course, look: &Look) -> Wish {
+        let (here, after) = (course.first, course.after);
+        let rate = here.rate.unwrap_or(self.most_rate());
+        let limit = self.promises.downtime_limit(self.outlook.outside());
+        let ending = look.pass_is_ending(rate, limit);
+        Wish {
+            share: if ending && after.speed < here.speed {
+                after.speed
+            } else {
+                here.speed
+            },
+            max_bandwidth: here.rate,
+            ..Wish::default()
+        }
+    }
+
     fn replan(&mut self, look: &Look, lost: Duration) -> Wish {
         let mut search = Search {
             deadline: self,
             look,
             lost,
+            aim: Duration::ZERO,
             shortfall: Shortfall::default(),
         };
-        let found = search.course();
+        let found = AIMS.into_iter().find_map(|aim| {
+            search.aim = self.promises.deadline.mul_f64(aim);
+            search.course()
+        });
         let shortfall = search.shortfall;
         self.plan = found;
         self.planned_at = look.now;
@@ -86,7 +109,7 @@ impl<O: Outlook> Deadline<O> {
         match found {
             Some(course) => {
                 self.stuck.resolved();
-                wish(&course)
+                self.wish(&course, look)
             }
             None => {
                 let link = self.outlook.link_rate();
@@ -97,24 +120,18 @@ impl<O: Outlook> Deadline<O> {
     }
 }
 
-fn wish(course: &Course) -> Wish {
-    Wish {
-        share: course.this_pass.speed,
-        max_bandwidth: course.this_pass.rate,
-        ..Wish::default()
-    }
-}
-
 impl<O: Outlook> Controller for Deadline<O> {
     fn decide(&mut self, look: &Look, lost: Duration) -> Wish {
         self.outlook.learn(look);
         let since = look.now.saturating_sub(self.planned_at);
         let passed = look.pass != self.planned_in;
         if let Some(course) = self.plan.as_mut().filter(|_| passed) {
-            course.this_pass = course.after;
+            course.first = course.after;
         }
         match &self.plan {
-            Some(course) if since < REPLAN_AT_PASS || (!passed && since < REPLAN) => wish(course),
+            Some(course) if since < REPLAN_AT_PASS || (!passed && since < REPLAN) => {
+                self.wish(course, look)
+            }
             _ => self.replan(look, lost),
         }
     }
@@ -125,6 +142,8 @@ struct Search<'a, O> {
     deadline: &'a Deadline<O>,
     look: &'a Look,
     lost: Duration,
+    /// By when the move is to end.
+    aim: Duration,
     shortfall: Shortfall,
 }
 
@@ -133,7 +152,8 @@ impl<O: Outlook> Search<'_, O> {
         let (least, most) = (self.deadline.least_rate(), self.deadline.most_rate());
         let (this_pass, after) = self.shares(most)?;
         let course = |here: f64, later: f64| Course {
-            this_pass: Settings {
+            passes: 1,
+            first: Settings {
                 rate: Some(ByteRate(here)),
                 speed: this_pass,
             },
@@ -158,7 +178,8 @@ impl<O: Outlook> Search<'_, O> {
         for share in SHARES.into_iter().filter(|share| *share >= floor) {
             for here in [1.0, share] {
                 let course = Course {
-                    this_pass: settings(Ratio(here)),
+                    first: settings(Ratio(here)),
+                    passes: 1,
                     after: settings(Ratio(share)),
                 };
                 if self.in_time(&course) {
@@ -191,11 +212,7 @@ impl<O: Outlook> Search<'_, O> {
         let outlook = &self.deadline.outlook;
         let limit = promises.downtime_limit(outlook.outside());
         let ahead = outlook.ahead(self.look, course, limit);
-        // Close to the end what is left of the margin may be used.
-        let aim = promises.deadline.mul_f64(AIM).max(self.look.now);
-        let late = promises.deadline.saturating_sub(aim) / 2;
-        self.shortfall
-            .keeps(&ahead, promises, aim + late, self.lost)
+        self.shortfall.keeps(&ahead, promises, self.aim, self.lost)
     }
 }
 

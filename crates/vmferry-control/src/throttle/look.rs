@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use vmferry_core::Bytes;
+use vmferry_core::{ByteRate, Bytes};
 use vmferry_precopy::tuning::{Round, Settings};
 
 /// Where a move stands.
@@ -42,9 +42,20 @@ pub struct Look {
     pub in_force: Settings,
 }
 
+/// A cap for the next pass is set this long before it begins: a guest that
+/// writes gigabytes a second spoils a pass before a look can see that it began.
+const LEAD: Duration = Duration::from_millis(250);
+
 impl Look {
     /// Whether anything can still be steered.
     pub(crate) const fn is_pre_copy(&self) -> bool {
         matches!(self.stage, Stage::PreCopy)
+    }
+
+    /// Whether the pass now running is about to end, at a rate of the stream
+    /// and under a downtime limit: QEMU ends it when what remains fits.
+    pub(super) fn pass_is_ending(&self, rate: ByteRate, limit: Duration) -> bool {
+        let leaves = rate * limit;
+        self.remaining.saturating_sub(leaves) / rate < LEAD
     }
 }

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use vmferry_core::{ByteRate, CurvePoint, DirtyCurve, LinkSpeed, Millis, Observation, Ratio};
+use vmferry_core::{
+    ByteRate, Bytes, CurvePoint, DirtyCurve, LinkSpeed, Millis, Observation, Ratio,
+};
 use vmferry_model::analysis::curve_fit::extended;
 use vmferry_model::{Assumptions, ModelError};
 use vmferry_precopy::HostCosts;
@@ -22,6 +24,8 @@ const BEYOND: [f64; 5] = [1.5, 2.0, 3.0, 5.0, 10.0];
 /// model's own spread is 3 % from move to move, passes near the edge have found
 /// up to 9 % more.
 const MARGIN: f64 = 1.06;
+/// Standard deviations above the median that nineteen in twenty stay below.
+const NINETEEN_IN_TWENTY: f64 = 1.645;
 /// Rounds shorter than this say little of the link.
 const TELLING_ROUND: Duration = Duration::from_millis(500);
 
@@ -39,6 +43,11 @@ pub struct ObservedOutlook {
     rules: Rules,
     costs: HostCosts,
     link: ByteRate,
+    /// What the pause takes beyond the plan at most, without what depends on
+    /// the link.
+    hosts_pause: Duration,
+    /// What the sockets hold at most at the switchover.
+    sockets: Bytes,
     horizon: Duration,
     answer: Answer,
     clock: PassClock,
@@ -87,6 +96,11 @@ impl ObservedOutlook {
                 ..assumptions.costs
             },
             link: rate * Ratio(assumptions.link_rate.median),
+            hosts_pause: assumptions.costs.stop
+                + assumptions.device_save.1
+                + assumptions.destination_start.1,
+            sockets: assumptions.socket_fill.at(rate)
+                * Ratio((NINETEEN_IN_TWENTY * assumptions.socket_fill.log_sd).exp()),
             horizon,
             answer: Answer::new(assumptions.dirt.median),
             clock: PassClock::default(),
@@ -122,7 +136,7 @@ fn beyond_the_window(observation: &Observation) -> DirtyCurve {
         let scale = last.dirtied_bytes.0 as f64 / at(window).max(1.0);
         curve.points.extend(BEYOND.map(|times| CurvePoint {
             window_ms: Millis(window * times),
-            dirtied_bytes: vmferry_core::Bytes((at(window * times) * scale) as u64).min(total),
+            dirtied_bytes: Bytes((at(window * times) * scale) as u64).min(total),
             standard_error_bytes: last.standard_error_bytes,
         }));
     }
@@ -154,13 +168,17 @@ impl Outlook for ObservedOutlook {
             self.link,
             &state,
             &Course {
-                this_pass: paced(course.this_pass),
+                first: paced(course.first),
+                passes: course.passes,
                 after: paced(course.after),
             },
             self.horizon,
         );
         let stopped = replay.switchover.map_or(replay.total_time, |s| s.start);
-        let turn = replay.passes.get(1).map_or(stopped, |pass| pass.start);
+        let turn = replay
+            .passes
+            .get(course.passes.max(1) as usize)
+            .map_or(stopped, |pass| pass.start);
         let lost_at = |share: Ratio| (1.0 - share.0).clamp(0.0, 1.0);
         let here = turn.saturating_sub(look.now);
         let later = stopped.saturating_sub(turn);
@@ -168,7 +186,7 @@ impl Outlook for ObservedOutlook {
         Ahead {
             ends_at: downtime.map(|_| replay.total_time),
             downtime,
-            lost: here.mul_f64(lost_at(course.this_pass.speed))
+            lost: here.mul_f64(lost_at(course.first.speed))
                 + later.mul_f64(lost_at(course.after.speed))
                 + downtime.unwrap_or_default(),
         }
@@ -203,12 +221,7 @@ impl Outlook for ObservedOutlook {
     }
 
     fn outside(&self) -> Duration {
-        let sockets = self.costs.socket_buffer / self.link;
-        self.costs.stop
-            + self.costs.device_save
-            + self.costs.device_state / self.link
-            + sockets
-            + self.costs.destination_start
+        self.hosts_pause + (self.costs.device_state + self.sockets) / self.link
     }
 }
 

@@ -26,8 +26,8 @@ pub(super) struct AmountRun<'a, D> {
     guest: f64,
     /// Guest seconds a second.
     speed: f64,
-    /// What holds once the pass now running is over.
-    turn: Option<Settings>,
+    /// What holds once so many passes are over.
+    turn: Option<(u32, Settings)>,
     /// Pages yet to be sent, and the share of zero pages among them.
     pages: f64,
     zero: f64,
@@ -87,13 +87,22 @@ impl<'a, D: AggregateDirt> AmountRun<'a, D> {
         });
         // What the sockets hold was handed over before.
         self.stream.fill();
-        self.settle(course.this_pass);
-        self.turn = Some(course.after);
+        self.settle(course.first);
+        self.turn = Some((course.passes.max(1), course.after));
     }
 
     fn settle(&mut self, settings: Settings) {
         self.rules.max_bandwidth = settings.rate;
         self.speed = settings.speed.0.max(0.0);
+    }
+
+    /// Comes a pass nearer to the turn of the course, or turns.
+    fn pass_over(&mut self) {
+        match self.turn.take() {
+            Some((1, after)) => self.settle(after),
+            Some((passes, after)) => self.turn = Some((passes - 1, after)),
+            None => {}
+        }
     }
 
     fn advance(&mut self, seconds: f64) {
@@ -113,14 +122,15 @@ impl<'a, D: AggregateDirt> AmountRun<'a, D> {
             }
             let found = self.look();
             self.begin_pass(found);
-            let turned = self.turn.take().map(|after| self.settle(after)).is_some();
+            let turns = self.turn.is_some();
+            self.pass_over();
             if self.pages <= 0.0 || self.remaining() < threshold {
                 switchover = Some(self.switch_over());
                 break;
             }
             // The same at every instant: an equal pass repeats for ever.
             if self.dirt.is_stationary()
-                && !turned
+                && !turns
                 && self.passes.len() > 2
                 && (self.pages - before).abs() < 1e-6 * before
             {

@@ -58,11 +58,14 @@ pub struct AmountUnderway {
     pub guest_last_pass: Option<Duration>,
 }
 
-/// What holds from now on: the sender's rate and the guest's speed.
+/// What holds from now on: the sender's rate and the guest's speed, first and
+/// afterwards.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Course {
-    /// Until the next look at the dirty log.
-    pub this_pass: Settings,
+    /// From now on.
+    pub first: Settings,
+    /// For so many passes, the one now running included; at least 1.
+    pub passes: u32,
     /// From then on.
     pub after: Settings,
 }

@@ -6,16 +6,21 @@ use crate::throttle::promise::{Preset, Reason};
 use vmferry_core::{ByteRate, Bytes};
 
 /// A guest that converges below a share of its CPU: ten seconds at that share
-/// and quicker below, with a pause of what the limit allows.
+/// and quicker below, with a pause of what the limit allows. A pass at a higher
+/// speed comes before that; in a spoilt one speed does not matter.
 #[derive(Clone, Debug)]
 struct Fake {
     converges_below: f64,
+    spoilt: bool,
     overdue: u32,
 }
+
+const PASS: Duration = Duration::from_secs(5);
 
 fn fake(converges_below: f64) -> Fake {
     Fake {
         converges_below,
+        spoilt: false,
         overdue: 0,
     }
 }
@@ -31,10 +36,16 @@ impl Outlook for Fake {
             };
         }
         let time = Duration::from_secs(10).mul_f64(0.5 + 0.5 * share / self.converges_below);
+        let here = course.first.speed.0;
+        let first = if self.spoilt || here > share {
+            PASS
+        } else {
+            Duration::ZERO
+        };
         Ahead {
-            ends_at: Some(look.now + time),
+            ends_at: Some(look.now + first + time),
             downtime: Some(limit),
-            lost: time.mul_f64(1.0 - share) + limit,
+            lost: first.mul_f64(1.0 - here) + time.mul_f64(1.0 - share) + limit,
         }
     }
 
@@ -97,6 +108,16 @@ fn a_guest_that_converges_is_left_alone_and_released() {
     assert_eq!(held.share, capped.share, "a plan stands for half a second");
     let free = released.decide(&look(600, 1), Duration::ZERO);
     assert_eq!(free.share, Ratio(1.0));
+}
+
+#[test]
+fn a_cap_waits_where_the_pass_is_spoilt() {
+    let mut late = curve(0.4, promises(), Preset::Balanced);
+    late.outlook.spoilt = true;
+    assert_eq!(late.decide(&look(0, 1), Duration::ZERO).share, Ratio(1.0));
+    late.outlook.spoilt = false;
+    let next = late.decide(&look(100, 2), Duration::ZERO);
+    assert!(next.share.0 <= 0.4, "{:?}", next.share);
 }
 
 #[test]

@@ -17,7 +17,7 @@ const LINK: ByteRate = ByteRate(100e6);
 impl Outlook for Fake {
     fn ahead(&self, look: &Look, course: &Course, _: Duration) -> Ahead {
         let rate = |settings: Settings| settings.rate.map_or(LINK.0, |rate| rate.0.min(LINK.0));
-        let (here, later) = (rate(course.this_pass), rate(course.after));
+        let (here, later) = (rate(course.first), rate(course.after));
         let dirties = self.dirties.0 * course.after.speed.0;
         let time = look.remaining.0 as f64 / here;
         let converges = dirties < later;
@@ -25,7 +25,7 @@ impl Outlook for Fake {
         Ahead {
             ends_at: converges.then_some(end),
             downtime: converges.then_some(Duration::from_millis(100)),
-            lost: Duration::from_secs_f64(time * (1.0 - course.this_pass.speed.0)),
+            lost: Duration::from_secs_f64(time * (1.0 - course.first.speed.0)),
         }
     }
 
@@ -88,7 +88,7 @@ fn the_guest_is_slowed_only_where_the_link_does_not_do() {
     deadline.decide(&look(0, 400_000_000), Duration::ZERO);
     let plan = deadline.plan.unwrap();
     assert_eq!(
-        (plan.this_pass.speed, plan.after.speed),
+        (plan.first.speed, plan.after.speed),
         (Ratio(1.0), Ratio(0.6))
     );
 }
