@@ -3,7 +3,7 @@
 use std::hint::black_box;
 use std::time::Duration;
 
-use criterion::{Criterion, criterion_group, criterion_main};
+use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use vmferry_control::throttle::{
     Controller, Curve, Deadline, Look, ObservedOutlook, Preset, Promises, Stage,
 };
@@ -15,14 +15,13 @@ use vmferry_precopy::tuning::{Round, Settings};
 mod guest;
 
 /// A guest near its barrier in its third pass: most plans go on for long.
-fn look(at: u64) -> Look {
+fn look() -> Look {
     let settings = Settings {
         rate: None,
         speed: Ratio(1.0),
     };
     Look {
-        // Far enough apart that every step plans anew.
-        now: Duration::from_millis(12_000 + 600 * (at % 64)),
+        now: Duration::from_secs(12),
         stage: Stage::PreCopy,
         pass: 3,
         in_pass: Duration::from_millis(100),
@@ -52,20 +51,22 @@ fn steps(criterion: &mut Criterion) {
     )
     .expect("the guest was observed");
     let (promises, policy) = (Promises::default(), Preset::Urgent.policy());
-    let mut curve = Curve::new(outlook.clone(), promises, policy);
-    let mut at = 0;
+    // Of a new controller the first step plans.
+    let curve = Curve::new(outlook.clone(), promises, policy);
     criterion.bench_function("curve plans", |bencher| {
-        bencher.iter(|| {
-            at += 1;
-            black_box(curve.decide(&look(at), Duration::ZERO))
-        });
+        bencher.iter_batched(
+            || curve.clone(),
+            |mut curve| black_box(curve.decide(&look(), Duration::ZERO)),
+            BatchSize::SmallInput,
+        );
     });
-    let mut deadline = Deadline::new(outlook, promises, policy);
+    let deadline = Deadline::new(outlook, promises, policy);
     criterion.bench_function("deadline plans", |bencher| {
-        bencher.iter(|| {
-            at += 2;
-            black_box(deadline.decide(&look(at), Duration::ZERO))
-        });
+        bencher.iter_batched(
+            || deadline.clone(),
+            |mut deadline| black_box(deadline.decide(&look(), Duration::ZERO)),
+            BatchSize::SmallInput,
+        );
     });
 }
 

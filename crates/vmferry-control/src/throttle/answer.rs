@@ -14,8 +14,10 @@ const SATURATED: f64 = 1.1;
 const FULL: f64 = 0.97;
 /// Bounds of pace and size.
 const FARTHEST: (f64, f64) = (0.1, 10.0);
-/// What is added to the dirt expected of a move that should be over.
-const OVERDUE: f64 = 1.15;
+/// How much more dirt is expected of a move that should be over, each time, and
+/// at most.
+const OVERDUE: f64 = 1.1;
+const MOST_CAUTION: f64 = 1.5;
 
 /// What the passes of a move taught of its dirt: D(t, e) = size U(pace e^elasticity t),
 /// with U the curve observed and e the share of the CPU.
@@ -28,6 +30,9 @@ pub struct Answer {
     elasticity: f64,
     /// Memory that is written over memory seen written.
     size: f64,
+    /// Pace that is planned for over the pace that was learned: passes that
+    /// look as expected and yet do not end teach nothing else.
+    caution: f64,
     /// Passes under a cap that told something.
     capped_passes: u32,
 }
@@ -39,13 +44,15 @@ impl Answer {
             pace,
             elasticity: 1.0,
             size: 1.0,
+            caution: 1.0,
             capped_passes: 0,
         }
     }
 
-    /// How fast the guest dirties with a share of its CPU, 1 as observed.
+    /// How fast the guest is thought to dirty with a share of its CPU, 1 as
+    /// observed.
     pub(super) fn pace(&self, share: Ratio) -> f64 {
-        self.pace * share.0.max(0.0).powf(self.elasticity)
+        self.caution * self.pace * share.0.max(0.0).powf(self.elasticity)
     }
 
     /// Percent of dirt that one percent of CPU is worth, 0..1.5.
@@ -111,7 +118,7 @@ impl Answer {
 
     /// Things are worse than thought.
     pub(super) fn overdue(&mut self) {
-        self.pace = bounded(self.pace * OVERDUE);
+        self.caution = (self.caution * OVERDUE).min(MOST_CAUTION);
     }
 }
 

@@ -16,10 +16,9 @@ use super::stuck::{Shortfall, Stuck};
 const SHARES: [f64; 16] = [
     0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.25, 0.2, 0.15, 0.1, 0.07, 0.05, 0.03, 0.02, 0.01,
 ];
-/// Downtime limits that are tried, over the greatest.
+/// Downtime limits that are tried, over the greatest; caps are sought under that
+/// one, which they need least.
 const LIMITS: [f64; 8] = [1.0, 0.75, 0.55, 0.4, 0.28, 0.2, 0.12, 0.07];
-/// As many of them are tried with a cap as well.
-const CAPPED_LIMITS: usize = 2;
 /// Passes at full speed before a cap that are tried: with every one less
 /// remains, until what a pass dirties is what it sends.
 const DELAYS: [u32; 6] = [0, 1, 2, 3, 5, 8];
@@ -61,6 +60,9 @@ pub struct Curve<O> {
     promises: Promises,
     policy: Policy,
     plan: Option<Plan>,
+    /// When the end was foreseen first, and for when. Plans made anew do not
+    /// move it: else an end that is always a little ahead would never be late.
+    foreseen: Option<(Duration, Duration)>,
     planned_at: Duration,
     planned_in: u64,
     stuck: Stuck,
@@ -74,7 +76,6 @@ struct Plan {
     /// Share of the CPU afterwards.
     share: Ratio,
     limit: Duration,
-    made_at: Duration,
     ends_at: Duration,
     /// Seconds of the guest's work.
     cost: f64,
@@ -88,6 +89,7 @@ impl<O: Outlook> Curve<O> {
             promises,
             policy,
             plan: None,
+            foreseen: None,
             planned_at: Duration::ZERO,
             planned_in: 0,
             stuck: Stuck::default(),
@@ -149,9 +151,11 @@ impl<O: Outlook> Curve<O> {
         match self.plan {
             Some(plan) => {
                 self.stuck.resolved();
+                self.foreseen.get_or_insert((look.now, plan.ends_at));
                 self.wish(&plan, look)
             }
             None => {
+                self.foreseen = None;
                 let link = self.outlook.link_rate();
                 self.stuck
                     .wish(look, &self.promises, &self.policy, link, &shortfall)
@@ -171,10 +175,12 @@ impl<O: Outlook> Controller for Curve<O> {
                 .delay
                 .saturating_sub(u32::try_from(passes).unwrap_or(u32::MAX));
             self.planned_in = look.pass;
-            let foreseen = plan.ends_at.saturating_sub(plan.made_at);
-            let grace = foreseen.mul_f64(LATE).max(LATE_AT_LEAST);
-            if look.now > plan.ends_at + grace {
+        }
+        if let Some((made_at, end)) = self.foreseen {
+            let grace = end.saturating_sub(made_at).mul_f64(LATE);
+            if look.now > end + grace.max(LATE_AT_LEAST) {
                 self.outlook.overdue();
+                self.foreseen = None;
                 self.plan = None;
             }
         }
@@ -207,10 +213,14 @@ impl<O: Outlook> Search<'_, O> {
             self.plan(0, Ratio(1.0), limit);
         }
         let least = self.curve.policy.least_share.0;
-        for limit in limits.into_iter().take(CAPPED_LIMITS) {
-            for share in SHARES.into_iter().filter(|share| *share >= least) {
-                for delay in DELAYS {
-                    self.plan(delay, Ratio(share), limit);
+        for share in SHARES.into_iter().filter(|share| *share >= least) {
+            // Waiting longer pays up to a point.
+            let mut cost = f64::INFINITY;
+            for delay in DELAYS {
+                match self.plan(delay, Ratio(share), limits[0]) {
+                    Some(plan) if plan.cost > cost => break,
+                    Some(plan) => cost = plan.cost,
+                    None => {}
                 }
             }
         }
@@ -222,7 +232,7 @@ impl<O: Outlook> Search<'_, O> {
         let Some(best) = self.best.filter(|best| best.share.0 < 1.0) else {
             return;
         };
-        for limit in limits.iter().skip(CAPPED_LIMITS) {
+        for limit in limits.iter().skip(1) {
             self.plan(best.delay, best.share, *limit);
         }
         let best = self.best.unwrap_or(best);
@@ -261,7 +271,6 @@ impl<O: Outlook> Search<'_, O> {
             delay,
             share,
             limit,
-            made_at: self.look.now,
             ends_at,
             cost: ahead.lost.as_secs_f64() + policy.time_weight.0 * to_go,
         };

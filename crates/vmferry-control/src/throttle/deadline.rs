@@ -25,6 +25,9 @@ const REPLAN_AT_PASS: Duration = Duration::from_millis(200);
 /// where what was not foreseen has used that up; and at worst so little after it
 /// that giving up a move that is nearly there would help nobody.
 const AIMS: [f64; 3] = [0.97, 1.0, 1.05];
+/// From this share of the time on nothing is saved by sending slower: a lower
+/// rate lowers QEMU's threshold too, and passes go back and forth around it.
+const ENDGAME: f64 = 0.98;
 /// Steps of a search for the least rate.
 const STEPS: usize = 10;
 /// Least rate that is asked for where none is promised, as a share of the
@@ -162,6 +165,9 @@ impl<O: Outlook> Search<'_, O> {
                 speed: after,
             },
         };
+        if self.look.now >= self.aim.mul_f64(ENDGAME) {
+            return Some(course(most.0, most.0));
+        }
         let later = self.least(least.0, most.0, |rate| course(rate, rate));
         let here = self.least(least.0, later, |rate| course(rate, later));
         Some(course(here, later))
