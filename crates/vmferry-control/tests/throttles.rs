@@ -426,7 +426,9 @@ fn draws(count: usize) -> impl Iterator<Item = Draw> {
 /// How far a move that ended by itself went towards the limit of each promise.
 fn used(outcome: &TrialOutcome, promises: &Promises) -> f64 {
     let downtime = outcome.downtime.unwrap_or_default().as_secs_f64();
-    let slowdown = promises.max_slowdown.map(|most| outcome.slowdown().0 / most.0);
+    let slowdown = promises
+        .max_slowdown
+        .map(|most| outcome.slowdown().0 / most.0);
     (downtime / promises.max_downtime.as_secs_f64())
         .max(outcome.total_time.as_secs_f64() / promises.deadline.as_secs_f64())
         .max(slowdown.unwrap_or(0.0))

@@ -13,7 +13,7 @@ use super::outlook::Outlook;
 use super::promise::{Policy, Promises};
 use super::stuck::{Shortfall, Stuck};
 
-/// Shares of the CPU that are tried, the mildest first.
+/// Shares of the CPU that are tried, the mildest first: of equals it is taken.
 const SHARES: [f64; 14] = [
     1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.15, 0.1, 0.05, 0.02, 0.01,
 ];
@@ -34,9 +34,10 @@ const STEPS: usize = 10;
 /// link's.
 const LEAST_RATE: f64 = 0.01;
 
-/// Finishes by the deadline with the least bandwidth: the mildest cap that
-/// reaches it at the greatest rate, then the least rate that still does from
-/// here to the end, then the least for the pass now running. So a guest that
+/// Finishes by the deadline with the least bandwidth: no cap, or the one that
+/// costs least, where not even the greatest rate reaches it; then the least rate
+/// that still does from here to the end, then the least for the pass now
+/// running. So a guest that
 /// needs the whole link to converge is sent slowly first and fast in the end.
 #[derive(Clone, Debug)]
 pub struct Deadline<O> {
@@ -168,19 +169,31 @@ impl<O: Outlook> Search<'_, O> {
         if self.look.now >= self.aim.mul_f64(ENDGAME) {
             return Some(course(most.0, most.0));
         }
-        let later = self.least(least.0, most.0, |rate| course(rate, rate));
-        let here = self.least(least.0, later, |rate| course(rate, later));
+        // Under a cap the guest's work is saved first: the link does what it can.
+        let later = if after.0 < 1.0 {
+            most.0
+        } else {
+            self.least(least.0, most.0, |rate| course(rate, rate))
+        };
+        let here = if this_pass.0 < 1.0 {
+            later
+        } else {
+            self.least(least.0, later, |rate| course(rate, later))
+        };
         Some(course(here, later))
     }
 
-    /// The mildest shares with which the move ends in time at the greatest rate:
-    /// in the pass now running, and afterwards.
+    /// The shares that cost least of those with which the move ends in time at
+    /// the greatest rate: in the pass now running, and afterwards. A deep cap may
+    /// be over so much sooner that it costs less than a mild one, and where
+    /// a mild one just converges nobody knows when.
     fn shares(&mut self, most: ByteRate) -> Option<(Ratio, Ratio)> {
         let settings = |speed| Settings {
             rate: Some(most),
             speed,
         };
         let floor = self.deadline.policy.least_share.0;
+        let mut best: Option<(Duration, (Ratio, Ratio))> = None;
         for share in SHARES.into_iter().filter(|share| *share >= floor) {
             for here in [1.0, share] {
                 let course = Course {
@@ -188,23 +201,29 @@ impl<O: Outlook> Search<'_, O> {
                     passes: 1,
                     after: settings(Ratio(share)),
                 };
-                if self.in_time(&course) {
-                    return Some((Ratio(here), Ratio(share)));
+                if let Some(lost) = self.lost(&course)
+                    && best.is_none_or(|(least, _)| lost < least)
+                {
+                    best = Some((lost, (Ratio(here), Ratio(share))));
                 }
             }
+            if share >= 1.0 && best.is_some() {
+                // Nothing costs less than no cap, and it saves most bandwidth.
+                break;
+            }
         }
-        None
+        best.map(|(_, shares)| shares)
     }
 
     /// The least rate of a course that ends in time, `most` being known to.
     fn least(&mut self, least: f64, most: f64, course: impl Fn(f64) -> Course) -> f64 {
-        if least >= most || self.in_time(&course(least)) {
+        if least >= most || self.lost(&course(least)).is_some() {
             return least.min(most);
         }
         let (mut fails, mut works) = (least, most);
         for _ in 0..STEPS {
             let middle = (fails * works).sqrt();
-            if self.in_time(&course(middle)) {
+            if self.lost(&course(middle)).is_some() {
                 works = middle;
             } else {
                 fails = middle;
@@ -213,12 +232,15 @@ impl<O: Outlook> Search<'_, O> {
         works
     }
 
-    fn in_time(&mut self, course: &Course) -> bool {
+    /// The guest's work that a course costs; `None` where it does not end in time
+    /// or breaks another promise.
+    fn lost(&mut self, course: &Course) -> Option<Duration> {
         let promises = &self.deadline.promises;
         let outlook = &self.deadline.outlook;
         let limit = promises.downtime_limit(outlook.outside());
         let ahead = outlook.ahead(self.look, course, limit);
-        self.shortfall.keeps(&ahead, promises, self.aim, self.lost)
+        let kept = self.shortfall.keeps(&ahead, promises, self.aim, self.lost);
+        kept.then_some(ahead.lost)
     }
 }
 

@@ -97,9 +97,17 @@ pub struct Governor<C> {
     share: Ratio,
     bandwidth: Option<ByteRate>,
     limit: Option<Duration>,
+    /// When `max-bandwidth` was last raised.
+    raised_at: Option<Duration>,
     ended: bool,
 }
 
+/// After `max-bandwidth` was raised, QEMU's next windows of 100 ms hold what the
+/// empty sockets take at once as well (2 MB: 40 % at 50 MB/s). It takes that for
+/// the link's rate, and would stop the guest for longer than it was told.
+const SOCKETS_FILL: Duration = Duration::from_millis(350);
+/// Share of the downtime limit that is set meanwhile.
+const WHILE_FILLING: f64 = 0.65;
 /// Shares closer than this are the same cap.
 const SHARE_STEP: f64 = 0.005;
 /// Rates closer than this share are the same.
@@ -118,6 +126,7 @@ impl<C: Controller> Governor<C> {
             share: Ratio(1.0),
             bandwidth: None,
             limit: None,
+            raised_at: None,
             ended: false,
         }
     }
@@ -146,7 +155,7 @@ impl<C: Controller> Governor<C> {
             self.end(ending, &mut actions);
             return actions;
         }
-        self.settle(&wish, &mut actions);
+        self.settle(&wish, look.now, &mut actions);
         actions
     }
 
@@ -160,7 +169,7 @@ impl<C: Controller> Governor<C> {
         &self.controller
     }
 
-    fn settle(&mut self, wish: &Wish, actions: &mut Vec<Action>) {
+    fn settle(&mut self, wish: &Wish, now: Duration, actions: &mut Vec<Action>) {
         let share = wish.share.0.clamp(0.01, 1.0);
         if share > 1.0 - SHARE_STEP {
             self.lift(actions);
@@ -171,18 +180,35 @@ impl<C: Controller> Governor<C> {
         let asked = wish.max_bandwidth.or(self.promises.max_bandwidth);
         match asked.map(|rate| self.promises.bounded(rate)) {
             Some(rate) => {
-                let near = |now: ByteRate| (rate.0 - now.0).abs() <= RATE_STEP * now.0;
+                let near = |set: ByteRate| (rate.0 - set.0).abs() <= RATE_STEP * set.0;
                 if !self.bandwidth.is_some_and(near) {
+                    if self.bandwidth.is_some_and(|before| rate > before) {
+                        self.raised_at = Some(now);
+                    }
                     self.bandwidth = Some(rate);
                     actions.push(Action::SetMaxBandwidth(rate));
                 }
             }
-            None => self.restore_bandwidth(actions),
+            None => {
+                if self.bandwidth.is_some() {
+                    self.raised_at = Some(now);
+                }
+                self.restore_bandwidth(actions);
+            }
         }
+        let filling = self
+            .raised_at
+            .is_some_and(|at| now.saturating_sub(at) < SOCKETS_FILL);
+        let most = if filling {
+            self.most_limit.mul_f64(WHILE_FILLING)
+        } else {
+            self.most_limit
+        };
         let limit = wish
             .downtime_limit
-            .unwrap_or(self.most_limit)
-            .clamp(Duration::from_millis(1), self.most_limit);
+            .unwrap_or(most)
+            .min(most)
+            .max(Duration::from_millis(1));
         if self.limit != Some(limit) {
             self.limit = Some(limit);
             actions.push(Action::SetDowntimeLimit(limit));
