@@ -8,6 +8,11 @@ use vmferry_core::{ByteRate, Millis, Ratio};
 
 use crate::error::ControlError;
 
+/// Share of a pause that is planned for. QEMU takes the rate of its last window
+/// for the link's, and a window of 100 ms is up to 2.4 % off (writes of 128 KiB
+/// at 50 MB/s).
+const MEASURED_RATE: f64 = 0.97;
+
 /// What a move may cost at most. [`Promises::checked`] refuses what contradicts
 /// itself; whether a guest can be moved under it is the forecast's to say.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -98,6 +103,7 @@ impl Promises {
     /// the pause is not in what QEMU plans for; at least 1 ms, QEMU's least.
     pub(crate) fn downtime_limit(&self, outside: Duration) -> Duration {
         self.max_downtime
+            .mul_f64(MEASURED_RATE)
             .saturating_sub(outside)
             .max(Duration::from_millis(1))
     }

@@ -124,7 +124,7 @@ fn only_changes_are_told_and_lost_work_is_counted() {
         first,
         [
             Action::CapCpu { share: Ratio(0.5) },
-            Action::SetDowntimeLimit(Duration::from_millis(300)),
+            Action::SetDowntimeLimit(Duration::from_millis(291)),
         ]
     );
     assert_eq!(governor.input(&look(1, Stage::PreCopy, 0.5)), []);
