@@ -11,7 +11,7 @@ use vmferry_core::{ByteRate, Bytes, LinkSpeed, Ratio};
 use vmferry_model::Assumptions;
 use vmferry_precopy::tuning::{Round, Settings};
 
-#[path = "../tests/guest/mod.rs"]
+#[path = "../tests/throttles/guest.rs"]
 mod guest;
 
 /// A guest near its barrier in its third pass: most plans go on for long.

@@ -36,6 +36,9 @@ const BY: f64 = 0.98;
 /// A plan that is this much late, as a share of the time it foresaw, was wrong.
 const LATE: f64 = 0.1;
 const LATE_AT_LEAST: Duration = Duration::from_millis(500);
+/// After so many ends that did not come under a cap no other is tried: the guest
+/// is not what was observed, and would be starved for nothing.
+const TRIES: u32 = 2;
 
 /// Plans on the dirty curve instead of the last round's rate.
 ///
@@ -65,6 +68,8 @@ pub struct Curve<O> {
     foreseen: Option<(Duration, Duration)>,
     planned_at: Duration,
     planned_in: u64,
+    /// Ends that did not come while a cap was in force.
+    failed_caps: u32,
     stuck: Stuck,
 }
 
@@ -92,6 +97,7 @@ impl<O: Outlook> Curve<O> {
             foreseen: None,
             planned_at: Duration::ZERO,
             planned_in: 0,
+            failed_caps: 0,
             stuck: Stuck::default(),
         }
     }
@@ -180,6 +186,10 @@ impl<O: Outlook> Controller for Curve<O> {
             let grace = end.saturating_sub(made_at).mul_f64(LATE);
             if look.now > end + grace.max(LATE_AT_LEAST) {
                 self.outlook.overdue();
+                let capped = self
+                    .plan
+                    .is_some_and(|plan| plan.delay == 0 && plan.share.0 < 1.0);
+                self.failed_caps += u32::from(capped);
                 self.foreseen = None;
                 self.plan = None;
             }
@@ -211,6 +221,9 @@ impl<O: Outlook> Search<'_, O> {
         let limits = LIMITS.map(|share| most.mul_f64(share).max(Duration::from_millis(1)));
         for limit in limits {
             self.plan(0, Ratio(1.0), limit);
+        }
+        if self.curve.failed_caps >= TRIES {
+            return;
         }
         let least = self.curve.policy.least_share.0;
         for share in SHARES.into_iter().filter(|share| *share >= least) {

@@ -44,7 +44,7 @@ pub struct Look {
 
 /// A cap for the next pass is set this long before it begins: a guest that
 /// writes gigabytes a second spoils a pass before a look can see that it began.
-const LEAD: Duration = Duration::from_millis(250);
+const LEAD: Duration = Duration::from_millis(200);
 
 impl Look {
     /// Whether anything can still be steered.

@@ -63,13 +63,13 @@ fn as_slow_as_the_deadline_allows() {
     let mut deadline = controller(0.0, 20);
     let wish = deadline.decide(&look(0, 400_000_000), Duration::ZERO);
     let rate = wish.max_bandwidth.unwrap().0;
-    // 400 MB in a little less than 20 s, with half of the 4 s in reserve that they take at least.
-    assert!(rate > 22e6 && rate < 24e6, "{rate}");
+    // 400 MB in a little less than 20 s, with some of the 4 s in reserve that they take at least.
+    assert!(rate > 21e6 && rate < 23e6, "{rate}");
     assert_eq!(wish.share, Ratio(1.0));
     // Half way on time; a link that stalled makes it hurry.
     let wish = deadline.decide(&look(10, 300_000_000), Duration::ZERO);
     let rate = wish.max_bandwidth.unwrap().0;
-    assert!(rate > 36e6 && rate < 40e6, "{rate}");
+    assert!(rate > 33e6 && rate < 37e6, "{rate}");
 }
 
 #[test]
