@@ -17,7 +17,7 @@ struct Draw {
     preset: Preset,
 }
 
-/// Always the same ones. The constants of `Deadline` were chosen on these, see ADR 8
+/// Always the same ones. Constants were chosen on these, see ADR 8
 /// for others.
 fn draws(count: usize) -> impl Iterator<Item = Draw> {
     let mut state = 11u64;
