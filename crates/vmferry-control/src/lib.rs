@@ -5,11 +5,15 @@
 //! |---|---|
 //! | [`phase`] | which status may follow which |
 //! | [`supervise`] | what to tell and what to do while one guest moves |
+//! | [`throttle`] | what guest, stream and pause are held to while it moves |
 
+mod error;
 pub mod phase;
 pub mod supervise;
+pub mod throttle;
 pub mod warning;
 
+pub use error::ControlError;
 pub use phase::{Transition, may_follow};
 pub use supervise::{EndKind, GuestEvent, Input, MigrationSample, Output, Side, Supervisor};
 pub use warning::Warning;

@@ -9,6 +9,7 @@
 mod amount;
 mod run;
 mod start;
+mod stepped;
 
 use std::time::Duration;
 
@@ -17,7 +18,8 @@ use vmferry_core::ByteRate;
 use crate::dirt::{AggregateDirt, Dirt};
 use crate::host_costs::HostCosts;
 use crate::replay::Replay;
-pub use start::{Start, Underway};
+pub use start::{AmountUnderway, Course, Start, Underway};
+pub use stepped::Stepped;
 
 /// When a page's dirty log is cleared: writes before that are not seen as new.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,4 +86,21 @@ pub fn replay_amount<D: AggregateDirt>(
     deadline: Duration,
 ) -> Replay {
     amount::AmountRun::new(dirt, rules, costs, rate).until_done(deadline)
+}
+
+/// As [`replay_amount`], taking up a move under way: its passes are those from
+/// the one now running on. A rate in the course stands for
+/// [`Rules::max_bandwidth`]; bytes are counted from here.
+pub fn replay_amount_from<D: AggregateDirt>(
+    dirt: &D,
+    rules: &Rules,
+    costs: &HostCosts,
+    rate: ByteRate,
+    state: &AmountUnderway,
+    course: &Course,
+    deadline: Duration,
+) -> Replay {
+    let mut run = amount::AmountRun::new(dirt, rules, costs, rate);
+    run.resume(state, course);
+    run.until_done(deadline)
 }

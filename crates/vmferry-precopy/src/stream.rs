@@ -66,6 +66,13 @@ impl Stream {
         self.buffer = if limit < self.link { 0.0 } else { self.sockets };
     }
 
+    /// The link carries another rate from now on; what holds the sender stays.
+    pub(crate) fn set_link(&mut self, rate: ByteRate) {
+        let held = (self.rate < self.link).then_some(self.rate);
+        self.link = rate.0.max(1.0);
+        self.rate = held.map_or(self.link, |held| held.min(self.link));
+    }
+
     /// Mean cost of pages of which a share `zero` is zero.
     pub(crate) fn cost(&self, zero: f64) -> PageCost {
         let mix = |normal: f64, z: f64| normal * (1.0 - zero) + z * zero;
@@ -120,6 +127,11 @@ impl Stream {
         self.queued = self.level_after(pages, cost).max(0.0).min(self.buffer);
         self.sent += pages * cost.bytes;
         time
+    }
+
+    /// The sockets have taken all they take.
+    pub(crate) fn fill(&mut self) {
+        self.queued = self.buffer;
     }
 
     /// Lets the link work for `seconds` while nothing is handed over.

@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use vmferry_core::{ByteRate, PAGE_SIZE};
 
-use super::Rules;
 use super::run::{BURST, CLOCK_EVERY, WINDOW, slice};
+use super::{AmountUnderway, Course, Rules};
 use crate::dirt::{AggregateDirt, Found};
 use crate::host_costs::HostCosts;
 use crate::replay::{Pass, Replay, Switchover, bytes, duration};
 use crate::stream::{PageCost, Stream};
+use crate::tuning::Settings;
 
 /// Pages after which the sockets are as full as they get: zero pages, 9 bytes
 /// each, fill 4 MiB.
@@ -17,14 +18,21 @@ const FILLING_PAGES: f64 = 1e6;
 
 pub(super) struct AmountRun<'a, D> {
     dirt: &'a D,
-    rules: &'a Rules,
+    rules: Rules,
     costs: &'a HostCosts,
     stream: Stream,
     now: f64,
+    /// The guest's own clock, which a cap slows down.
+    guest: f64,
+    /// Guest seconds a second.
+    speed: f64,
+    /// What holds once so many passes are over.
+    turn: Option<(u32, Settings)>,
     /// Pages yet to be sent, and the share of zero pages among them.
     pages: f64,
     zero: f64,
     all: f64,
+    /// The guest's clock at the last look.
     last_sync: f64,
     /// What the last look found; `None` before the first.
     found: Option<Found>,
@@ -48,10 +56,13 @@ impl<'a, D: AggregateDirt> AmountRun<'a, D> {
         let setup = costs.setup.as_secs_f64();
         Self {
             dirt,
-            rules,
+            rules: *rules,
             costs,
             stream: Stream::new(rate, costs),
             now: setup,
+            guest: setup,
+            speed: 1.0,
+            turn: None,
             pages: all,
             zero: if all > 0.0 { total.zero / all } else { 0.0 },
             all,
@@ -59,6 +70,44 @@ impl<'a, D: AggregateDirt> AmountRun<'a, D> {
             found: None,
             passes: Vec::new(),
         }
+    }
+
+    /// Takes up a move under way.
+    pub(super) fn resume(&mut self, state: &AmountUnderway, course: &Course) {
+        self.now = state.elapsed.as_secs_f64();
+        self.pages = (state.remaining.0 as f64 / PAGE_SIZE.0 as f64).min(self.all);
+        if !state.never_sent {
+            self.zero = 0.0;
+        }
+        self.last_sync = 0.0;
+        self.guest = state.guest_since_sync.as_secs_f64();
+        self.found = state.guest_last_pass.map(|length| {
+            let since = -length.as_secs_f64();
+            self.dirt.found(since, 0.0)
+        });
+        // What the sockets hold was handed over before.
+        self.stream.fill();
+        self.settle(course.first);
+        self.turn = Some((course.passes.max(1), course.after));
+    }
+
+    fn settle(&mut self, settings: Settings) {
+        self.rules.max_bandwidth = settings.rate;
+        self.speed = settings.speed.0.max(0.0);
+    }
+
+    /// Comes a pass nearer to the turn of the course, or turns.
+    fn pass_over(&mut self) {
+        match self.turn.take() {
+            Some((1, after)) => self.settle(after),
+            Some((passes, after)) => self.turn = Some((passes - 1, after)),
+            None => {}
+        }
+    }
+
+    fn advance(&mut self, seconds: f64) {
+        self.now += seconds;
+        self.guest += seconds * self.speed;
     }
 
     pub(super) fn until_done(mut self, deadline: Duration) -> Replay {
@@ -73,12 +122,15 @@ impl<'a, D: AggregateDirt> AmountRun<'a, D> {
             }
             let found = self.look();
             self.begin_pass(found);
+            let turns = self.turn.is_some();
+            self.pass_over();
             if self.pages <= 0.0 || self.remaining() < threshold {
                 switchover = Some(self.switch_over());
                 break;
             }
             // The same at every instant: an equal pass repeats for ever.
             if self.dirt.is_stationary()
+                && !turns
                 && self.passes.len() > 2
                 && (self.pages - before).abs() < 1e-6 * before
             {
@@ -168,12 +220,12 @@ impl<'a, D: AggregateDirt> AmountRun<'a, D> {
         let sent_before = self.stream.sent;
         let took = self.stream.send(pages, cost);
         self.stream.rest((held - took).max(0.0));
-        self.now += if self.now + whole > deadline {
+        self.advance(if self.now + whole > deadline {
             // Just past it.
             deadline - self.now + 1e-9
         } else {
             took.max(held)
-        };
+        });
         self.pages -= pages;
         if let Some(pass) = self.passes.last_mut() {
             pass.sent = bytes(self.stream.sent - sent_before);
@@ -184,7 +236,7 @@ impl<'a, D: AggregateDirt> AmountRun<'a, D> {
     /// Adds what was written since the last look and tells how much that is,
     /// without pages that were yet to be sent anyway.
     fn look(&mut self) -> f64 {
-        let found = self.dirt.found(self.last_sync, self.now);
+        let found = self.dirt.found(self.last_sync, self.guest);
         let again = match self.found {
             Some(before) => self.dirt.found_again(&before, &found),
             None if self.all > 0.0 => found.pages / self.all,
@@ -199,7 +251,7 @@ impl<'a, D: AggregateDirt> AmountRun<'a, D> {
             self.zero *= untouched / self.pages;
         }
         self.found = Some(found);
-        self.last_sync = self.now;
+        self.last_sync = self.guest;
         new
     }
 
@@ -207,7 +259,7 @@ impl<'a, D: AggregateDirt> AmountRun<'a, D> {
         let (began, sent_before) = (self.now, self.stream.sent);
         let stop = self.costs.stop.as_secs_f64();
         self.stream.rest(stop);
-        self.now += stop;
+        self.advance(stop);
         let stopped = self.now;
         self.look();
         let cost = self.stream.cost(self.zero);

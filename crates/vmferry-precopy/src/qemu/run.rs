@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::time::Duration;
 
-use vmferry_core::{ByteRate, PAGE_SIZE, Pages};
+use vmferry_core::{ByteRate, Bytes, PAGE_SIZE, Pages};
 
 use super::{LogClear, Rules, Start};
 use crate::dirt::{Dirt, Piece, Unsent};
@@ -55,7 +55,7 @@ struct WindowEnd {
 }
 
 pub(super) struct Run<'a, U> {
-    rules: &'a Rules,
+    rules: Rules,
     costs: &'a HostCosts,
     stream: Stream,
     now: f64,
@@ -76,7 +76,7 @@ pub(super) struct Run<'a, U> {
 impl<'a, U: Unsent> Run<'a, U> {
     pub(super) fn new<D: Dirt<Unsent<'a> = U>>(
         dirt: &'a D,
-        rules: &'a Rules,
+        rules: &Rules,
         costs: &'a HostCosts,
         rate: ByteRate,
         start: &Start,
@@ -84,7 +84,7 @@ impl<'a, U: Unsent> Run<'a, U> {
         let unsent = dirt.unsent();
         let chunks = chunks(&unsent, rules.log_clear);
         let mut run = Self {
-            rules,
+            rules: *rules,
             costs,
             stream: Stream::new(rate, costs),
             now: costs.setup.as_secs_f64(),
@@ -126,22 +126,32 @@ impl<'a, U: Unsent> Run<'a, U> {
     pub(super) fn until_done(mut self, deadline: Duration) -> Replay {
         let deadline = deadline.as_secs_f64();
         let mut switchover = None;
-        while self.now <= deadline {
-            if self.remaining() < self.threshold {
-                let found = self.look();
-                self.end_pass();
-                let pass = self.new_pass(found);
-                self.passes.push(pass);
-            }
-            if self.unsent.pages() <= 0.0 || self.remaining() < self.threshold {
-                switchover = Some(self.switch_over());
-                break;
-            }
-            self.burst();
-            if let Some(window) = self.wait_for_the_rate() {
-                self.repeat(window, deadline);
-            }
+        while switchover.is_none() && self.now <= deadline {
+            switchover = self.step(deadline);
         }
+        self.into_replay(switchover)
+    }
+
+    /// Goes round the loop once: looks where it is time to, then switches over
+    /// or sends a burst; windows alike up to `until` at once.
+    pub(super) fn step(&mut self, until: f64) -> Option<Switchover> {
+        if self.remaining() < self.threshold {
+            let found = self.look();
+            self.end_pass();
+            let pass = self.new_pass(found);
+            self.passes.push(pass);
+        }
+        if self.unsent.pages() <= 0.0 || self.remaining() < self.threshold {
+            return Some(self.switch_over());
+        }
+        self.burst();
+        if let Some(window) = self.wait_for_the_rate() {
+            self.repeat(window, until);
+        }
+        None
+    }
+
+    pub(super) fn into_replay(mut self, switchover: Option<Switchover>) -> Replay {
         if switchover.is_none() {
             self.end_pass();
         }
@@ -154,7 +164,34 @@ impl<'a, U: Unsent> Run<'a, U> {
         }
     }
 
-    fn remaining(&self) -> f64 {
+    pub(super) fn now(&self) -> f64 {
+        self.now
+    }
+
+    pub(super) fn transferred(&self) -> Bytes {
+        bytes(self.stream.sent)
+    }
+
+    pub(super) fn passes(&self) -> &[Pass] {
+        &self.passes
+    }
+
+    pub(super) fn dirty_syncs(&self) -> u64 {
+        self.dirty_syncs
+    }
+
+    pub(super) fn rules_mut(&mut self) -> &mut Rules {
+        // Windows to come are not like those that were.
+        self.window_end = None;
+        &mut self.rules
+    }
+
+    pub(super) fn set_link_rate(&mut self, rate: ByteRate) {
+        self.stream.set_link(rate);
+        self.window_end = None;
+    }
+
+    pub(super) fn remaining(&self) -> f64 {
         self.unsent.pages() * PAGE_SIZE.0 as f64
     }
 
@@ -338,7 +375,7 @@ impl<'a, U: Unsent> Run<'a, U> {
 
     /// `migration_completion`: stops the guest, looks once more, sends the
     /// rest and the devices without a rate limit.
-    fn switch_over(&mut self) -> Switchover {
+    pub(super) fn switch_over(&mut self) -> Switchover {
         let began = self.now;
         let sent_before = self.stream.sent;
         let stop = self.costs.stop.as_secs_f64();

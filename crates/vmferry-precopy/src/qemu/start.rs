@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use vmferry_core::{ByteRate, Bytes};
 
+use crate::tuning::Settings;
+
 /// State of a migration at the instant a replay takes over.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub enum Start {
@@ -36,4 +38,34 @@ pub struct Underway {
     pub never_sent: bool,
     /// Rate seen in the last window, bytes of stream per second.
     pub measured_rate: ByteRate,
+}
+
+/// A migration under way of which only amounts are known.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct AmountUnderway {
+    /// Time since the command.
+    pub elapsed: Duration,
+    /// Memory yet to be sent now.
+    pub remaining: Bytes,
+    /// Whether this is the first pass, whose zero pages are worth a header
+    /// only.
+    pub never_sent: bool,
+    /// How long the guest has run since the last look at the dirty log, by its
+    /// own clock: half the time under a cap of half of what it uses.
+    pub guest_since_sync: Duration,
+    /// How long it ran in the pass before, by its own clock; `None` within the
+    /// first.
+    pub guest_last_pass: Option<Duration>,
+}
+
+/// What holds from now on: the sender's rate and the guest's speed, first and
+/// afterwards.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Course {
+    /// From now on.
+    pub first: Settings,
+    /// For so many passes, the one now running included; at least 1.
+    pub passes: u32,
+    /// From then on.
+    pub after: Settings,
 }
