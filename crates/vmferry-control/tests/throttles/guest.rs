@@ -110,6 +110,7 @@ pub(crate) fn observed(history: &PageHistory) -> Observation {
         },
         host: HostInfo::default(),
         window_ms: Millis(history.window_us() as f64 / 1e3),
+        window_ended_at: None,
         dirty_curve: DirtyCurve {
             points: points.to_vec(),
         },
