@@ -35,7 +35,7 @@ use crate::{Error, TOOL_VERSION, profile};
 #[derive(Clone, Debug)]
 pub struct MoveOptions {
     /// Name of the model that forecasts, one of
-    /// [`models::NAMES`](crate::models::NAMES).
+    /// [`models::NAMES`].
     pub model: String,
     /// The link's rate, where the operator knows it.
     pub bandwidth: Option<ByteRate>,
