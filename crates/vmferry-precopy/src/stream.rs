@@ -61,8 +61,7 @@ impl Stream {
     /// Holds the sender to a rate; `None` lets it use the link.
     pub(crate) fn hold_to(&mut self, limit: Option<ByteRate>) {
         let limit = limit.map_or(f64::INFINITY, |limit| limit.0.max(1.0));
-        self.rate = self.link.min(limit);
-        self.seconds_per_byte = self.rate.recip();
+        self.send_at(self.link.min(limit));
         self.buffer = if limit < self.link { 0.0 } else { self.sockets };
     }
 
@@ -70,7 +69,12 @@ impl Stream {
     pub(crate) fn set_link(&mut self, rate: ByteRate) {
         let held = (self.rate < self.link).then_some(self.rate);
         self.link = rate.0.max(1.0);
-        self.rate = held.map_or(self.link, |held| held.min(self.link));
+        self.send_at(held.map_or(self.link, |held| held.min(self.link)));
+    }
+
+    fn send_at(&mut self, rate: f64) {
+        self.rate = rate;
+        self.seconds_per_byte = rate.recip();
     }
 
     /// Mean cost of pages of which a share `zero` is zero.

@@ -22,7 +22,7 @@ pub enum EnergyModel {
     Power(Watts),
 }
 
-/// E[J] = 0.512 V_mig[MB] + 20.165, as `liu2011` fitted it to its own pair of
+/// `E[J] = 0.512 V_mig[MB] + 20.165`, as `liu2011` fitted it to its own pair of
 /// hosts (R^2 0.993). Other hosts have other constants; its claim is an error
 /// below 10 %.
 pub const LIU2011_ENERGY: EnergyModel = EnergyModel::Traffic {
