@@ -172,6 +172,49 @@ impl Tuning for AdaptiveRate {
     }
 }
 
+/// A cap on the guest's CPU after every round: E <- C B E / P (`jin2011` eq. 9,
+/// Algorithm 1), with the send rate B and the dirty rate P of that round, within
+/// bounds; so a cap may rise again.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct CpuCap {
+    /// C: dirty rate over send rate that it works towards, 0.6..0.9 in the
+    /// paper.
+    pub expectant: Ratio,
+    /// Least cap; 20 % in section 4.3.
+    pub least: Ratio,
+    /// Most.
+    pub most: Ratio,
+}
+
+impl CpuCap {
+    /// Caps from 20 % to all of the CPU.
+    pub const fn new(expectant: Ratio) -> Self {
+        Self {
+            expectant,
+            least: Ratio(0.2),
+            most: Ratio(1.0),
+        }
+    }
+
+    /// Line 11 of the algorithm: the cap after a round that was made under the
+    /// cap `now`. `None` after one without dirt, which changes nothing.
+    pub fn after(&self, seen: &Round, now: Ratio) -> Option<Ratio> {
+        let (sent, dirtied) = (seen.send_rate()?.0, seen.dirty_rate()?.0);
+        let cap = self.expectant.0 * sent * now.0 / dirtied;
+        (dirtied > 0.0).then(|| Ratio(cap.min(self.most.0).max(self.least.0)))
+    }
+}
+
+impl Tuning for CpuCap {
+    fn next(&mut self, seen: &Round) -> Settings {
+        let now = seen.settings.speed;
+        Settings {
+            speed: self.after(seen, now).unwrap_or(now),
+            ..seen.settings
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -11,7 +11,7 @@ use vmferry_precopy::dirt::{
     Recording, Writes,
 };
 use vmferry_precopy::qemu::{LogClear, Start, Underway};
-use vmferry_precopy::tuning::{Round, Settings, Tuning, Untuned};
+use vmferry_precopy::tuning::{CpuCap, Round, Settings, Tuning, Untuned};
 use vmferry_precopy::xen_legacy::EarlyStop;
 use vmferry_precopy::{HostCosts, PAGE_ON_STREAM, Replay, RuleSet, qemu, xen_legacy};
 
@@ -272,23 +272,16 @@ fn a_guest_at_half_speed_writes_half() {
     assert!(difference < Duration::from_millis(50), "{difference:?}");
 }
 
-/// Algorithm 1 of `jin2011` as any controller may be plugged in.
+/// Algorithm 1 of `jin2011`, with what it saw.
 struct Capped {
-    ratio: f64,
+    cap: CpuCap,
     seen: Vec<Round>,
 }
 
 impl Tuning for Capped {
     fn next(&mut self, seen: &Round) -> Settings {
         self.seen.push(*seen);
-        let (Some(sent), Some(dirty)) = (seen.send_rate(), seen.dirty_rate()) else {
-            return seen.settings;
-        };
-        let speed = self.ratio * sent.0 * seen.settings.speed.0 / dirty.0;
-        Settings {
-            speed: Ratio(speed.clamp(0.2, 1.0)),
-            ..seen.settings
-        }
+        self.cap.next(seen)
     }
 }
 
@@ -304,7 +297,7 @@ fn a_cap_in_every_round_shortens_the_pause() {
         ..xen_legacy::Rules::default()
     };
     let mut tuning = Capped {
-        ratio: 0.7,
+        cap: CpuCap::new(Ratio(0.7)),
         seen: Vec::new(),
     };
     let link = ByteRate(50e6);

@@ -6,11 +6,10 @@ use std::time::Duration;
 use vmferry_core::Ratio;
 use vmferry_model::predictor::rounds::PreCopy;
 
+use vmferry_precopy::tuning::CpuCap;
+
 use super::governor::{Controller, Wish};
 use super::look::Look;
-
-/// Least cap of `jin2011` section 4.3.
-pub const LEAST_CAP: Ratio = Ratio(0.2);
 
 /// Algorithm 1 as published: after every round E <- C B E / P (eq. 9), with B
 /// and P measured in that round and E read back, held between a least and a
@@ -21,13 +20,8 @@ pub const LEAST_CAP: Ratio = Ratio(0.2);
 /// set holds: kept as it was published, for comparison.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Jin {
-    /// C: the ratio of dirty rate to send rate it works towards, 0.6..0.9 in
-    /// the paper.
-    pub expectant: Ratio,
-    /// Least cap.
-    pub least: Ratio,
-    /// Most.
-    pub most: Ratio,
+    /// The rule and its bounds.
+    pub rule: CpuCap,
     cap: Ratio,
     seen: u64,
 }
@@ -36,9 +30,7 @@ impl Jin {
     /// With C as given, caps from 20 % to all of the CPU.
     pub const fn new(expectant: Ratio) -> Self {
         Self {
-            expectant,
-            least: LEAST_CAP,
-            most: Ratio(1.0),
+            rule: CpuCap::new(expectant),
             cap: Ratio(1.0),
             seen: 0,
         }
@@ -53,13 +45,7 @@ impl Jin {
     /// Line 11: the cap for the next round.
     fn next_cap(&self, look: &Look) -> Option<Ratio> {
         let round = look.last_round.filter(|round| round.number > self.seen)?;
-        let (sent, dirtied) = (round.send_rate()?.0, round.dirty_rate()?.0);
-        if dirtied <= 0.0 {
-            // Nothing was dirtied: the paper leaves the cap as it is.
-            return None;
-        }
-        let cap = self.expectant.0 * sent * look.in_force.speed.0 / dirtied;
-        Some(Ratio(cap.min(self.most.0).max(self.least.0)))
+        self.rule.after(&round, look.in_force.speed)
     }
 }
 
@@ -135,10 +121,8 @@ mod tests {
     fn never_below_a_fifth_nor_above_the_clamp() {
         let mut jin = Jin::new(Ratio(0.6));
         assert_eq!(caps(&mut jin, &[(100.0, 4798.0)]), [20.0]);
-        let mut held = Jin {
-            most: Ratio(0.9),
-            ..Jin::new(Ratio(0.8))
-        };
+        let mut held = Jin::new(Ratio(0.8));
+        held.rule.most = Ratio(0.9);
         assert_eq!(caps(&mut held, &[(100.0, 10.0)]), [90.0]);
     }
 
@@ -158,6 +142,6 @@ mod tests {
     fn the_boundary_as_expectant_ratio() {
         let rounds = PreCopy::xen(Bytes::from_mib(800), ByteRate::from_mbit_per_s(200.0));
         let jin = Jin::at_the_boundary(&rounds);
-        assert!((jin.expectant.0 - 0.757).abs() < 5e-4, "{jin:?}");
+        assert!((jin.rule.expectant.0 - 0.757).abs() < 5e-4, "{jin:?}");
     }
 }

@@ -40,7 +40,7 @@ pub use courtesy::Courtesy;
 pub use curve::Curve;
 pub use deadline::Deadline;
 pub use governor::{Action, Controller, Ending, Governor, Off, Wish};
-pub use jin::{Jin, LEAST_CAP};
+pub use jin::Jin;
 pub use look::{Look, Stage};
 pub use observed::ObservedOutlook;
 pub use outlook::{Ahead, Outlook};

@@ -33,11 +33,9 @@ pub(crate) fn section() -> Page {
     mem_writer::figures(&mut page);
     page.say(
         "### What is not here\n\n\
-         - **The throttle** (equations 8 to 10, Algorithm 1, the curves of figures 5 and 6 with C = 0.6 to 0.9, \
-         figures 7 to 10):   vmferry has no CPU throttle yet. What a throttle would see and set in each round is \
-         there (`vmferry_precopy::tuning`), and a test moves a guest under Algorithm 1 through it. Without it these \
-         printed values have nothing beside them: 26 ms at 1943 Mbit/s with C = 0.6, a barrier of about 1.2 Gbit/s \
-         with C = 0.9, 2491 ms brought down to 288 ms for Tomcat.\n\
+         - **Figures 7 to 10** (Tomcat, credit scheduler weights): the dirty rate of the guest is printed for two \
+         rounds only, so 2491 ms brought down to 288 ms cannot be replayed. `vmferry-control` has Algorithm 1 and eq. 10 \
+         for moves on QEMU; no command uses them yet.\n\
          - **Tomcat without the throttle** (42.968 s, 2491 ms): the dirty rate is printed for two rounds only. What is \
          printed of the first two rounds, 38 s at 104 Mbit/s, does not carry the guest's 512 MiB either (41.3 s): \
          some of its memory was not sent, and how much is not said.\n\
