@@ -17,8 +17,8 @@ pub const MODEL_VERSION: u32 = 1;
 /// Names under which our own forecasts are recorded.
 pub(crate) const OURS: [&str; 2] = ["pages", "curve"];
 
-/// Intervals are given where at least this share of the samples converges.
-const SPEAKABLE_PROBABILITY: f64 = 0.05;
+/// Quantities are given where at least this share of the moves ends in time.
+pub(crate) const SPEAKABLE_PROBABILITY: f64 = 0.05;
 /// A unit of sampled memory above this share of the threshold is too coarse:
 /// passes then differ by luck more than in a real guest, and luck converges
 /// (one guest near the edge was forecast at 89 % with 4 % and did not).

@@ -35,6 +35,7 @@ mod remedies;
 mod sampler;
 pub mod schedule;
 pub mod sweep;
+mod threads;
 
 pub use accuracy::{Accuracy, QuantityAccuracy};
 pub use analysis::analyse;

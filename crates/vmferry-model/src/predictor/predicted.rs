@@ -6,8 +6,7 @@ use serde::{Deserialize, Serialize};
 use vmferry_core::{Bytes, Forecast, Interval, Millis};
 use vmferry_precopy::Replay;
 
-/// Quantities are given where at least this share of the draws ends in time.
-const SPEAKABLE_PROBABILITY: f64 = 0.05;
+use crate::forecast::SPEAKABLE_PROBABILITY;
 
 /// What a predictor says of a move. What it does not speak of is `None`; a
 /// formula without an interval of its own says p5 = p50 = p95.

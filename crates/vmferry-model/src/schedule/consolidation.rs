@@ -60,11 +60,14 @@ pub struct BreakEven {
 
 impl Consolidation {
     /// The break-even for moves that cost as at a time of day. The interval is
-    /// that of one move, as if all of them erred together: it is wide rather
-    /// than narrow. `None` where moves do not converge.
+    /// that of a move to come ([`CostOf::of_moves_to_come`]), as if all of them
+    /// erred together: it is wide rather than narrow. `None` where moves do not
+    /// converge.
+    ///
+    /// [`CostOf::of_moves_to_come`]: super::CostOf::of_moves_to_come
     pub fn break_even(&self, cost: &TimeCost) -> Option<BreakEven> {
-        let total = cost.total_time_ms?.one_move;
-        let transferred = cost.transferred_bytes?.one_move;
+        let total = cost.total_time_ms?.of_moves_to_come();
+        let transferred = cost.transferred_bytes?.of_moves_to_come();
         let moves = self.guests.saturating_mul(2);
         let each = match self.moving {
             EnergyModel::Traffic {
@@ -140,6 +143,42 @@ mod tests {
         };
         let found = powered.break_even(&cost).unwrap();
         assert!((found.off_ms.p50.0 - 4000.0 / 180.0 * 1e3).abs() < 1e-3);
+    }
+
+    #[test]
+    fn few_days_widen_the_break_even() {
+        let plan = Consolidation {
+            guests: 5,
+            host_power: Watts(180.0),
+            boot_energy: Joules(30_000.0),
+            moving: LIU2011_ENERGY,
+        };
+        let mut cost = cost([500, 1000, 2000], [10.0, 20.0, 40.0]);
+        let sent = cost.transferred_bytes.as_mut().unwrap();
+        // Days tell the expectation less well above than one move spreads, and
+        // better below.
+        sent.expected_interval = Some(Interval {
+            p5: 800,
+            p50: 1200,
+            p95: 4000,
+        })
+        .map(|i| i.map(|mb| Bytes(mb * 1_000_000)));
+        let found = plan.break_even(&cost).unwrap();
+        let off = |mb: f64| (10.0 * (0.512 * mb + 20.165) + 30e3) / 180.0;
+        assert!((found.off_ms.p5.0 / 1e3 - off(500.0)).abs() < 1e-3);
+        assert!((found.off_ms.p50.0 / 1e3 - off(1000.0)).abs() < 1e-3);
+        assert!((found.off_ms.p95.0 / 1e3 - off(4000.0)).abs() < 1e-3);
+        assert_eq!(found.moving_ms.p95, Millis(400_000.0));
+        // The other way round.
+        let total = cost.total_time_ms.as_mut().unwrap();
+        total.expected_interval = Some(Interval {
+            p5: Millis(2e3),
+            p50: Millis(20e3),
+            p95: Millis(30e3),
+        });
+        let found = plan.break_even(&cost).unwrap();
+        assert_eq!(found.moving_ms.p5, Millis(20_000.0));
+        assert_eq!(found.moving_ms.p95, Millis(400_000.0));
     }
 
     #[test]

@@ -12,10 +12,8 @@ use vmferry_core::{Bytes, Interval, Millis};
 use super::day_clock::DayClock;
 use super::spread::{BetweenDays, ByDay, share};
 use super::timed_move::{Origin, TimedMove};
+use crate::forecast::SPEAKABLE_PROBABILITY;
 use crate::predictor::Ended;
-
-/// Quantities are given where at least this share of the moves ends in time.
-const SPEAKABLE_PROBABILITY: f64 = 0.05;
 
 /// One quantity of a move at a time of day.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -192,6 +190,24 @@ impl Seen {
             transferred_bytes: cost(&self.transferred, transferred)
                 .map(|c| c.map(|bytes| Bytes(bytes.round().max(0.0) as u64))),
         })
+    }
+}
+
+impl<T: Copy + PartialOrd> CostOf<T> {
+    /// Where a move to come lies with at least 90 %: one move spreads about an
+    /// expectation that few days tell only within an interval of its own. The
+    /// hull of both, about the median of one move.
+    pub fn of_moves_to_come(&self) -> Interval<T> {
+        let mut hull = self.one_move;
+        if let Some(expected) = self.expected_interval {
+            if expected.p5 < hull.p5 {
+                hull.p5 = expected.p5;
+            }
+            if expected.p95 > hull.p95 {
+                hull.p95 = expected.p95;
+            }
+        }
+        hull
     }
 }
 

@@ -27,7 +27,6 @@ mod grid;
 mod guest;
 mod model;
 mod rules;
-mod threads;
 
 use std::num::NonZeroUsize;
 
@@ -36,6 +35,7 @@ use vmferry_core::{ByteRate, Millis, Observation};
 use vmferry_precopy::dirt::PageTrace;
 
 use crate::assumptions::Assumptions;
+use crate::threads::in_parallel;
 
 pub use boundary::{BOUNDARY_PROBABILITY, Boundary, Place};
 pub use cost::Cost;
@@ -112,7 +112,7 @@ pub fn sweep(asked: &Sweep<'_>) -> Result<Swept, SweepError> {
         guest.check_memory(at.memory)?;
     }
     let cost_at = |at: &Settings| guest.cost(at);
-    let costs = threads::in_parallel(asked.threads, settings.len(), |point| {
+    let costs = in_parallel(asked.threads, settings.len(), |point| {
         cost_at(&settings[point])
     });
     let points: Vec<Point> = settings
@@ -121,15 +121,18 @@ pub fn sweep(asked: &Sweep<'_>) -> Result<Swept, SweepError> {
         .map(|(settings, cost)| {
             Ok(Point {
                 settings,
-                cost: cost?,
+                cost: cost.ok_or(SweepError::Thread)??,
             })
         })
         .collect::<Result<_, SweepError>>()?;
     let lines = boundary::lines(asked.grid, &points);
-    let found = threads::in_parallel(asked.threads, lines.len(), |line| {
+    let found = in_parallel(asked.threads, lines.len(), |line| {
         lines[line].boundary(&cost_at)
     });
-    let boundaries = found.into_iter().collect::<Result<_, _>>()?;
+    let boundaries = found
+        .into_iter()
+        .map(|found| found.ok_or(SweepError::Thread)?)
+        .collect::<Result<_, _>>()?;
     Ok(Swept {
         model,
         points,

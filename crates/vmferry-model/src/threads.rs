@@ -4,15 +4,14 @@ use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use super::SweepError;
-
 /// Computes `count` answers with so many threads; they come back in order,
-/// whoever computed them.
-pub(super) fn in_parallel<T: Send>(
+/// whoever computed them. `None` where a thread panicked before it handed its
+/// answers over.
+pub(crate) fn in_parallel<T: Send>(
     threads: NonZeroUsize,
     count: usize,
-    answer: impl Fn(usize) -> Result<T, SweepError> + Sync,
-) -> Vec<Result<T, SweepError>> {
+    answer: impl Fn(usize) -> T + Sync,
+) -> Vec<Option<T>> {
     let next = AtomicUsize::new(0);
     let work = || {
         let mut done = Vec::new();
@@ -24,15 +23,15 @@ pub(super) fn in_parallel<T: Send>(
             done.push((number, answer(number)));
         }
     };
-    let mut answers: Vec<Result<T, SweepError>> = Vec::new();
-    answers.resize_with(count, || Err(SweepError::Thread));
+    let mut answers: Vec<Option<T>> = Vec::new();
+    answers.resize_with(count, || None);
     let workers = threads.get().min(count.max(1));
     thread::scope(|scope| {
         let others: Vec<_> = (1..workers).map(|_| scope.spawn(work)).collect();
         let mine = work();
         let theirs = others.into_iter().filter_map(|other| other.join().ok());
         for (number, answer) in theirs.flatten().chain(mine) {
-            answers[number] = answer;
+            answers[number] = Some(answer);
         }
     });
     answers
@@ -46,14 +45,10 @@ mod tests {
     fn answers_come_in_order() {
         for threads in [1, 2, 7] {
             let threads = NonZeroUsize::new(threads).unwrap();
-            let answers = in_parallel(threads, 100, |n| match n {
-                50 => Err(SweepError::Thread),
-                n => Ok(n * n),
-            });
-            for (n, answer) in answers.into_iter().enumerate() {
-                assert_eq!(answer.ok(), (n != 50).then_some(n * n));
-            }
-            assert!(in_parallel(threads, 0, Ok).is_empty());
+            let answers = in_parallel(threads, 100, |n| n * n);
+            let squares: Vec<Option<usize>> = (0..100).map(|n| Some(n * n)).collect();
+            assert_eq!(answers, squares);
+            assert!(in_parallel(threads, 0, |n| n).is_empty());
         }
     }
 }
