@@ -203,7 +203,7 @@ impl Base {
                 let draw = Draw::of(case, seed, number);
                 let link = draw.stream_rate(case);
                 Algorithm1 {
-                    memory: case.first_pass(),
+                    memory: self.rules.first_pass(case),
                     threshold: self.rules.threshold(case, link).0 as f64,
                     dirty_rate: ByteRate(dirty_rate.0 * draw.dirt),
                     rate: self.adaptive.map_or(TransferRate::Fixed(link), |adaptive| {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use vmferry_core::{ByteRate, Bytes};
 use vmferry_precopy::dirt::{AggregateDirt, Dirt, UnitDirt};
-use vmferry_precopy::{HostCosts, Replay, ZERO_PAGE_ON_STREAM, textbook};
+use vmferry_precopy::{HostCosts, PAGE_ON_STREAM, Replay, ZERO_PAGE_ON_STREAM, textbook};
 
 use super::Case;
 use crate::draws::Draws;
@@ -86,6 +86,14 @@ impl RuleSet {
             Self::Xen => vmferry_precopy::RuleSet::Xen(Default::default()),
             Self::XenLegacy => vmferry_precopy::RuleSet::XenLegacy(Default::default()),
             Self::Textbook => vmferry_precopy::RuleSet::Textbook(textbook_rules(case)),
+        }
+    }
+
+    /// Bytes that a first pass takes: libxc sends zero pages in full.
+    pub(crate) fn first_pass(self, case: &Case<'_>) -> f64 {
+        match self {
+            Self::Xen | Self::XenLegacy => case.memory.pages().0 as f64 * PAGE_ON_STREAM.0 as f64,
+            Self::Qemu | Self::Textbook => case.first_pass(),
         }
     }
 
