@@ -187,6 +187,10 @@ fn profile(history: bool) -> Vec<u8> {
 }
 
 fn trace(weight: u64) -> Vec<u8> {
+    trace_of(weight, pages(weight))
+}
+
+fn trace_of(weight: u64, pages: Vec<SampledPage>) -> Vec<u8> {
     let guest = guest();
     let header = TraceHeader {
         blocks: TraceBlock::of_guest(&guest),
@@ -200,7 +204,7 @@ fn trace(weight: u64) -> Vec<u8> {
         started_monotonic_ns: 1,
         seed: 1,
     };
-    let set = PageSet::new("t", pages(weight)).expect("pages");
+    let set = PageSet::new("t", pages).expect("pages");
     let mut writer = TraceWriter::begin(Vec::new(), "t", &header, &set).expect("a trace");
     for look in 1..=LOOKS {
         writer
@@ -343,6 +347,64 @@ fn a_trace_is_told_by_its_content() {
 }
 
 #[test]
+fn a_damaged_trace_is_used_up_to_the_damage() {
+    let files = Files::new();
+    let mut bytes = trace(1);
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 0xff;
+    files.write("damaged.trace", &bytes);
+    let report = files.report(&["damaged.trace", "--bandwidth", "1Gbit/s", "--samples", "20"]);
+    let note = report
+        .notes
+        .iter()
+        .find(|note| note.contains("is damaged at byte"));
+    let note = note.expect("a note");
+    assert!(
+        note.contains("before it can be used") && note.contains("are used."),
+        "{note}"
+    );
+    let window = report.observation.window_ms.0;
+    assert!((1000.0..6000.0).contains(&window), "{window}");
+    assert!(report.points[0].cost.total_time_ms.is_some());
+
+    // The first second a second time, after all the others.
+    let whole = trace(1);
+    let after = |at: usize| {
+        let length = whole[at + 1..at + 5].try_into().expect("a length");
+        at + 17 + u32::from_le_bytes(length) as usize
+    };
+    let first = after(after(48));
+    let mut end = first;
+    // Kind 3 is a frame of intervals, and the end follows them.
+    while whole[end] == 3 {
+        end = after(end);
+    }
+    let back = [&whole[..end], &whole[first..after(first)], &whole[end..]].concat();
+    files.write("back.trace", &back);
+    let report = files.report(&["back.trace", "--bandwidth", "1Gbit/s", "--samples", "20"]);
+    let note = report.notes.iter().find(|note| note.contains("jumps back"));
+    assert!(note.is_some_and(|note| note.contains("its first 6.00 s are used")));
+    assert_eq!(report.observation.window_ms, Millis(6000.0));
+}
+
+#[test]
+fn a_guest_without_zero_pages_has_none() {
+    let files = Files::new();
+    let written = |page: SampledPage| SampledPage {
+        zero: false,
+        ..page
+    };
+    let pages = pages(1).into_iter().map(written).collect();
+    files.write("web.trace", &trace_of(1, pages));
+    let arguments = ["web.trace", "--bandwidth", "1Gbit/s", "--samples", "5"];
+    let report = files.report(&arguments);
+    let zero = report.observation.zero.expect("a share").0;
+    assert!(zero == 0.0 && zero.is_sign_positive());
+    let table = files.simulate(&arguments).expect(0, &[]).stdout;
+    assert!(!table.contains("-0"), "{table}");
+}
+
+#[test]
 fn drawings_of_one_and_of_several_series() {
     let files = Files::new();
     files.write("web.json", &profile(true));
@@ -452,8 +514,7 @@ fn what_cannot_be_simulated_is_told() {
     let whole = trace(1);
     files.write("head.trace", &whole[..60]);
     let mut damaged = whole.clone();
-    let middle = damaged.len() / 2;
-    damaged[middle] ^= 0xff;
+    damaged[60] ^= 0xff;
     files.write("damaged.trace", &damaged);
     let web = |more: &[&'static str]| [&["web.json", "--bandwidth", "1Gbit/s"], more].concat();
     let of = |file| vec![file, "--bandwidth", "1Gbit/s"];

@@ -4,8 +4,6 @@
 //! a sample of its pages as a history, which every model reads, and, of a whole
 //! guest, all pages as a [`PageTrace`] where that fits.
 
-use std::fs::File;
-use std::io::BufReader;
 use std::path::Path;
 use std::time::Duration;
 
@@ -22,6 +20,7 @@ use vmferry_precopy::dirt::{PageTrace, PageTraceBuilder};
 use super::reading::Seen;
 use crate::Error;
 use crate::document::SourceKind;
+use crate::traces::{open_before, zero_share};
 
 /// Most pages of the sample. More take longer and tell little more.
 const MOST_PAGES: u64 = 32_768;
@@ -41,23 +40,37 @@ const MOST_WHOLE: Bytes = Bytes::from_mib(512);
 const BYTES_LISTED: f64 = 10.0;
 const BYTES_DENSE: f64 = 0.16;
 
-/// Reads a trace, up to where it is cut off.
+/// Reads a trace, up to where it is cut off or damaged.
 ///
 /// # Errors
-/// When it cannot be read, is damaged, of another version, or holds nothing.
+/// When it cannot be read, is of another version, or holds nothing before it is
+/// damaged.
 pub(super) fn read(path: &Path, seed: u64) -> Result<Seen, Error> {
     let mut reader = TraceReader::open(path)?;
     let summary = summarise(&mut reader)?;
     let mut notes = Vec::new();
-    if let TraceEnd::CutOff { at_byte, .. } = summary.end {
-        notes.push(format!(
-            "{} is cut off at byte {at_byte}: the {} before that are used.",
-            path.display(),
-            summary.length_ms
-        ));
-    }
+    let length = summary.length_ms;
+    let damage = match &summary.end {
+        TraceEnd::Ended { .. } => None,
+        TraceEnd::CutOff { at_byte, .. } => {
+            notes.push(format!(
+                "{} is cut off at byte {at_byte}: the {length} before that are used.",
+                path.display(),
+            ));
+            None
+        }
+        TraceEnd::Damaged { problem, .. } if summary.intervals == 0 => {
+            return Err(Error::Usage(problem.clone()));
+        }
+        TraceEnd::Damaged {
+            at_byte, problem, ..
+        } => {
+            notes.push(format!("{problem}; its first {length} are used."));
+            Some(*at_byte)
+        }
+    };
     let sample = Part::of(&summary, MOST_PAGES, MOST_BITS, MOST_INTERVALS);
-    let history = sample.history(path, seed)?;
+    let history = sample.history(path, damage, seed)?;
     if sample.intervals < summary.intervals {
         notes.push(format!(
             "Of {} of trace the last {} are used.",
@@ -69,10 +82,10 @@ pub(super) fn read(path: &Path, seed: u64) -> Result<Seen, Error> {
     let curve = if brief == sample {
         dirty_curve(&history)
     } else {
-        dirty_curve(&brief.history(path, seed)?)
+        dirty_curve(&brief.history(path, damage, seed)?)
     };
     let whole = if sample.intervals == summary.intervals && fits(&summary) {
-        Some(whole(path)?)
+        Some(whole(path, damage)?)
     } else {
         None
     };
@@ -136,23 +149,25 @@ impl Part {
         }
     }
 
-    fn history(&self, path: &Path, seed: u64) -> Result<PageHistory, Error> {
+    fn history(&self, path: &Path, damage: Option<u64>, seed: u64) -> Result<PageHistory, Error> {
         let bounds = HistoryBounds {
             from: self.from,
             pages: usize::try_from(self.pages).ok(),
             seed,
             ..HistoryBounds::default()
         };
-        Ok(TraceReader::open(path)?.page_history(&bounds)?)
+        Ok(open_before(path, damage)?.page_history(&bounds)?)
     }
 }
 
 /// Zero and other pages when the recording began.
 fn page_mix(trace: &TraceSummary, pages: &PageSet) -> PageMix {
-    let zero: f64 = pages.iter().filter(|p| p.zero).map(|p| p.weight).sum();
-    let share = zero / trace.represented_pages.max(1.0);
+    let zero = zero_share(pages.iter());
     let whole = trace.header.whole_guest;
-    let error = (share * (1.0 - share) / trace.pages.0.max(1) as f64).sqrt();
+    let error = |Ratio(share): Ratio| match whole {
+        true => Ratio(0.0),
+        false => Ratio((share * (1.0 - share) / trace.pages.0.max(1) as f64).sqrt()),
+    };
     let recorded = Pages(trace.represented_pages.round() as u64);
     PageMix {
         total_pages: trace
@@ -160,8 +175,8 @@ fn page_mix(trace: &TraceSummary, pages: &PageSet) -> PageMix {
             .guest
             .migrated_bytes()
             .map_or(recorded, Bytes::pages),
-        zero: Some(Ratio(share)),
-        zero_standard_error: Some(Ratio(if whole { 0.0 } else { error })),
+        zero,
+        zero_standard_error: zero.map(error),
         duplicate: None,
         compressed: None,
         exact: whole,
@@ -177,8 +192,8 @@ fn fits(trace: &TraceSummary) -> bool {
 }
 
 /// All pages of a trace of a whole guest.
-fn whole(path: &Path) -> Result<PageTrace, Error> {
-    let mut reader: TraceReader<BufReader<File>> = TraceReader::open(path)?;
+fn whole(path: &Path, damage: Option<u64>) -> Result<PageTrace, Error> {
+    let mut reader = open_before(path, damage)?;
     let bad = |error: vmferry_precopy::dirt::PageTraceError| {
         Error::Usage(format!("{}: {error}", path.display()))
     };
@@ -210,6 +225,8 @@ fn whole(path: &Path) -> Result<PageTrace, Error> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
+
     use vmferry_core::{ByteRate, GuestInfo, GuestUri, HostInfo, SampledPage};
     use vmferry_history::trace::{
         EndReason, PageSource, TraceBlock, TraceFooter, TraceHeader, TraceWriter,

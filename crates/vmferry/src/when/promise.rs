@@ -13,9 +13,9 @@ use super::report::{BestStart, ConsolidationAnswer, SlaAnswer, SlaTime};
 /// How many moves fit into a downtime promised, hour by hour.
 pub(super) fn sla_answer(sla: Sla, counts_degraded: bool, hours: &Profile) -> SlaAnswer {
     let time = |cost: &TimeCost| -> Option<SlaTime> {
-        let pause = cost.downtime_ms?.one_move;
+        let pause = cost.downtime_ms?.of_moves_to_come();
         let each = if counts_degraded {
-            let total = cost.total_time_ms?.one_move;
+            let total = cost.total_time_ms?.of_moves_to_come();
             // The pause may end after the source has done.
             Interval {
                 p5: Millis(total.p5.0.max(pause.p5.0)),

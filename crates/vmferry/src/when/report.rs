@@ -92,7 +92,7 @@ pub struct TraceUse {
     pub length_ms: Millis,
     /// Moves replayed over it.
     pub replays: u64,
-    /// Whether it is cut off.
+    /// Whether it ends early: it is cut off there, or damaged.
     pub cut_off: bool,
 }
 
@@ -135,11 +135,12 @@ pub struct SlaTime {
     pub from: String,
     /// Share of the moves that converge at all, 0..1.
     pub converges_probability: f64,
-    /// What one move takes of the promise.
+    /// What one move takes of the promise: one move's own percentiles, widened
+    /// to where days tell its expectation to lie.
     pub each_ms: Interval<Millis>,
     /// Moves of median cost that fit; `None` where a move costs nothing.
     pub median_moves: Option<MovesWithin>,
-    /// Moves that fit where each costs what one in twenty exceeds (p95).
+    /// Moves that fit where each costs the upper end of that (p95).
     pub costly_moves: Option<MovesWithin>,
 }
 

@@ -16,6 +16,7 @@ use super::counted;
 use super::moves::Settings;
 use super::report::TraceUse;
 use crate::Error;
+use crate::traces::{open_before, sound_before, zero_share};
 
 /// Moves replayed in every part of the day, of every trace.
 const STARTS: u32 = 16;
@@ -43,8 +44,11 @@ impl Found {
     }
 }
 
-/// Opens the traces that were named, and those in directories that were; other
-/// files there are passed over with a note.
+/// Opens the traces that were named, and those in directories that were; what
+/// cannot be read there is left out with a note.
+///
+/// # Errors
+/// When a file that was named itself cannot be read.
 pub(super) fn find(paths: &[PathBuf], notes: &mut Vec<String>) -> Result<Vec<Found>, Error> {
     let mut found = Vec::new();
     let header = |path: &Path| Ok(TraceReader::open(path)?.header().clone());
@@ -77,7 +81,8 @@ pub(super) fn find(paths: &[PathBuf], notes: &mut Vec<String>) -> Result<Vec<Fou
                     from_directory: true,
                 }),
                 Err(TraceError::NotATrace { .. }) => passed += 1,
-                Err(error @ TraceError::CutInHeader { .. }) => notes.push(format!("{error}.")),
+                // What ails one file is no reason to leave the others.
+                Err(error) if error.is_bad_trace() => notes.push(format!("Left out: {error}.")),
                 Err(error) => return Err(error.into()),
             }
         }
@@ -100,10 +105,13 @@ pub(super) struct Replays {
     pub(super) too_short: Option<(Duration, Duration)>,
 }
 
-/// Replays moves at every time of day that the traces hold before `now`.
+/// Replays moves at every time of day that the traces hold before `now`. Of a
+/// trace that is cut off or damaged what lies before is used, with a note; one
+/// in a directory of which nothing can be used is left out.
 ///
 /// # Errors
-/// When a trace cannot be read, or its clock or another's jumped.
+/// When a trace that was named cannot be read, a disk fails, or two traces
+/// contradict each other.
 pub(super) fn replay(
     traces: &[Found],
     settings: &Settings,
@@ -114,12 +122,17 @@ pub(super) fn replay(
 ) -> Result<Replays, Error> {
     let mut replays = Replays::default();
     let mut read: Vec<Span> = Vec::new();
+    let mut ahead = 0;
     let memory = traces
         .last()
         .and_then(|trace| trace.header.guest.memory_bytes);
     for trace in traces {
         let header = &trace.header;
         let (file, started_at) = (trace.file(), header.started_at);
+        if started_at > now && trace.from_directory {
+            ahead += 1;
+            continue;
+        }
         if started_at > now {
             return Err(Error::Usage(format!(
                 "{file} was recorded at {started_at}, which is after {now}: the host's clock was \
@@ -141,7 +154,6 @@ pub(super) fn replay(
             continue;
         }
         let before = replays.moves.len();
-        let mut reader = TraceReader::open(&trace.path)?;
         let mut over = Over {
             header,
             settings,
@@ -149,12 +161,18 @@ pub(super) fn replay(
             now,
             replays: &mut replays,
         };
-        over.parts(&mut reader, clock)?;
-        let length = Duration::from_micros(reader.end_us());
-        let cut_off = matches!(reader.end(), Some(TraceEnd::CutOff { .. }));
-        if cut_off {
+        let Extent { length, early_end } = match over.trace(&trace.path, clock) {
+            Ok(extent) => extent,
+            Err(Error::Trace(error)) if trace.from_directory && nothing_in(&error) => {
+                notes.push(format!("Left out: {error}."));
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
+        let cut_off = early_end.is_some();
+        if let Some(early_end) = early_end {
             let length = Millis::from(length);
-            notes.push(format!("{file} is cut off; its first {length} were used."));
+            notes.push(format!("{early_end}; its first {length} were used."));
         }
         let span = Span::of(file.clone(), header, length);
         if let Some(other) = read.iter().find(|other| other.contradicts(&span)) {
@@ -177,7 +195,24 @@ pub(super) fn replay(
             });
         }
     }
+    if ahead > 0 {
+        let ahead = counted(ahead, "trace");
+        notes.push(format!("Left out: {ahead} recorded after now."));
+    }
     Ok(replays)
+}
+
+/// Whether it is the trace in which nothing can be used, and not the disk or
+/// what was asked for.
+fn nothing_in(error: &TraceError) -> bool {
+    error.is_bad_trace() && !matches!(error, TraceError::TooLarge { .. })
+}
+
+/// How far a trace can be read.
+struct Extent {
+    length: Duration,
+    /// Why it ends early, where it does.
+    early_end: Option<String>,
 }
 
 /// Moves over one trace.
@@ -190,6 +225,35 @@ struct Over<'a> {
 }
 
 impl Over<'_> {
+    /// All that is sound of a trace.
+    fn trace(&mut self, path: &Path, clock: &DayClock) -> Result<Extent, Error> {
+        let before = self.replays.moves.len();
+        let mut reader = open_before(path, None)?;
+        let damage = match self.parts(&mut reader, clock) {
+            Ok(()) => None,
+            Err(Error::Trace(error)) => match sound_before(&error) {
+                Some(at_byte) => Some((error, at_byte)),
+                None => return Err(error.into()),
+            },
+            Err(error) => return Err(error),
+        };
+        let Some((error, at_byte)) = damage else {
+            let cut_off = matches!(reader.end(), Some(TraceEnd::CutOff { .. }));
+            return Ok(Extent {
+                length: Duration::from_micros(reader.end_us()),
+                early_end: cut_off.then(|| format!("{} is cut off", path.display())),
+            });
+        };
+        // Anew, since the part that was being read when it broke was not replayed.
+        self.replays.moves.truncate(before);
+        let mut reader = open_before(path, Some(at_byte))?;
+        self.parts(&mut reader, clock)?;
+        Ok(Extent {
+            length: Duration::from_micros(reader.end_us()),
+            early_end: Some(error.to_string()),
+        })
+    }
+
     fn parts<R: std::io::Read>(
         &mut self,
         reader: &mut TraceReader<R>,
@@ -211,7 +275,7 @@ impl Over<'_> {
     }
 
     fn part(&mut self, part: &TracePart) -> Result<(), Error> {
-        let case = self.case();
+        let case = self.case(part);
         let rate = case.stream_rate().map_err(refused)?;
         let first_pass =
             Duration::try_from_secs_f64(case.first_pass() / rate.0).unwrap_or(Duration::MAX);
@@ -235,13 +299,13 @@ impl Over<'_> {
         Ok(())
     }
 
-    fn case(&self) -> Case<'_> {
+    fn case(&self, part: &TracePart) -> Case<'_> {
         let guest = &self.header.guest;
         let blocks = &self.header.blocks;
         let recorded = || blocks.iter().map(|block| block.pages.bytes()).sum();
         Case {
             memory: guest.migrated_bytes().unwrap_or_else(recorded),
-            zero: None,
+            zero: zero_share(part.history.pages()),
             dirty_rate: None,
             observation: None,
             link: self.settings.link.clone(),
