@@ -130,6 +130,14 @@ fn wrong_arguments_are_explained() {
             &["is no trace", "vmferry record"],
         ),
         (
+            &["trace", "info", "/proc"],
+            &["/proc is a directory", "name one trace", "--trace /proc"],
+        ),
+        (
+            &["trace", "export", "/proc"],
+            &["/proc is a directory", "name one trace"],
+        ),
+        (
             &["trace", "export", "/dev/null", "--output-file", "out.xls"],
             &["out.xls", "FILE.csv or FILE.parquet"],
         ),

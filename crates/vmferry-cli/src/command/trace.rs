@@ -16,11 +16,15 @@ use crate::{progress, render};
 pub(crate) async fn run(global: &Global, args: &Trace) -> Result<ExitCode, Error> {
     match args {
         Trace::Info { file } => {
+            refuse_directory(file)?;
             let answer = Answer::open(global)?;
             let report = recording::info(file)?;
             answer.give(&report, || render::trace::table(&report))?;
         }
-        Trace::Export { file } => export(global, file)?,
+        Trace::Export { file } => {
+            refuse_directory(file)?;
+            export(global, file)?;
+        }
     }
     Ok(ExitCode::Done)
 }
@@ -59,6 +63,18 @@ fn export(global: &Global, file: &Path) -> Result<(), Error> {
                 file.display()
             ),
         );
+    }
+    Ok(())
+}
+
+/// A directory opens like a file and then cannot be read.
+fn refuse_directory(trace: &Path) -> Result<(), Error> {
+    if trace.is_dir() {
+        return Err(Error::Usage(format!(
+            "{0} is a directory; name one trace in it, or give the directory to `vmferry when \
+             GUEST --trace {0}`",
+            trace.display()
+        )));
     }
     Ok(())
 }
