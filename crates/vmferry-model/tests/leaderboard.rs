@@ -4,13 +4,15 @@ use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use vmferry_core::{ByteRate, Bytes, ImportedMigration, Interval, Millis, Technique};
 use vmferry_model::leaderboard::{Holdout, LeaderboardError, Step, compare, compare_watched};
 use vmferry_model::learned::{Learned, Uncorrected};
 use vmferry_model::predictor::named::{self, AsIs};
 use vmferry_model::predictor::{
-    CannotForecast, Case, Correcting, Fit, Past, Predicted, Predictor, RuleSet, TooLittleData,
+    CannotForecast, Case, Correcting, Fit, Measured, Past, Predicted, Predictor, RuleSet,
+    TooLittleData,
 };
 
 fn row(i: usize) -> ImportedMigration {
@@ -90,10 +92,7 @@ impl Fit for Spy {
             Holdout::Guest => p.case.guest.map(str::to_owned),
             _ => p.case.workload.map(str::to_owned),
         };
-        let end = |p: &Past<'_>| {
-            let start = p.case.at?.as_millisecond() as f64;
-            Some(start + p.measured.total_time?.0)
-        };
+        let end = |p: &Past<'_>| Some(p.measured.ended_at?.as_millisecond() as f64);
         Ok(Box::new(Remembers {
             holdout: self.0,
             seen: past.iter().filter_map(key).collect(),
@@ -137,6 +136,39 @@ fn nothing_is_forecast_by_who_saw_it() {
         let alone = compare(&pasts(&many), &[&spy], holdout, 1, NonZeroUsize::MIN);
         assert_eq!(alone.unwrap(), board);
     }
+}
+
+#[test]
+fn a_cancelled_move_teaches_when_it_was_over() {
+    let rows = rows(40);
+    let mut moves = pasts(&rows);
+    // Every one was cancelled 25 s after it began, and has no total time.
+    for (past, row) in moves.iter_mut().zip(&rows) {
+        past.measured = Measured {
+            ended_at: row.started_at.map(|at| at + Duration::from_secs(25)),
+            ..Measured::default()
+        };
+    }
+    let spy = Spy(Holdout::Future);
+    let board = compare(&moves, &[&spy], Holdout::Future, 1, two()).unwrap();
+    assert_eq!((board.standings[0].forecast, board.censored), (40, 40));
+    // The first three begin before any is over: one fit of nothing.
+    assert_eq!(board.fits, 38);
+}
+
+#[test]
+fn moves_of_unknown_end_count_in_errors_alone() {
+    let mut rows = rows(14);
+    for row in &mut rows[..5] {
+        row.converged = None;
+    }
+    let model = ten_seconds();
+    let board = compare(&pasts(&rows), &[&model], Holdout::Workload, 1, two()).unwrap();
+    let all = &board.standings[0];
+    assert_eq!(board.censored, 2);
+    assert_eq!(all.total_time.unwrap().n, 12);
+    let verdicts = all.verdicts.unwrap();
+    assert_eq!((verdicts.n, verdicts.right), (9, 7));
 }
 
 #[test]

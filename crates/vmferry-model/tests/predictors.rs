@@ -289,7 +289,7 @@ fn measured(total_ms: f64) -> Measured {
         total_time: Some(Millis(total_ms)),
         downtime: Some(Millis(300.0)),
         transferred: Some(Bytes((total_ms * 4e4) as u64)),
-        mean_dirty_rate: None,
+        ..Measured::default()
     }
 }
 
@@ -434,7 +434,12 @@ fn the_mean_dirty_rate_of_a_move_weighs_passes_by_their_length() {
     // 3 s at 1000 pages/s and 1 s at 5000 (liu2011 eq. 11).
     assert_eq!(found.mean_dirty_rate, Some(ByteRate(2000.0 * 4096.0)));
     assert_eq!(found.converged, Some(true));
+    assert_eq!(found.ended_at, Some(outcome.ended_at));
+    // Slower than its deadline: the verdict is no, but what it cost is known.
+    let slow = Measured::of_outcome(&outcome, Millis(4000.0));
+    assert_eq!((slow.converged, slow.is_complete()), (Some(false), true));
     outcome.status = OutcomeStatus::Cancelled;
+    assert!(!Measured::of_outcome(&outcome, Millis(4000.0)).is_complete());
     assert_eq!(
         Measured::of_outcome(&outcome, Millis(120_000.0)).converged,
         None

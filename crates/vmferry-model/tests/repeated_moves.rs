@@ -98,7 +98,7 @@ fn after_three_real_moves_the_time_is_known_within_two_percent() {
                     total_time: Some(Millis(total)),
                     downtime: Some(Millis(run["qemu_downtime_ms"])),
                     transferred: Some(Bytes(run["transferred_bytes"] as u64)),
-                    mean_dirty_rate: None,
+                    ..Measured::default()
                 },
             };
             auto = auto.after(&past, number);

@@ -15,9 +15,11 @@ pub struct Errors {
     pub mean: f64,
     /// Nine of ten errors are below.
     pub p90: f64,
-    /// Share of the moves whose measured value lies within p5..p95, 0..1; of
-    /// a model that gives intervals 0.9 is right. `None` of one that never
-    /// does.
+    /// Share of these moves whose measured value lies within p5..p95, 0..1; 0.9
+    /// is right. The intervals are calibrated on the errors of the moves
+    /// learned from; `predict --model NAME` shows the model's own. Where a
+    /// model that gives intervals gave a single value, that counts as an
+    /// interval. `None` of a model that never gives one.
     pub coverage: Option<f64>,
 }
 
@@ -37,8 +39,10 @@ pub struct Verdicts {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Trial {
     error: f64,
-    /// Whether the interval covers the measured value; `None` of a formula.
-    covered: Option<bool>,
+    /// Whether p5 and p95 differ.
+    interval: bool,
+    /// Whether the measured value lies within p5..p95.
+    covered: bool,
 }
 
 impl Trial {
@@ -46,14 +50,21 @@ impl Trial {
     pub(super) fn of(said: Interval<f64>, measured: f64) -> Option<Self> {
         (measured > 0.0 && said.p50.is_finite()).then(|| Self {
             error: (said.p50 - measured).abs() / measured,
-            covered: (said.p5 < said.p95).then(|| said.covers(&measured)),
+            interval: said.p5 < said.p95,
+            covered: said.covers(&measured),
         })
+    }
+
+    /// Whether any of them is of an interval rather than of a single value.
+    pub(super) fn any_interval(trials: &[Self]) -> bool {
+        trials.iter().any(|trial| trial.interval)
     }
 }
 
 impl Errors {
-    /// Sums trials up; `None` of none.
-    pub(super) fn of(trials: &[Trial]) -> Option<Self> {
+    /// Sums trials up; `None` of none. `intervals` says whether the model gives
+    /// any, if not here.
+    pub(super) fn of(trials: &[Trial], intervals: bool) -> Option<Self> {
         let mut errors: Vec<f64> = trials.iter().map(|t| t.error).collect();
         errors.sort_by(f64::total_cmp);
         let at = |share: f64| {
@@ -64,14 +75,13 @@ impl Errors {
         if errors.is_empty() {
             return None;
         }
-        let covered: Vec<bool> = trials.iter().filter_map(|t| t.covered).collect();
-        let inside = covered.iter().filter(|inside| **inside).count();
+        let inside = trials.iter().filter(|trial| trial.covered).count();
         Some(Self {
             n: errors.len(),
             median: at(0.5),
             mean: errors.iter().sum::<f64>() / errors.len() as f64,
             p90: at(0.9),
-            coverage: (!covered.is_empty()).then(|| inside as f64 / covered.len() as f64),
+            coverage: intervals.then(|| inside as f64 / trials.len() as f64),
         })
     }
 }
@@ -89,7 +99,7 @@ mod tests {
         let trials: Vec<_> = (0..=10)
             .filter_map(|i| Trial::of(said(90.0, 100.0 + f64::from(i), 111.0), 100.0))
             .collect();
-        let errors = Errors::of(&trials).unwrap();
+        let errors = Errors::of(&trials, true).unwrap();
         assert_eq!((errors.n, errors.coverage), (11, Some(1.0)));
         for (found, wanted) in [
             (errors.median, 0.05),
@@ -103,8 +113,23 @@ mod tests {
     #[test]
     fn formulas_have_no_coverage_and_nothing_measured_no_error() {
         let formula = Trial::of(said(5.0, 5.0, 5.0), 5.0).unwrap();
-        assert_eq!(Errors::of(&[formula]).unwrap().coverage, None);
+        assert!(!Trial::any_interval(&[formula]));
+        assert_eq!(Errors::of(&[formula], false).unwrap().coverage, None);
         assert_eq!(Trial::of(said(5.0, 5.0, 5.0), 0.0), None);
-        assert_eq!(Errors::of(&[]), None);
+        assert_eq!(Errors::of(&[], true), None);
+    }
+
+    #[test]
+    fn a_single_value_among_intervals_hits_or_misses() {
+        let of = |said, measured| Trial::of(said, measured).unwrap();
+        let trials = [
+            of(said(4.0, 5.0, 6.0), 5.5),
+            of(said(5.0, 5.0, 5.0), 5.0),
+            of(said(5.0, 5.0, 5.0), 6.0),
+            of(said(5.0, 5.0, 5.0), 4.0),
+        ];
+        assert!(Trial::any_interval(&trials));
+        let errors = Errors::of(&trials, true).unwrap();
+        assert_eq!((errors.n, errors.coverage), (4, Some(0.5)));
     }
 }

@@ -152,12 +152,12 @@ impl<'a> Field<'a> {
             for i in &fold.forecast {
                 let past = &self.moves[*i];
                 let said = match (&said[*i], &fitted) {
-                    (Some(Err(why)), _) => Err(why.to_string()),
+                    (Some(Err(why)), _) => Err(why.reason()),
                     (Some(Ok(said)), Ok(model)) => Ok(model.corrected(&past.case, said.clone())),
                     (Some(Ok(said)), Err(_)) => Ok(said.clone()),
                     (None, Ok(model)) => model
                         .forecast(&past.case, self.seed_of(*i))
-                        .map_err(|why| why.to_string()),
+                        .map_err(|why| why.reason()),
                     (None, Err(too_little)) => Err(too_little.to_string()),
                 };
                 for technique in [None, Some(past.case.technique)] {

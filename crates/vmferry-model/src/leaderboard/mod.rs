@@ -6,8 +6,9 @@
 //!                                        (forecast, or Fit::inside() corrected)
 //! ```
 //!
-//! Errors are of moves that converged; moves that did not (*censored*) count
-//! in the verdicts alone. What a model does not forecast counts against
+//! Errors are of moves that came to their end, in time or not; moves that were
+//! cut off (*censored*) count in the verdicts alone, and moves whose end nobody
+//! tells in the errors alone. What a model does not forecast counts against
 //! nothing but is counted: compare [`Standing::forecast`] between models.
 
 mod errors;
@@ -69,7 +70,7 @@ pub struct Leaderboard {
     pub holdout: Holdout,
     /// Number of moves.
     pub moves: usize,
-    /// Of these, did not converge: in no error, only in the verdicts.
+    /// Of these, did not come to their end: in no error, only in the verdicts.
     pub censored: usize,
     /// Fits of each model that learns.
     pub fits: usize,
@@ -146,7 +147,8 @@ pub fn compare_watched(
         }
     }
     let standings = models.iter().zip(sums).flat_map(|(model, tallies)| {
-        let of = |(technique, tally): (_, Tally)| tally.standing(model.name(), technique);
+        let all = tallies.get(&None).map_or([false; 3], Tally::intervals);
+        let of = |(technique, tally): (_, Tally)| tally.standing(model.name(), technique, all);
         tallies.into_iter().map(of).collect::<Vec<_>>()
     });
     Ok(Leaderboard {

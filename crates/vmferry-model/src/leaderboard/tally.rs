@@ -62,8 +62,23 @@ impl Tally {
         self.verdicts.too_hopeful += other.verdicts.too_hopeful;
     }
 
-    pub(super) fn standing(self, model: &str, technique: Option<Technique>) -> Standing {
-        let [total_time, downtime, transferred] = self.trials.map(|t| Errors::of(&t));
+    /// Of which quantities the model gave an interval at least once.
+    pub(super) fn intervals(&self) -> [bool; 3] {
+        self.trials.each_ref().map(|t| Trial::any_interval(t))
+    }
+
+    /// The figures. `intervals` is of all techniques together: where a model
+    /// that gives them gave none, it is held to the single value.
+    pub(super) fn standing(
+        self,
+        model: &str,
+        technique: Option<Technique>,
+        intervals: [bool; 3],
+    ) -> Standing {
+        let mut intervals = intervals.into_iter();
+        let [total_time, downtime, transferred] = self
+            .trials
+            .map(|t| Errors::of(&t, intervals.next().unwrap_or_default()));
         Standing {
             model: model.to_owned(),
             technique,

@@ -68,12 +68,12 @@ impl<'a> Case<'a> {
         }
     }
 
-    /// What to call the guest in a message.
+    /// What to call the guest in a message, after the word guest.
     pub fn label(&self) -> String {
         match (self.guest, self.observation) {
             (_, Some(observation)) => observation.guest.label(),
             (Some(guest), None) => guest.to_owned(),
-            (None, None) => "the guest".to_owned(),
+            (None, None) => "without a name".to_owned(),
         }
     }
 

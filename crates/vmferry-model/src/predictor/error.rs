@@ -10,7 +10,7 @@ use crate::error::ModelError;
 #[derive(Clone, Debug, PartialEq, Error)]
 pub enum CannotForecast {
     /// The model needs what is not known.
-    #[error("guest {guest}: the model `{model}` needs {what}, which is unknown; {remedy}")]
+    #[error("{}; {remedy}", self.reason())]
     Unknown {
         /// The model.
         model: &'static str,
@@ -22,7 +22,7 @@ pub enum CannotForecast {
         remedy: &'static str,
     },
     /// What is said of the case makes no sense.
-    #[error("guest {guest}: {what} of {value} makes no sense; {remedy}")]
+    #[error("{}; {remedy}", self.reason())]
     Senseless {
         /// The guest.
         guest: String,
@@ -34,9 +34,7 @@ pub enum CannotForecast {
         remedy: &'static str,
     },
     /// The model does not describe this technique.
-    #[error(
-        "the model `{model}` does not describe {technique}; {}", instead_of(*technique)
-    )]
+    #[error("{}; {}", self.reason(), instead_of(*technique))]
     Technique {
         /// The model.
         model: &'static str,
@@ -44,9 +42,7 @@ pub enum CannotForecast {
         technique: Technique,
     },
     /// A closed form has no value there.
-    #[error(
-        "guest {guest}: it dirties {dirty_rate} over a link of {rate}: the closed form needs less dirt than bandwidth; choose --model pages or give more --bandwidth"
-    )]
+    #[error("{}; choose --model pages or give more --bandwidth", self.reason())]
     Diverges {
         /// The guest.
         guest: String,
@@ -56,9 +52,7 @@ pub enum CannotForecast {
         rate: ByteRate,
     },
     /// The model gives costs, but no probability of converging.
-    #[error(
-        "the model `{model}` does not say whether a move converges, so that it can advise neither for one nor against; choose --model auto"
-    )]
+    #[error("{}; choose --model auto", self.reason())]
     NoVerdict {
         /// The model.
         model: &'static str,
@@ -66,6 +60,35 @@ pub enum CannotForecast {
     /// Our own model has no forecast.
     #[error(transparent)]
     Model(#[from] ModelError),
+}
+
+impl CannotForecast {
+    /// Why, without what to do about it: of an earlier move nothing can be
+    /// measured any more, and no other model be chosen.
+    pub fn reason(&self) -> String {
+        match self {
+            Self::Unknown {
+                model, guest, what, ..
+            } => format!("guest {guest}: the model `{model}` needs {what}, which is unknown"),
+            Self::Senseless {
+                guest, what, value, ..
+            } => format!("guest {guest}: {what} of {value} makes no sense"),
+            Self::Technique { model, technique } => {
+                format!("the model `{model}` does not describe {technique}")
+            }
+            Self::Diverges {
+                guest,
+                dirty_rate,
+                rate,
+            } => format!(
+                "guest {guest}: it dirties {dirty_rate} over a link of {rate}: the closed form needs less dirt than bandwidth"
+            ),
+            Self::NoVerdict { model } => format!(
+                "the model `{model}` does not say whether a move converges, so that it can advise neither for one nor against"
+            ),
+            Self::Model(error) => error.to_string(),
+        }
+    }
 }
 
 /// What to do about a technique that a model does not describe.

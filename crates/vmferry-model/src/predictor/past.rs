@@ -1,5 +1,6 @@
 //! An earlier move: what was known before it, and what it did cost.
 
+use jiff::Timestamp;
 use vmferry_core::plan::MoveLimits;
 use vmferry_core::{
     ByteRate, Bytes, Millis, MoveRecord, Observation, Outcome, OutcomeStatus, PAGE_SIZE,
@@ -91,10 +92,17 @@ impl<'a> Past<'a> {
 /// What a move did cost; a quantity is `None` where nobody measured it.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Measured {
-    /// Whether it converged by itself; `None` where its end tells nothing of
-    /// that (it failed, or was cancelled early). Quantities of a move that did
-    /// not converge are *censored*: its time is a lower bound.
+    /// Whether it converged by itself, within its deadline; `None` where its
+    /// end tells nothing of that (it failed, was cancelled early, or nobody
+    /// says).
     pub converged: Option<bool>,
+    /// Whether it came to its end although it did not converge in time, or
+    /// although nobody says that it did: its quantities are what it cost. Those
+    /// of a move that was cut off are *censored*: its time is a lower bound.
+    pub completed: bool,
+    /// When it was over, whatever its end: from then on others can learn from
+    /// it. `None` where nobody says.
+    pub ended_at: Option<Timestamp>,
     /// Total migration time.
     pub total_time: Option<Millis>,
     /// STOP at the source to RESUME at the destination.
@@ -122,6 +130,8 @@ impl Measured {
         };
         Self {
             converged,
+            completed: outcome.status == OutcomeStatus::Completed,
+            ended_at: Some(outcome.ended_at),
             total_time: outcome.total_time_ms,
             downtime: outcome.downtime_ms,
             transferred: outcome.transferred_bytes,
@@ -129,9 +139,10 @@ impl Measured {
         }
     }
 
-    /// Whether it ended by itself, so that its quantities are what it cost.
+    /// Whether its quantities are what it cost: it converged, or came to its end
+    /// all the same.
     pub fn is_complete(&self) -> bool {
-        self.converged == Some(true)
+        self.completed || self.converged == Some(true)
     }
 }
 
