@@ -123,6 +123,57 @@ fn every_rejected_row_says_where_and_why() {
 }
 
 #[test]
+fn units_are_held_to_what_is_possible_without_traffic() {
+    let rows = [
+        // Seconds taken for milliseconds.
+        "8192,11000,1074,pre-copy,ycsb,17.166,,",
+        "8192,11000,1074,stop-and-copy,ycsb,64.2,,",
+        // Mbit/s taken for Gbit/s.
+        "8192,11000,1074000,pre-copy,ycsb,171660,,",
+        "8192,11000,1074000,post-copy,ycsb,171660,,",
+        // Bytes per second taken for pages, of a guest of 128 MiB.
+        "128,45056000,1074,pre-copy,ycsb,17166,,",
+    ];
+    let said: Vec<String> = rows.iter().map(|row| rejected(row)).collect();
+    insta::assert_snapshot!(said.join("\n"), @r"
+    line 2: column `total`: `17.166` is so short that sending the memory over the bandwidth takes 3727 times as long; are the units of all three right?
+    line 2: column `total`: `64.2` is so short that sending the memory over the bandwidth takes 997 times as long; are the units of all three right?
+    line 2: column `total`: `171660` is 2683 times what sending the memory over the bandwidth takes, at a dirty rate that cannot hold it up; are the units of all of them right? (map converged=COLUMN if it was cut off)
+    line 2: column `total`: `171660` is 2683 times what sending the memory over the bandwidth takes, at a dirty rate that cannot hold it up; are the units of all of them right? (map converged=COLUMN if it was cut off)
+    line 2: column `dirty`: `45056000` is 1375 times the whole memory every second; are both units right, and is it of pages that differ?
+    ");
+    // What is rare but possible.
+    for row in [
+        // All but empty, and over a link that was not held.
+        "8192,11000,1074,post-copy,ycsb,140,,",
+        // It never converges, and was watched for half a day.
+        "8192,2000000,10740,pre-copy,ycsb,43200000,,",
+        // A small guest behind a slow manager.
+        "256,100,100000,pre-copy,ycsb,45000,,",
+        // Every look finds every page dirty.
+        "128,3000000,1074,pre-copy,ycsb,17166,,",
+    ] {
+        let table = read(&format!("{HEADER}\n{row}\n")).unwrap();
+        assert_eq!(table.rejected, [], "{row}");
+    }
+}
+
+#[test]
+fn what_stands_in_a_file_steers_no_terminal() {
+    let row = GOOD.replace("8192", "\u{1b}[2Jx\u{7}\u{202e}");
+    let said = rejected(&row);
+    assert!(
+        said.contains(r"`\u{1b}[2Jx\u{7}\u{202e}` is not a number"),
+        "{said}"
+    );
+    let named = error(b"m\x1b[31mem,dirty\n1,2\n");
+    assert!(
+        named.contains(r"m\u{1b}[31mem") && !named.contains('\u{1b}'),
+        "{named}"
+    );
+}
+
+#[test]
 fn one_bad_row_costs_no_other() {
     let csv =
         format!("{HEADER}\n{GOOD}\n8192,x,1,,,,,\n8192,11000,1074,xbzrle,b,16000,14,2298460\n");

@@ -285,15 +285,21 @@ fn holdout(
         moves.iter().any(|past| name(past) != first)
     };
     let workloads = differ(|past| past.case.workload.map(str::to_owned));
+    let times = moves.iter().all(|past| past.case.at.is_some());
     match (made, asked) {
         (Made::Live, Some(Holdout::Workload)) if !workloads => (
             Holdout::Future,
             Some("Moves made by vmferry know no workload: they are taken in time order."),
         ),
+        (_, Some(Holdout::Future)) if !times => (
+            Holdout::Future,
+            Some(
+                "No times are known: the migrations are taken in the order of their files, which flatters models that learn.",
+            ),
+        ),
         (_, Some(asked)) => (asked, None),
         (Made::Live, None) => (Holdout::Future, None),
         (Made::Imported, None) => {
-            let times = moves.iter().all(|past| past.case.at.is_some());
             let guests = differ(|past| past.case.guest.map(str::to_owned));
             if times {
                 (Holdout::Future, None)

@@ -8,6 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use vmferry_core::{ExitCode, ImportedMigration, Technique};
 pub use vmferry_history::import::ColumnMap;
+pub use vmferry_history::import::printable;
 use vmferry_history::import::{RejectedRow, read_csv};
 use vmferry_history::{
     Added, Fingerprint, History, HistoryError, ImportFilter, ImportSource, Store as _, history_path,
@@ -118,6 +119,10 @@ pub async fn import(
     for migration in found {
         *by_technique.entry(migration.technique).or_default() += 1;
     }
+    let mut notes = notes(found);
+    if added.already_there > 0 {
+        notes.extend(told_first(found, source).await?);
+    }
     let named = |name: fn(&ImportedMigration) -> Option<&String>| {
         found.iter().filter_map(name).collect::<HashSet<_>>().len()
     };
@@ -130,9 +135,35 @@ pub async fn import(
         by_technique,
         workloads: named(|m| m.workload.as_ref()),
         guests: named(|m| m.guest.as_ref()),
-        notes: notes(found),
+        notes,
         rejected: table.rejected.into_iter().map(Into::into).collect(),
     })
+}
+
+/// Which other sources had told what is there already.
+async fn told_first(found: &[ImportedMigration], source: &str) -> Result<Option<String>, Error> {
+    let history = match History::open_existing(&history_path()?).await {
+        Ok(history) => history,
+        Err(HistoryError::Missing { .. }) => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    let found: HashSet<Fingerprint> = found.iter().map(Fingerprint::of).collect();
+    let mut others: BTreeMap<String, u64> = BTreeMap::new();
+    for kept in history.imported(&ImportFilter::default()).await? {
+        if kept.source != source && found.contains(&Fingerprint::of(&kept.migration)) {
+            *others.entry(kept.source).or_default() += 1;
+        }
+    }
+    let by: Vec<String> = others
+        .iter()
+        .map(|(name, count)| format!("{name} ({count})"))
+        .collect();
+    Ok((!by.is_empty()).then(|| {
+        format!(
+            "Other sources told these migrations first and keep them: {}.",
+            by.join(", ")
+        )
+    }))
 }
 
 /// What an import would add.
@@ -164,7 +195,7 @@ fn notes(found: &[ImportedMigration]) -> Vec<String> {
         ),
         (
             none(|m| m.converged.is_some()),
-            "No row says whether it converged, so that all count as if they had; map converged=COLUMN where some were cut off.",
+            "No row says whether it converged, so that they count in errors but in no verdict; map converged=COLUMN where some were cut off.",
         ),
         (
             none(|m| m.downtime_ms.is_some()),

@@ -9,7 +9,9 @@ use vmferry::core::Technique;
 /// Arguments of `compare`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Errors are |forecast - measured| / measured of migrations that converged. \
+    after_help = "Errors are |forecast - measured| / measured of migrations that came to their end; \
+    the share of them within p5..p95 is of intervals calibrated on the moves learned from, where \
+    `predict --model NAME` shows the model's own. \
     Each migration is forecast by models that did not learn from it: vmferry's own moves in time \
     order, each from those that had ended; imported ones likewise where their times are known, \
     else with all of their workload left out. Live and imported migrations are judged apart."

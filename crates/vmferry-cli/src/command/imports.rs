@@ -21,6 +21,12 @@ pub(crate) async fn import(answer: &Answer, args: &HistoryImport) -> Result<Exit
             "a source cannot be called `{source}`, which means something else to `vmferry compare`; give --source NAME"
         )));
     }
+    if source.chars().any(char::is_control) {
+        return Err(Error::Usage(format!(
+            "a source cannot be called `{}`: there are control characters in it; give --source NAME",
+            imports::printable(source)
+        )));
+    }
     let report = imports::import(BufReader::new(input), &map, source, args.dry_run).await?;
     for row in &report.rejected {
         progress::say(&format!("{name}: {}", row.message));

@@ -4,16 +4,23 @@ use std::cmp::Ordering;
 
 use vmferry::comparison::{Board, CompareReport, Errors, Holdout, Made, Standing};
 use vmferry::core::Technique;
+use vmferry::imports::printable;
 
 use super::{table as new_table, text};
 
 /// The answer of `compare`.
 pub(crate) fn table(report: &CompareReport) -> String {
     let mut parts: Vec<String> = report.boards.iter().map(board).collect();
-    parts.extend(report.notes.iter().map(|note| format!("note: {note}")));
+    parts.extend(
+        report
+            .notes
+            .iter()
+            .map(|note| format!("note: {}", printable(note))),
+    );
     parts.push(
-        "Errors of converged migrations, |forecast - measured| / measured: median / mean / 90th percentile; \
-         (of how many, measured within p5..p95)."
+        "Errors of migrations that came to their end, |forecast - measured| / measured: median / mean / 90th \
+         percentile; (of how many, measured within p5..p95). Intervals are calibrated on the moves learned from; \
+         `predict --model NAME` shows the model's own."
             .to_owned(),
     );
     parts.join("\n\n")
@@ -24,7 +31,7 @@ fn board(board: &Board) -> String {
     let from: Vec<String> = board
         .sources
         .iter()
-        .map(|source| format!("{} ({})", source.source, source.moves))
+        .map(|source| format!("{} ({})", printable(&source.source), source.moves))
         .collect();
     let whose = match board.made {
         Made::Live => "moves made by vmferry".to_owned(),
@@ -33,7 +40,7 @@ fn board(board: &Board) -> String {
     let holdout = match found.holdout {
         Holdout::Workload => "every workload left out in turn",
         Holdout::Guest => "every guest left out in turn",
-        Holdout::Future => "in time order, each forecast from those that had ended",
+        Holdout::Future => "one after the other, each forecast from those that had ended",
     };
     let censored = match found.censored {
         0 => String::new(),
@@ -151,7 +158,8 @@ fn refusals(standings: &[&Standing]) -> Vec<String> {
         let Some(reason) = &standing.refusal else {
             continue;
         };
-        let reason = reason.replace(&format!("the model `{}`", standing.model), "the model");
+        let reason =
+            printable(reason).replace(&format!("the model `{}`", standing.model), "the model");
         let who = match standing.moves - standing.forecast {
             all if all == standing.moves => standing.model.clone(),
             some => format!("{} ({some} of {})", standing.model, standing.moves),

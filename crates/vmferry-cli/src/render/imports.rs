@@ -1,6 +1,6 @@
 //! Imports for people.
 
-use vmferry::imports::{ForgetReport, ImportList, ImportReport};
+use vmferry::imports::{ForgetReport, ImportList, ImportReport, printable};
 
 use super::{table, text};
 
@@ -23,7 +23,7 @@ pub(crate) fn taken(report: &ImportReport) -> String {
         lines.push(("workloads", report.workloads.to_string()));
         lines.push(("guests", report.guests.to_string()));
     }
-    lines.extend(report.notes.iter().map(|note| ("note", note.clone())));
+    lines.extend(report.notes.iter().map(|note| ("note", printable(note))));
     lines
         .iter()
         .map(|(name, text)| format!("{name:<14} {text}"))
@@ -41,7 +41,7 @@ pub(crate) fn sources(list: &ImportList) -> String {
         let [first, last] = [source.first_imported_at, source.last_imported_at]
             .map(|at| at.strftime("%Y-%m-%d %H:%M:%S").to_string());
         rows.add_row(vec![
-            source.source.clone(),
+            printable(&source.source),
             source.migrations.to_string(),
             if first == last {
                 first
@@ -55,5 +55,6 @@ pub(crate) fn sources(list: &ImportList) -> String {
 
 /// The answer of `history forget`.
 pub(crate) fn forgotten(report: &ForgetReport) -> String {
-    format!("{} migrations of {} removed", report.removed, report.source)
+    let source = printable(&report.source);
+    format!("{} migrations of {source} removed", report.removed)
 }

@@ -121,7 +121,34 @@ fn what_is_no_use_is_refused_and_leaves_nothing() {
     place
         .run(&["history", "import", &bad, "--map", MAP, "--source", "live"])
         .expect(2, &["`live`", "--source"]);
+    place
+        .run(&[
+            "history",
+            "import",
+            &bad,
+            "--map",
+            MAP,
+            "--source",
+            "a\u{1b}[2J",
+        ])
+        .expect(2, &[r"`a\u{1b}[2J`", "control characters", "--source"]);
     assert!(!place.history().exists());
+}
+
+#[test]
+fn who_told_it_first_is_named() {
+    let place = Place::new();
+    let file = place.file("a.csv", &made_up(12));
+    let import = ["history", "import", &file, "--map", MAP];
+    place.run(&import).expect(0, &[]);
+    for more in [&["--dry-run"][..], &[]] {
+        let again = [&import[..], &["--source", "b"], more].concat();
+        let said = place.run(&again).expect(0, &[]).stdout;
+        assert!(
+            said.contains("told these migrations first and keep them: a.csv (12)"),
+            "{said}"
+        );
+    }
 }
 
 #[test]

@@ -1,6 +1,6 @@
 use serde_json::Value;
 
-use super::csv::{MAP, made_up, qemu_postgres};
+use super::csv::{HEADER, MAP, made_up, qemu_postgres};
 use super::place::Place;
 
 fn import(place: &Place, name: &str, text: &str, map: &str) {
@@ -201,6 +201,8 @@ fn options_choose_moves_and_what_is_left_out() {
     // In the order of the file, where that is asked for.
     let future = board(&with(&["--leave-one-out", "future"]));
     assert_eq!(future["holdout"], "future");
+    let note = future["notes"][0].as_str().expect("a note");
+    assert!(note.contains("in the order of their files"), "{note}");
     let learned = standing(&future, "learned");
     assert!(learned["forecast"].as_u64() < Some(60));
     assert!(
@@ -211,6 +213,43 @@ fn options_choose_moves_and_what_is_left_out() {
     );
     let xen = with(&["--rules", "xen-legacy"]);
     assert_eq!(xen["options"]["rules"], "xen-legacy");
+}
+
+#[test]
+fn what_the_data_leave_open_is_said() {
+    let place = Place::new();
+    // Nobody says how they ended, and there are 40 workloads.
+    let mut text = format!("{HEADER}\n");
+    for i in 0..40 {
+        text.push_str(&format!(
+            "{i},vm\u{7},load{i},1024,1000,1000,stop-copy,9000,{},600,\n",
+            if i == 0 { 25 } else { 9000 }
+        ));
+    }
+    import(&place, "open.csv", &text, MAP);
+    let ended = place.run(&["compare", "--models", "learned,avg", "--progress", "none"]);
+    let ended = ended.expect(0, &[]);
+    for part in [
+        "There are 40 workloads: several are left out together, in 32 parts.",
+        "Of 40 of these moves nobody says whether they converged",
+        "The downtime of 1 stop-and-copy migrations is less than half",
+        "`predict --model NAME` shows the model's own",
+    ] {
+        assert!(ended.stdout.contains(part), "{part}\n{}", ended.stdout);
+    }
+    let report = compared(&place, &["--models", "learned"]);
+    let learned = standing(&report["boards"][0], "learned");
+    assert!(learned["verdicts"].is_null(), "{learned:#}");
+    assert_eq!(learned["total_time"]["n"], 40);
+    assert_eq!(learned["downtime"]["n"], 39);
+    // A refusal of an imported migration gives no advice, nor a bell.
+    let ended = place.run(&["compare", "--models", "pages", "--progress", "none"]);
+    let said = ended.expect(0, &[]).stdout;
+    assert!(said.contains("no forecast by pages"), "{said}");
+    assert!(
+        !said.contains("--model auto") && !said.contains('\u{7}'),
+        "{said}"
+    );
 }
 
 #[test]

@@ -17,5 +17,5 @@ mod row;
 mod table;
 
 pub use column_map::ColumnMap;
-pub use rejection::{RejectedRow, Rejection};
+pub use rejection::{RejectedRow, Rejection, printable};
 pub use table::{ImportedTable, Migrations, read_csv};

@@ -4,6 +4,25 @@ use std::fmt;
 
 use thiserror::Error;
 
+/// Text as one line without control characters, each of which is written as
+/// its escape: what stands in a file must not steer a terminal.
+pub fn printable(text: &str) -> String {
+    // Also what turns the direction of text around.
+    let steers = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}')
+    };
+    text.chars()
+        .fold(String::with_capacity(text.len()), |mut out, c| {
+            if steers(c) {
+                out.extend(c.escape_default());
+            } else {
+                out.push(c);
+            }
+            out
+        })
+}
+
 /// Longest text of a cell that is repeated.
 const LONGEST: usize = 60;
 
@@ -14,7 +33,7 @@ pub struct RejectedRow {
     pub line: u64,
     /// The column, where one is to blame.
     pub column: Option<String>,
-    /// What stands there, cut after 60 characters.
+    /// What stands there, cut after 60 characters, control characters escaped.
     pub value: Option<String>,
     /// What is wrong with it.
     pub reason: Rejection,
@@ -23,13 +42,14 @@ pub struct RejectedRow {
 impl RejectedRow {
     /// A cell that is to blame.
     pub(super) fn of_cell(line: u64, column: &str, value: &str, reason: Rejection) -> Self {
-        let mut shown: String = value.chars().take(LONGEST).collect();
-        if shown.len() < value.len() {
+        let start: String = value.chars().take(LONGEST).collect();
+        let mut shown = printable(&start);
+        if start.len() < value.len() {
             shown.push_str("...");
         }
         Self {
             line,
-            column: Some(column.to_owned()),
+            column: Some(printable(column)),
             value: Some(shown),
             reason,
         }
@@ -115,6 +135,30 @@ pub enum Rejection {
     )]
     LinkIdle {
         /// Bytes that the bandwidth carries over bytes sent.
+        times: f64,
+    },
+    /// All memory is dirtied too often a second.
+    #[error(
+        "is {times:.0} times the whole memory every second; are both units right, and is it of pages that differ?"
+    )]
+    DirtyTooFast {
+        /// Bytes dirtied a second over bytes of memory.
+        times: f64,
+    },
+    /// The memory cannot have been sent.
+    #[error(
+        "is so short that sending the memory over the bandwidth takes {times:.0} times as long; are the units of all three right?"
+    )]
+    TooSoon {
+        /// Time to send all memory over the total time.
+        times: f64,
+    },
+    /// A migration that had to end took far longer than sending all memory.
+    #[error(
+        "is {times:.0} times what sending the memory over the bandwidth takes, at a dirty rate that cannot hold it up; are the units of all of them right? (map converged=COLUMN if it was cut off)"
+    )]
+    TooLate {
+        /// The total time over the time to send all memory.
         times: f64,
     },
     /// An earlier row says the same in every mapped column.

@@ -4,7 +4,7 @@ use csv::ByteRecord;
 use vmferry_core::{ByteRate, Bytes, ImportedMigration, Millis, PAGE_SIZE, Technique};
 
 use super::field::{Field, Unit};
-use super::rejection::{RejectedRow, Rejection};
+use super::rejection::{RejectedRow, Rejection, printable};
 
 /// Bytes sent over what the bandwidth carries, and the reverse, from which on
 /// a unit must be wrong. The stream outruns the rate it is held to at the
@@ -14,6 +14,22 @@ use super::rejection::{RejectedRow, Rejection};
 /// taken for seconds are a factor of a thousand.
 const FASTEST: f64 = 64.0;
 const SLOWEST: f64 = 500.0;
+
+/// How often the bandwidth carries the memory within the total time, and the
+/// reverse, from which on a unit must be wrong, whatever was sent. Shorter
+/// than once by a factor of 10 is post-copy over an unheld link, by 80 a guest
+/// whose pages are 99 % zero (9 bytes on the stream each). Longer, by any
+/// factor, is what never converges: only moves that have to end are held to
+/// it, beyond the minute that preparing and cleaning up may take.
+const SOONEST: f64 = 500.0;
+const LATEST: f64 = 500.0;
+const AROUND_MS: f64 = 60_000.0;
+/// Share of the bandwidth up to which dirtied memory cannot keep pre-copy from
+/// its end: with it, everything is sent twice at most.
+const HARMLESS: f64 = 0.5;
+/// How often a second dirties all memory from which on a unit must be wrong:
+/// looks of 10 ms that each find every page dirty give a rate of 100.
+const MOST_DIRTIED: f64 = 100.0;
 
 /// How other people call techniques, beside our names in any spelling.
 const OTHER_NAMES: [(&str, Technique); 14] = [
@@ -87,6 +103,25 @@ impl<'a> Row<'a> {
         if let Some(sent) = &sent {
             self.check_traffic(sent, &memory, &bandwidth, &total)?;
         }
+        let converged = self.converged()?;
+        if dirty_rate.value > MOST_DIRTIED * memory.value {
+            let times = dirty_rate.value / memory.value;
+            return Err(self.blame(dirty_rate.cell, Rejection::DirtyTooFast { times }));
+        }
+        // All memory over the bandwidth.
+        let once_ms = memory.value / bandwidth.value * 1e3;
+        let has_to_end = match technique {
+            Technique::PostCopy | Technique::StopAndCopy => true,
+            _ => dirty_rate.value <= HARMLESS * bandwidth.value,
+        };
+        if total.value * SOONEST < once_ms {
+            let times = once_ms / total.value;
+            return Err(self.blame(total.cell, Rejection::TooSoon { times }));
+        }
+        if has_to_end && converged != Some(false) && total.value > LATEST * once_ms + AROUND_MS {
+            let times = total.value / once_ms;
+            return Err(self.blame(total.cell, Rejection::TooLate { times }));
+        }
         Ok(ImportedMigration {
             run: self.owned(Field::Run)?,
             guest: self.owned(Field::Guest)?,
@@ -97,7 +132,7 @@ impl<'a> Row<'a> {
             dirty_rate: ByteRate(dirty_rate.value),
             bandwidth: ByteRate(bandwidth.value),
             downtime_limit_ms: self.number(Field::DowntimeLimit)?.map(|n| Millis(n.value)),
-            converged: self.converged()?,
+            converged,
             total_time_ms: Millis(total.value),
             downtime_ms: downtime.map(|n| Millis(n.value)),
             transferred_bytes: sent.map(|n| Bytes(n.value.round() as u64)),
@@ -197,7 +232,7 @@ impl<'a> Row<'a> {
         let source = self.sources.iter().find(|s| s.unit.field == field);
         RejectedRow {
             line: self.line,
-            column: source.map(|s| s.name.clone()),
+            column: source.map(|s| printable(&s.name)),
             value: None,
             reason: Rejection::Missing,
         }

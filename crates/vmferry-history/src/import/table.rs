@@ -8,7 +8,7 @@ use vmferry_core::ImportedMigration;
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::column_map::{ColumnMap, Entry, Origin};
-use super::rejection::{RejectedRow, Rejection};
+use super::rejection::{RejectedRow, Rejection, printable};
 use super::row::{CellPlace, Row, Source};
 use crate::error::HistoryError;
 
@@ -235,9 +235,13 @@ fn sources(map: &ColumnMap, names: &[String]) -> Result<Vec<Source>, HistoryErro
     if missing.is_empty() {
         return Ok(sources);
     }
-    let mut found: Vec<_> = names.iter().take(MOST_NAMED).map(String::as_str).collect();
+    let mut found: Vec<_> = names
+        .iter()
+        .take(MOST_NAMED)
+        .map(|n| printable(n))
+        .collect();
     if names.len() > MOST_NAMED {
-        found.push("...");
+        found.push("...".to_owned());
     }
     Err(HistoryError::CsvColumns {
         missing: missing.join(", "),

@@ -1,12 +1,12 @@
 //! The migrations of the history as models are judged by them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use vmferry_core::{MoveRecord, Observation, Technique};
 use vmferry_history::{
     History, HistoryError, ImportFilter, MoveFilter, Route, SourcedMigration, Store as _,
 };
-use vmferry_model::leaderboard::LeaderboardError;
+use vmferry_model::leaderboard::{Holdout, Leaderboard, LeaderboardError};
 use vmferry_model::predictor::Past;
 
 use super::{Board, CompareOptions, Made, MovesOf, SourceCount, Watch, board, holdout};
@@ -83,12 +83,12 @@ impl Moves {
             .map(|(made, moves)| {
                 let judged = board(made, &moves, options, models, watch);
                 let judged = judged.map(|leaderboard| Board {
+                    notes: self.notes(made, &moves, options, &leaderboard),
                     made,
                     sources: match made {
                         Made::Live => Vec::new(),
                         Made::Imported => self.sources(),
                     },
-                    notes: self.notes(made, &moves, options),
                     leaderboard,
                 });
                 (made, judged)
@@ -108,9 +108,38 @@ impl Moves {
         counts.into_iter().map(count).collect()
     }
 
-    fn notes(&self, made: Made, moves: &[Past<'_>], options: &CompareOptions) -> Vec<String> {
+    fn notes(
+        &self,
+        made: Made,
+        moves: &[Past<'_>],
+        options: &CompareOptions,
+        found: &Leaderboard,
+    ) -> Vec<String> {
         let (_, why) = holdout(made, moves, options.leave_one_out);
         let mut notes: Vec<String> = why.map(str::to_owned).into_iter().collect();
+        notes.extend(bundles(moves, found));
+        let open = moves
+            .iter()
+            .filter(|m| m.measured.is_complete() && m.measured.converged.is_none())
+            .count();
+        if open > 0 {
+            notes.push(format!(
+                "Of {open} of these moves nobody says whether they converged: they count in errors, but in no verdict."
+            ));
+        }
+        if made == Made::Imported {
+            let told = self.imported.iter().zip(moves);
+            let passed_over = told
+                .filter(|(told, past)| {
+                    told.migration.downtime_ms.is_some() && past.measured.downtime.is_none()
+                })
+                .count();
+            if passed_over > 0 {
+                notes.push(format!(
+                    "The downtime of {passed_over} stop-and-copy migrations is less than half of their total time, which cannot be the outage: it is not judged."
+                ));
+            }
+        }
         let unseen = moves
             .iter()
             .filter(|m| m.case.observation.is_none())
@@ -122,6 +151,24 @@ impl Moves {
         }
         notes
     }
+}
+
+/// That several workloads or guests were left out together, where they were.
+fn bundles(moves: &[Past<'_>], found: &Leaderboard) -> Option<String> {
+    let distinct =
+        |key: fn(&Past<'_>) -> Option<String>| moves.iter().map(key).collect::<BTreeSet<_>>().len();
+    let (what, count) = match found.holdout {
+        Holdout::Workload => (
+            "workloads",
+            distinct(|m| m.case.workload.map(str::to_owned)),
+        ),
+        Holdout::Guest => ("guests", distinct(|m| m.case.guest.map(str::to_owned))),
+        Holdout::Future => return None,
+    };
+    let fits = found.fits;
+    (count > fits).then(|| {
+        format!("There are {count} {what}: several are left out together, in {fits} parts.")
+    })
 }
 
 /// Whether something was imported under that name.
