@@ -417,6 +417,29 @@ async fn recorded_moves_tell_too() {
         .expect(50, &["one move is recorded", "vmferry record", "--trace"]);
 }
 
+#[tokio::test]
+async fn a_promise_counts_what_two_days_leave_open() {
+    let place = Site::new();
+    let moves = [(2, 2.0), (3, 2.2)]
+        .map(|(day, total_s)| moved(&web(), at(&format!("2026-03-0{day}T03:05:00Z")), total_s));
+    place.moves(&moves).await;
+    let report = place.json(&["web", "--sla", "10s/day", "--count-degraded"]);
+    // The logarithms of 2.0 and 2.2 deviate by 0.0674; over the root of two days
+    // and with Student's t of 6.314 the expectation of 2.1 s lies within a
+    // factor of 1.351. The moves themselves end at 2.19 s (p95).
+    let hour = &report["sla"]["hours"][0]["each_ms"];
+    let is = |end: &str, wanted: f64| {
+        let found = hour[end].as_f64().expect("a time");
+        assert!((found - wanted).abs() < 1.0, "{end}: {found}");
+    };
+    let width = 6.314 * (2.2f64 / 2.0).ln() / 2.0;
+    is("p5", 2100.0 * (-width).exp());
+    is("p50", 2100.0);
+    is("p95", 2100.0 * width.exp());
+    let costly = &report["sla"]["hours"][0]["costly_moves"]["per_period"];
+    assert_eq!(costly, 3, "2.84 s each");
+}
+
 #[test]
 fn too_little_is_no_answer() {
     let place = Site::new();
