@@ -29,7 +29,7 @@ pub(crate) async fn import(answer: &Answer, args: &HistoryImport) -> Result<Exit
     }
     let report = imports::import(BufReader::new(input), &map, source, args.dry_run).await?;
     for row in &report.rejected {
-        progress::say(&format!("{name}: {}", row.message));
+        progress::say(&format!("{}: {}", imports::printable(&name), row.message));
     }
     answer.give(&report, || render::imports::taken(&report))?;
     let code = imports::exit_code(&report);
