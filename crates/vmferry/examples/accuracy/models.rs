@@ -75,7 +75,11 @@ fn past(record: &Record) -> Past<'_> {
     Past {
         case,
         said: None,
-        measured: Measured::of_outcome(&record.outcome, record.limits.deadline_ms),
+        measured: Measured {
+            // A move given up at the deadline did not converge, though it ran a little less.
+            converged: Some(record.converged()),
+            ..Measured::of_outcome(&record.outcome, record.limits.deadline_ms)
+        },
     }
 }
 
