@@ -145,7 +145,7 @@ const SERIES: &[(&str, &str, u64, f64, f64)] = &[
         300.0,
         300.0,
     ),
-    ("redis", "program:redis", 512, 400.0, 300.0),
+    ("uniform", "uniform:set=64M,rate=12M", 512, 300.0, 300.0),
 ];
 
 /// Moves of each.

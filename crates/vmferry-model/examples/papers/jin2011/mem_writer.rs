@@ -180,7 +180,8 @@ fn throttle(page: &mut Page) {
         &rows,
     );
     let found = setting.throttled(FAILED.0, 1000.0, 0.6).downtime_s * 1e3;
-    let moved = throttled_barrier(setting, 1000.0, 0.6).unwrap_or(RATES.1) / setting.barrier(1000.0);
+    let moved =
+        throttled_barrier(setting, 1000.0, 0.6).unwrap_or(RATES.1) / setting.barrier(1000.0);
     page.say(&format!(
         "At C = 0.6 ours is {found:.0} ms where 26 ms are printed ({}); 20 ms of it are the assumed resume. The barrier \
          moves by {moved:.1} times, more than the 4 times claimed: from five times the link on the floor of 20 % no \
