@@ -1,21 +1,20 @@
 //! What needs no hypervisor: wrong arguments, absurd quantities, missing
 //! files, and everything made from the one definition of the command line.
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Stdio};
 
 use serde_json::Value;
 use tempfile::TempDir;
 
+mod ended;
+#[path = "site/schema.rs"]
+mod schema;
+
+use ended::Ended;
+use schema::is_valid;
+
 /// Runs `vmferry` with a history and a state directory of its own.
 struct Place(TempDir);
-
-/// How a run ended.
-struct Ended {
-    code: Option<i32>,
-    stdout: String,
-    stderr: String,
-}
 
 impl Place {
     fn new() -> Self {
@@ -43,32 +42,6 @@ impl Place {
         std::fs::read_dir(self.0.path())
             .expect("a directory")
             .count()
-    }
-}
-
-impl From<Output> for Ended {
-    fn from(output: Output) -> Self {
-        let text = |bytes| String::from_utf8(bytes).expect("text");
-        Self {
-            code: output.status.code(),
-            stdout: text(output.stdout),
-            stderr: text(output.stderr),
-        }
-    }
-}
-
-impl Ended {
-    #[track_caller]
-    fn expect(self, code: i32, words: &[&str]) -> Self {
-        let said = format!(
-            "exit {:?}\nstdout: {}\nstderr: {}",
-            self.code, self.stdout, self.stderr
-        );
-        assert_eq!(self.code, Some(code), "{said}");
-        for word in words {
-            assert!(self.stderr.contains(word), "not said: {word}\n{said}");
-        }
-        self
     }
 }
 
@@ -501,7 +474,7 @@ fn schemas_are_those_checked_in() {
     ];
     for name in names {
         let schema = place.run(&["schema", name]).expect(0, &[]).stdout;
-        let path = schemas().join(format!("{name}.json"));
+        let path = schema::directory().join(format!("{name}.json"));
         if update {
             std::fs::write(&path, &schema).expect("a schema");
         }
@@ -517,21 +490,9 @@ fn schemas_are_those_checked_in() {
         jsonschema::draft202012::meta::validate(&schema).expect("a schema by its own meta-schema");
     }
     assert_eq!(
-        std::fs::read_dir(schemas()).expect("schemas").count(),
+        std::fs::read_dir(schema::directory())
+            .expect("schemas")
+            .count(),
         names.len()
     );
-}
-
-fn schemas() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../schemas")
-}
-
-fn is_valid(name: &str, document: &Value) {
-    let text = std::fs::read_to_string(schemas().join(format!("{name}.json"))).expect("a schema");
-    let schema = serde_json::from_str(&text).expect("JSON");
-    let problem = jsonschema::validator_for(&schema)
-        .expect("a schema")
-        .validate(document)
-        .err();
-    assert!(problem.is_none(), "{problem:?}");
 }

@@ -6,6 +6,9 @@ use vmferry::core::{Millis, SampledPage};
 use vmferry::document::{SimulateReport, SourceKind};
 use vmferry::simulating::{Axis, Model, Place, Rules};
 
+mod ended;
+#[path = "site/schema.rs"]
+mod schema;
 mod simulate {
     pub(crate) mod files;
 }

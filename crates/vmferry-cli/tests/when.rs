@@ -8,6 +8,9 @@ use serde_json::Value;
 use vmferry::core::{ByteRate, GuestInfo, LinkSpeed, PAGE_SIZE, Ratio};
 use vmferry::history::trace::{EndReason, TraceFooter, TraceHeader, TraceWriter};
 
+mod ended;
+#[path = "site/schema.rs"]
+mod schema;
 mod when {
     pub(crate) mod site;
 }

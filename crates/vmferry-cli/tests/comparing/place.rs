@@ -1,21 +1,17 @@
 //! A `vmferry` with a history of its own.
 
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
 
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::ended::Ended;
+use crate::schema::is_valid;
+
 /// A directory that goes away, with a history in it.
 pub(crate) struct Place(TempDir);
-
-/// How a run ended.
-pub(crate) struct Ended {
-    code: Option<i32>,
-    pub(crate) stdout: String,
-    pub(crate) stderr: String,
-}
 
 impl Place {
     pub(crate) fn new() -> Self {
@@ -68,46 +64,13 @@ impl Place {
     }
 }
 
-impl From<Output> for Ended {
-    fn from(output: Output) -> Self {
-        let text = |bytes| String::from_utf8(bytes).expect("text");
-        Self {
-            code: output.status.code(),
-            stdout: text(output.stdout),
-            stderr: text(output.stderr),
-        }
-    }
-}
-
 impl Ended {
-    /// It exited with this code, and its messages hold all these words.
-    #[track_caller]
-    pub(crate) fn expect(self, code: i32, words: &[&str]) -> Self {
-        let said = format!(
-            "exit {:?}\nstdout: {}\nstderr: {}",
-            self.code, self.stdout, self.stderr
-        );
-        assert_eq!(self.code, Some(code), "{said}");
-        for word in words {
-            assert!(self.stderr.contains(word), "not said: {word}\n{said}");
-        }
-        assert!(!self.stderr.contains("panicked"), "{said}");
-        self
-    }
-
     /// The answer, a document of this name.
     #[track_caller]
     pub(crate) fn document(&self, name: &str) -> Value {
         let document: Value = serde_json::from_str(&self.stdout)
             .unwrap_or_else(|error| panic!("{error}: {}", self.stdout));
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../../schemas/{name}.json"));
-        let schema = std::fs::read_to_string(path).expect("a schema");
-        let schema = serde_json::from_str(&schema).expect("JSON");
-        let problem = jsonschema::validator_for(&schema)
-            .expect("a schema")
-            .validate(&document)
-            .err();
-        assert!(problem.is_none(), "{problem:?}");
+        is_valid(name, &document);
         document
     }
 }

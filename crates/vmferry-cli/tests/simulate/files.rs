@@ -1,7 +1,7 @@
 //! Observations and traces made up for the tests of `vmferry simulate`.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use serde_json::Value;
@@ -16,6 +16,9 @@ use vmferry::history::trace::{
     EndReason, PageSet, PageSource, TraceBlock, TraceFooter, TraceHeader, TraceWriter,
 };
 
+use crate::ended::Ended;
+use crate::schema::is_valid;
+
 /// Pages of the guest: 64 MiB.
 pub(crate) const PAGES: u64 = 16_384;
 /// Pages that it writes, round and round, from the middle of memory on.
@@ -25,12 +28,6 @@ pub(crate) const AT_ONCE: u64 = 409;
 pub(crate) const LOOKS: u64 = 60;
 
 pub(crate) struct Files(pub(crate) TempDir);
-
-pub(crate) struct Ended {
-    pub(crate) code: Option<i32>,
-    pub(crate) stdout: String,
-    pub(crate) stderr: String,
-}
 
 impl Files {
     pub(crate) fn new() -> Self {
@@ -55,45 +52,16 @@ impl Files {
             .stdin(Stdio::null())
             .output()
             .expect("vmferry starts");
-        let text = |bytes| String::from_utf8(bytes).expect("text");
-        Ended {
-            code: output.status.code(),
-            stdout: text(output.stdout),
-            stderr: text(output.stderr),
-        }
+        output.into()
     }
 
     pub(crate) fn report(&self, arguments: &[&str]) -> SimulateReport {
         let all = [arguments, &["-o", "json"]].concat();
         let ended = self.simulate(&all).expect(0, &[]);
         let document: Value = serde_json::from_str(&ended.stdout).expect("JSON");
-        is_valid(&document);
+        is_valid("simulate", &document);
         serde_json::from_value(document).expect("a report")
     }
-}
-
-impl Ended {
-    #[track_caller]
-    pub(crate) fn expect(self, code: i32, words: &[&str]) -> Self {
-        let said = format!("exit {:?}\n{}\n{}", self.code, self.stdout, self.stderr);
-        assert_eq!(self.code, Some(code), "{said}");
-        for word in words {
-            assert!(self.stderr.contains(word), "not said: {word}\n{said}");
-        }
-        self
-    }
-}
-
-pub(crate) fn is_valid(document: &Value) {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../schemas/simulate.json");
-    let text = fs::read_to_string(path).expect("a schema");
-    let schema = serde_json::from_str(&text).expect("JSON");
-    let validator = jsonschema::validator_for(&schema).expect("a schema");
-    let problems: Vec<String> = validator
-        .iter_errors(document)
-        .map(|e| e.to_string())
-        .collect();
-    assert!(problems.is_empty(), "{problems:#?}");
 }
 
 pub(crate) fn guest() -> GuestInfo {

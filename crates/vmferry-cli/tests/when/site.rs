@@ -1,6 +1,6 @@
 //! Traces, moves and a history made up for the tests of `vmferry when`.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use jiff::{SignedDuration, Timestamp};
@@ -15,6 +15,9 @@ use vmferry::history::trace::{
     EndReason, PageSet, PageSource, TraceBlock, TraceFooter, TraceHeader, TraceWriter,
 };
 use vmferry::history::{History, Store as _};
+
+use crate::ended::Ended;
+use crate::schema::is_valid;
 
 pub(crate) const UUID: &str = "d5c7a80a-0c9e-4b2f-8d8d-1f3c0a9b7e61";
 /// Pages of the guests' 64 MiB, one of 64 of them recorded.
@@ -151,13 +154,6 @@ pub(crate) fn moved(guest: &GuestInfo, started_at: Timestamp, total_s: f64) -> M
     }
 }
 
-/// How a run ended.
-pub(crate) struct Ended {
-    pub(crate) code: Option<i32>,
-    pub(crate) stdout: String,
-    pub(crate) stderr: String,
-}
-
 impl Site {
     pub(crate) fn new() -> Self {
         let dir = tempfile::tempdir().expect("a directory");
@@ -211,12 +207,7 @@ impl Site {
             .stdin(Stdio::null())
             .output()
             .expect("vmferry starts");
-        let text = |bytes| String::from_utf8(bytes).expect("text");
-        Ended {
-            code: output.status.code(),
-            stdout: text(output.stdout),
-            stderr: text(output.stderr),
-        }
+        output.into()
     }
 
     pub(crate) fn json(&self, arguments: &[&str]) -> Value {
@@ -224,28 +215,8 @@ impl Site {
             .when(&[arguments, &["-o", "json"]].concat())
             .expect(0, &[]);
         let document = serde_json::from_str(&ended.stdout).expect("JSON");
-        let schema = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../schemas/when.json");
-        let schema = std::fs::read_to_string(schema).expect("a schema");
-        let schema = serde_json::from_str(&schema).expect("JSON");
-        let validator = jsonschema::validator_for(&schema).expect("a schema");
-        let problem = validator.validate(&document).err();
-        assert!(problem.is_none(), "{problem:?}");
+        is_valid("when", &document);
         document
-    }
-}
-
-impl Ended {
-    #[track_caller]
-    pub(crate) fn expect(self, code: i32, words: &[&str]) -> Self {
-        let said = format!(
-            "exit {:?}\nstdout: {}\nstderr: {}",
-            self.code, self.stdout, self.stderr
-        );
-        assert_eq!(self.code, Some(code), "{said}");
-        for word in words {
-            assert!(self.stderr.contains(word), "not said: {word}\n{said}");
-        }
-        self
     }
 }
 
