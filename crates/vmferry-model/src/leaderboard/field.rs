@@ -2,11 +2,11 @@
 
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
 
 use super::holdout::Fold;
 use super::tally::Tallies;
 use crate::predictor::{CannotForecast, Fit, Past, Predicted};
+use crate::threads::in_parallel;
 
 /// Moves that a thread asks a model of before it takes other work.
 const ASKED_AT_ONCE: usize = 16;
@@ -75,29 +75,10 @@ impl<'a> Field<'a> {
         pieces: usize,
         work: impl Fn(usize) -> T + Sync,
     ) -> Vec<T> {
-        let next = AtomicUsize::new(0);
-        let done = Mutex::new(Vec::with_capacity(pieces));
-        let run = || {
-            loop {
-                let number = next.fetch_add(1, Ordering::Relaxed);
-                if number >= pieces {
-                    break;
-                }
-                let made = work(number);
-                done.lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .push((number, made));
-            }
-        };
-        std::thread::scope(|scope| {
-            for _ in 1..self.threads.get().min(pieces) {
-                scope.spawn(run);
-            }
-            run();
-        });
-        let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
-        done.sort_by_key(|(number, _)| *number);
-        done.into_iter().map(|(_, made)| made).collect()
+        in_parallel(self.threads, pieces, work)
+            .into_iter()
+            .map(|made| made.expect("a thread of the comparison panicked"))
+            .collect()
     }
 
     fn seed_of(&self, i: usize) -> u64 {
