@@ -1,5 +1,6 @@
 //! Progress on standard error: a bar, plain lines, JSON lines or nothing.
 
+use std::fmt::Write as _;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
@@ -280,6 +281,29 @@ fn line_of(event: &MoveEvent) -> Option<String> {
             ),
             _ => format!("{at_ms:>9} forecast now: does not converge"),
         },
+        MoveEvent::Steered {
+            at_ms,
+            cpu_share,
+            max_bandwidth,
+            downtime_limit_ms,
+            ends_at_ms,
+            lost_ms,
+        } => {
+            let mut text = format!("{at_ms:>9} guest held to {cpu_share} of its CPU");
+            if let Some(rate) = max_bandwidth {
+                let _ = write!(text, ", stream to {rate}");
+            }
+            if let Some(limit) = downtime_limit_ms {
+                let _ = write!(text, ", downtime limit {limit}");
+            }
+            if let Some(end) = ends_at_ms {
+                let _ = write!(text, "; planned end at {end}");
+            }
+            if lost_ms.0 > 0.0 {
+                let _ = write!(text, "; {lost_ms} of work lost so far");
+            }
+            text
+        }
         MoveEvent::Warning { message } => format!("warning: {message}"),
         MoveEvent::Ended { outcome } => match &outcome.error {
             Some(error) => format!("ended: {}: {error}", outcome.place),

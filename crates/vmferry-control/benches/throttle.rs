@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use vmferry_control::throttle::{
-    Controller, Curve, Deadline, Look, ObservedOutlook, Preset, Promises, Stage,
+    Controller, Curve, Deadline, Look, ObservedOutlook, Policy, Preset, Promises, Stage,
 };
 use vmferry_core::{ByteRate, Bytes, LinkSpeed, Ratio};
 use vmferry_model::Assumptions;
@@ -50,7 +50,7 @@ fn steps(criterion: &mut Criterion) {
         Duration::from_secs(120),
     )
     .expect("the guest was observed");
-    let (promises, policy) = (Promises::default(), Preset::Urgent.policy());
+    let (promises, policy) = (Promises::default(), Policy::from(Preset::Urgent));
     // Of a new controller the first step plans.
     let curve = Curve::new(outlook.clone(), promises, policy);
     criterion.bench_function("curve plans", |bencher| {

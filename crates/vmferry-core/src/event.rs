@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::outcome::{Outcome, PassRecord};
 use crate::phase::MigrationStatus;
-use crate::units::{Bytes, Millis};
+use crate::units::{ByteRate, Bytes, Millis, Ratio};
 
 /// What happens during a move. `at_ms` counts from the migration command.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -65,6 +65,24 @@ pub enum MoveEvent {
         total_time_ms: Option<Millis>,
         /// Median downtime.
         downtime_ms: Option<Millis>,
+    },
+    /// What the guest, its stream and its pause are held to was changed.
+    Steered {
+        /// When.
+        at_ms: Millis,
+        /// Share of the CPU time it uses that the guest gets, as read back;
+        /// 1 for all of it.
+        cpu_share: Ratio,
+        /// `max-bandwidth`; `None` where it is the hypervisor's own.
+        #[serde(rename = "max_bandwidth_bytes_per_s")]
+        max_bandwidth: Option<ByteRate>,
+        /// `downtime-limit`; `None` where it is the hypervisor's own.
+        downtime_limit_ms: Option<Millis>,
+        /// The end that is planned for, from the command; `None` where no plan
+        /// keeps the promises, or whoever steers does not plan.
+        ends_at_ms: Option<Millis>,
+        /// The guest's work lost to caps so far, in time at full speed.
+        lost_ms: Millis,
     },
     /// Something the operator should know.
     Warning {

@@ -27,6 +27,9 @@
 //! | *technique* | how memory is moved: pre-copy and its variants, post-copy ([`Technique`]) |
 //! | *imported migration* | one that somebody else made and measured ([`ImportedMigration`]) |
 //! | *place* | where the guest runs after a move ([`Place`]) |
+//! | *promise* | what the operator was promised that a move costs at most ([`Promise`]) |
+//! | *throttle* | who slows the guest down so that its move keeps to a promise ([`Throttle`]) |
+//! | *cap* | share of the CPU time it uses that a guest gets |
 //! | *remedy* | the least change that makes a move converge ([`Remedy`]) |
 
 pub mod analysis;
@@ -47,6 +50,7 @@ pub mod page_history;
 pub mod page_mix;
 pub mod phase;
 pub mod plan;
+pub mod promise;
 pub mod quantity;
 pub mod record;
 pub mod remedy;
@@ -73,6 +77,7 @@ pub use page_history::{COUNTED_WEIGHT, PageHistory, SampledPage, set_bits};
 pub use page_mix::PageMix;
 pub use phase::MigrationStatus;
 pub use plan::Plan;
+pub use promise::{Missed, Preset, Promise, Throttle};
 pub use record::MoveRecord;
 pub use remedy::{Remedy, RemedyKind};
 pub use scatter::scattered;

@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::guest_uri::GuestUri;
+use crate::promise::Promise;
 use crate::stream_uri::StreamUri;
 use crate::units::{ByteRate, Millis};
 
@@ -28,6 +29,10 @@ pub struct Plan {
     /// Directory with `ca-cert.pem` and the rest of QEMU's `tls-creds-x509`,
     /// on both hosts; `None` sends in the clear.
     pub tls_dir: Option<String>,
+    /// What the operator was promised; `None` leaves the move to the
+    /// hypervisor and its limits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub promise: Option<Promise>,
 }
 
 /// What bounds a move; a forecast needs no more than this.

@@ -107,6 +107,7 @@ impl Orphan {
                 via: "tcp:127.0.0.1:4444".parse().unwrap(),
                 limits: Default::default(),
                 tls_dir: None,
+                promise: None,
             },
             guest: GuestInfo {
                 uri,

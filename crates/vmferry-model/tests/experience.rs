@@ -60,6 +60,7 @@ fn record(observation: &Observation, truth: Truth, noise: f64) -> MoveRecord {
             via: "tcp:10.0.0.2:4444".parse().unwrap(),
             limits,
             tls_dir: None,
+            promise: None,
         },
         guest: vmferry_core::GuestInfo {
             accelerator: Some("tcg".into()),

@@ -60,6 +60,7 @@ fn record(observation: &Observation, forecast: Forecast, factor: f64) -> MoveRec
             via: "tcp:10.0.0.2:4444".parse().unwrap(),
             limits: limits(),
             tls_dir: None,
+            promise: None,
         },
         guest: GuestInfo {
             uuid: Some("db".into()),

@@ -182,6 +182,7 @@ impl<F: FnMut(DemoStep)> GuestDemo<'_, F> {
                 ..MoveLimits::default()
             },
             tls_dir: None,
+            promise: None,
         };
         let options = MoveOptions {
             model: crate::models::DEFAULT.to_owned(),

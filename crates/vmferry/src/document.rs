@@ -269,6 +269,7 @@ mod tests {
                 via: "tcp:10.77.0.2:4444".parse().unwrap(),
                 limits: MoveLimits::default(),
                 tls_dir: None,
+                promise: None,
             },
             guest: GuestInfo {
                 uri,

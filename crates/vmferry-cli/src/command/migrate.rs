@@ -19,6 +19,7 @@ pub(crate) async fn run(global: &Global, args: &Migrate) -> Result<ExitCode, Err
         via: args.via.clone(),
         limits: limits(&args.limits),
         tls_dir: tls_dir(args)?,
+        promise: None,
     };
     if plan.source == plan.destination {
         return Err(Error::Usage(format!(

@@ -127,6 +127,7 @@ fn moved(n: u64, name: &str, seen: &Observation) -> MoveRecord {
             via: "tcp:10.77.0.2:4444".parse().expect("an address"),
             limits,
             tls_dir: None,
+            promise: None,
         },
         guest: guest(name),
         source_host: host(),

@@ -128,6 +128,7 @@ pub(crate) fn moved(guest: &GuestInfo, started_at: Timestamp, total_s: f64) -> M
             via: "tcp:10.77.0.2:4444".parse().expect("an address"),
             limits: MoveLimits::default(),
             tls_dir: None,
+            promise: None,
         },
         guest: guest.clone(),
         source_host: host("host-a"),

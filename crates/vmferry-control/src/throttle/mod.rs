@@ -44,5 +44,6 @@ pub use jin::Jin;
 pub use look::{Look, Stage};
 pub use observed::ObservedOutlook;
 pub use outlook::{Ahead, Outlook};
-pub use promise::{Policy, Preset, Promises, Reason};
+pub use promise::{Policy, Promises, Reason};
+pub use vmferry_core::Preset;
 pub use weights::{CGROUP_V1_SHARES, CGROUP_V2_WEIGHT, ShareByWeight, weight_for};

@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use vmferry_core::plan::DEFAULT_DEADLINE;
-use vmferry_core::{ByteRate, Millis, Ratio};
+use vmferry_core::{ByteRate, Millis, Preset, Promise, Ratio};
 
 use crate::error::ControlError;
 
@@ -44,6 +44,22 @@ impl Default for Promises {
             min_bandwidth: None,
             max_bandwidth: None,
             allow_postcopy: false,
+        }
+    }
+}
+
+impl From<&Promise> for Promises {
+    /// What was stated, and for the rest the usual limits.
+    fn from(promise: &Promise) -> Self {
+        let usual = Self::default();
+        let span = |stated: Option<Millis>, usual| stated.map_or(usual, Millis::duration);
+        Self {
+            max_downtime: span(promise.max_downtime_ms, usual.max_downtime),
+            deadline: span(promise.deadline_ms, usual.deadline),
+            max_slowdown: promise.max_slowdown,
+            min_bandwidth: promise.min_bandwidth,
+            max_bandwidth: promise.max_bandwidth,
+            allow_postcopy: promise.allow_postcopy,
         }
     }
 }
@@ -101,7 +117,7 @@ impl Promises {
 
     /// The greatest `downtime-limit` that keeps the promise when `outside` of
     /// the pause is not in what QEMU plans for; at least 1 ms, QEMU's least.
-    pub(crate) fn downtime_limit(&self, outside: Duration) -> Duration {
+    pub fn downtime_limit(&self, outside: Duration) -> Duration {
         self.max_downtime
             .mul_f64(MEASURED_RATE)
             .saturating_sub(outside)
@@ -121,44 +137,19 @@ pub struct Policy {
     pub patience: Duration,
 }
 
-/// The named policies.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Preset {
-    /// The guest comes first: half its speed at least, time hardly counts.
-    Gentle,
-    /// A fifth of its speed at least, as `jin2011` has it.
-    #[default]
-    Balanced,
-    /// The move comes first: down to a hundredth of its speed.
-    Urgent,
-}
-
-impl Preset {
-    /// Every preset.
-    pub const ALL: [Self; 3] = [Self::Gentle, Self::Balanced, Self::Urgent];
-
-    /// What it stands for.
-    pub const fn policy(self) -> Policy {
-        let (least_share, time_weight, patience_s) = match self {
-            Self::Gentle => (0.5, 0.01, 30),
-            Self::Balanced => (0.2, 0.05, 15),
-            Self::Urgent => (0.01, 0.3, 5),
+impl From<Preset> for Policy {
+    /// What a preset stands for.
+    fn from(preset: Preset) -> Self {
+        let (least_share, time_weight, patience_s) = match preset {
+            Preset::Gentle => (0.5, 0.01, 30),
+            Preset::Balanced => (0.2, 0.05, 15),
+            Preset::Urgent => (0.01, 0.3, 5),
         };
-        Policy {
+        Self {
             least_share: Ratio(least_share),
             time_weight: Ratio(time_weight),
             patience: Duration::from_secs(patience_s),
         }
-    }
-}
-
-impl fmt::Display for Preset {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Gentle => "gentle",
-            Self::Balanced => "balanced",
-            Self::Urgent => "urgent",
-        })
     }
 }
 
@@ -241,7 +232,7 @@ mod tests {
 
     #[test]
     fn presets_grow_more_urgent() {
-        let all = Preset::ALL.map(Preset::policy);
+        let all = Preset::ALL.map(Policy::from);
         for pair in all.windows(2) {
             assert!(pair[0].least_share > pair[1].least_share);
             assert!(pair[0].time_weight < pair[1].time_weight);

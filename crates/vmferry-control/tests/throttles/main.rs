@@ -105,7 +105,7 @@ fn never_more_work_lost_than_jin_at_the_same_limit() {
     // Time is worth as good as nothing here: it is about the guest's work.
     let policy = Policy {
         least_share: Ratio(0.05),
-        ..Preset::Gentle.policy()
+        ..Policy::from(Preset::Gentle)
     };
     for (name, history) in guests() {
         let curve = under(&history, &trial(), promises(300), policy);
@@ -225,7 +225,7 @@ fn deadlines_are_met_by_every_kind_of_guest() {
             };
             let outlook = outlook(&history);
             let outside = outlook.outside();
-            let controller = Deadline::new(outlook, promises, Preset::Urgent.policy());
+            let controller = Deadline::new(outlook, promises, Policy::from(Preset::Urgent));
             let trial = self::trial();
             let outcome = run(&history, &trial, controller, promises, outside);
             let end = outcome.total_time.as_secs_f64() / deadline_s as f64;

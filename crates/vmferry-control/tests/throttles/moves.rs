@@ -65,7 +65,7 @@ pub(crate) fn by_curve(
     promises: Promises,
     preset: Preset,
 ) -> TrialOutcome {
-    under(history, trial, promises, preset.policy())
+    under(history, trial, promises, Policy::from(preset))
 }
 
 pub(crate) fn under(

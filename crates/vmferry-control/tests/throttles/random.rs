@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use vmferry_control::throttle::trial::{Trial, TrialEnd, TrialOutcome};
-use vmferry_control::throttle::{Controller, Deadline, Look, Outlook, Preset, Promises, Wish};
+use vmferry_control::throttle::{
+    Controller, Deadline, Look, Outlook, Policy, Preset, Promises, Wish,
+};
 use vmferry_core::{PageHistory, Ratio};
 
 use crate::guest::{Set, recorded};
@@ -84,7 +86,7 @@ impl Controller for Fixed {
 /// Whether an offline search over the recorded guest finds a cap that keeps the
 /// promises.
 fn feasible(draw: &Draw, outside: Duration) -> bool {
-    let least = draw.preset.policy().least_share;
+    let least = Policy::from(draw.preset).least_share;
     let shares = [1.0, 0.8, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1, 0.05, 0.02, 0.01].map(Ratio);
     let allowed = shares.into_iter().filter(|share| *share >= least);
     let fixed =
@@ -110,7 +112,7 @@ fn promises_are_kept_whatever_the_guest() {
     for (number, draw) in draws(100).enumerate() {
         let promises = draw.promises;
         let outcome = by_curve(&draw.history, &draw.conditions, promises, draw.preset);
-        let least = draw.preset.policy().least_share.0 * 100.0;
+        let least = Policy::from(draw.preset).least_share.0 * 100.0;
         assert!(caps(&outcome).iter().all(|cap| *cap >= least), "{number}");
         if outcome.end == TrialEnd::SwitchedOver {
             moved += 1.0;
@@ -140,7 +142,7 @@ fn deadlines_are_met_whatever_the_guest() {
         };
         let outlook = outlook(&draw.history);
         let outside = outlook.outside();
-        let controller = Deadline::new(outlook, promises, Preset::Urgent.policy());
+        let controller = Deadline::new(outlook, promises, Policy::from(Preset::Urgent));
         let (history, conditions) = (&draw.history, &draw.conditions);
         let outcome = run(history, conditions, controller, promises, outside);
         let end = outcome.total_time.as_secs_f64() / promises.deadline.as_secs_f64();

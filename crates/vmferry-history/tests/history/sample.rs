@@ -32,6 +32,7 @@ pub(crate) fn record(n: u64, guest: &str) -> MoveRecord {
             via: "tcp:10.77.0.2:4444".parse().unwrap(),
             limits: MoveLimits::default(),
             tls_dir: None,
+            promise: None,
         },
         guest: GuestInfo {
             uri: source,

@@ -47,6 +47,7 @@ fn plan() -> Plan {
         via: "tcp:10.77.0.2:4444".parse().unwrap(),
         limits: MoveLimits::default(),
         tls_dir: None,
+        promise: None,
     }
 }
 

@@ -129,6 +129,7 @@ impl Record {
                 via: "tcp:10.78.0.2:4444".parse()?,
                 limits: self.limits,
                 tls_dir: None,
+                promise: None,
             },
             guest: self.observation.guest.clone(),
             source_host: self.observation.host.clone(),

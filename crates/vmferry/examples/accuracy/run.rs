@@ -187,6 +187,7 @@ async fn prepare(
         via: guest.via(),
         limits,
         tls_dir: None,
+        promise: None,
     };
     let options = MoveOptions {
         // As it is by itself: what is judged must not depend on a history.

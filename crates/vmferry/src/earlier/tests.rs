@@ -127,6 +127,7 @@ pub(crate) mod sample {
                 via: "tcp:10.0.0.2:4444".parse().unwrap(),
                 limits: limits(),
                 tls_dir: None,
+                promise: None,
             },
             guest: guest(name),
             source_host: host("a"),

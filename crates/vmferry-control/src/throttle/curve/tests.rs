@@ -2,7 +2,8 @@ use super::*;
 use crate::throttle::governor::Ending;
 use crate::throttle::look::Stage;
 use crate::throttle::outlook::Ahead;
-use crate::throttle::promise::{Preset, Reason};
+use crate::throttle::promise::{Policy, Reason};
+use vmferry_core::Preset;
 use vmferry_core::{ByteRate, Bytes};
 
 /// A guest that converges below a share of its CPU: ten seconds at that share
@@ -79,7 +80,7 @@ fn promises() -> Promises {
 }
 
 fn curve(converges_below: f64, promises: Promises, preset: Preset) -> Curve<Fake> {
-    Curve::new(fake(converges_below), promises, preset.policy())
+    Curve::new(fake(converges_below), promises, Policy::from(preset))
 }
 
 #[test]

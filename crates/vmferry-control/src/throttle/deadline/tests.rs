@@ -2,8 +2,9 @@ use super::*;
 use crate::throttle::governor::Ending;
 use crate::throttle::look::Stage;
 use crate::throttle::outlook::Ahead;
-use crate::throttle::promise::Preset;
+use crate::throttle::promise::Policy;
 use vmferry_core::Bytes;
+use vmferry_core::Preset;
 
 /// What remains is sent at the course's first rate; above a share of the CPU
 /// the guest dirties faster than a rate sends.
@@ -55,7 +56,7 @@ fn controller(dirties: f64, deadline_s: u64) -> Deadline<Fake> {
     let fake = Fake {
         dirties: ByteRate(dirties),
     };
-    Deadline::new(fake, promises, Preset::Urgent.policy())
+    Deadline::new(fake, promises, Policy::from(Preset::Urgent))
 }
 
 #[test]
