@@ -133,6 +133,11 @@ impl<O: Outlook> Deadline<O> {
 }
 
 impl<O: Outlook> Controller for Deadline<O> {
+    fn cannot_cap(&mut self) {
+        self.policy.least_share = Ratio(1.0);
+        self.plan = None;
+    }
+
     fn decide(&mut self, look: &Look, lost: Duration) -> Wish {
         self.outlook.learn(look);
         let since = look.now.saturating_sub(self.planned_at);
