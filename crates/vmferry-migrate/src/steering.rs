@@ -166,6 +166,7 @@ impl Steering {
             governor: self.governor,
             cap,
             parameters: LiveParameters::default(),
+            set: Held::default(),
             told: Told::default(),
             throttled: Ratio(0.0),
             cost: SteeringCost::default(),
@@ -198,18 +199,27 @@ impl Steering {
     }
 }
 
+/// What the parameters were set to and read back as.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+struct Held {
+    max_bandwidth: Option<ByteRate>,
+    downtime_limit: Option<Duration>,
+}
+
 /// What holds, as the operator was told.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 struct Told {
     share: Option<Ratio>,
-    max_bandwidth: Option<ByteRate>,
-    downtime_limit: Option<Duration>,
+    /// Whoever plans says at every pass what is planned.
+    planned_in: u64,
+    held: Held,
 }
 
 struct Wheel<'a> {
     governor: Governor<AnyController>,
     cap: GuestCap,
     parameters: LiveParameters,
+    set: Held,
     told: Told,
     /// By how much the hypervisor slows the guest down, 0..1.
     throttled: Ratio,
@@ -236,22 +246,22 @@ impl Wheel<'_> {
                 Action::SetMaxBandwidth(rate) => {
                     let value = json!((rate.0.round() as u64).max(1));
                     if self.set(source, "max-bandwidth", Some(value)).await {
-                        self.told.max_bandwidth = Some(rate);
+                        self.set.max_bandwidth = Some(rate);
                     }
                 }
                 Action::RestoreMaxBandwidth => {
                     self.set(source, "max-bandwidth", None).await;
-                    self.told.max_bandwidth = None;
+                    self.set.max_bandwidth = None;
                 }
                 Action::SetDowntimeLimit(limit) => {
                     let value = json!((limit.as_millis() as u64).max(1));
                     if self.set(source, "downtime-limit", Some(value)).await {
-                        self.told.downtime_limit = Some(limit);
+                        self.set.downtime_limit = Some(limit);
                     }
                 }
                 Action::RestoreDowntimeLimit => {
                     self.set(source, "downtime-limit", None).await;
-                    self.told.downtime_limit = None;
+                    self.set.downtime_limit = None;
                 }
                 Action::StartPostCopy => {
                     if let Err(error) = postcopy::start(source).await {
@@ -269,7 +279,7 @@ impl Wheel<'_> {
     fn complete(&self, look: &mut Look) {
         let speed = Ratio(self.cap.in_force().0 * (1.0 - self.throttled.0));
         look.in_force.speed = speed;
-        look.in_force.rate = self.told.max_bandwidth;
+        look.in_force.rate = self.set.max_bandwidth;
         if let Some(round) = &mut look.last_round {
             round.settings = look.in_force;
         }
@@ -286,7 +296,7 @@ impl Wheel<'_> {
 
     /// A cap that others took off is not fought for.
     fn check_cap(&mut self) {
-        if let Some(problem) = self.cap.lost() {
+        if let Some(problem) = self.cap.check() {
             self.warn(format!(
                 "{problem}; the move goes on without a cap on the guest's CPU"
             ));
@@ -308,18 +318,19 @@ impl Wheel<'_> {
 
     fn tell(&mut self, look: &Look) {
         let share = Ratio(self.cap.in_force().0 * (1.0 - self.throttled.0));
+        let ends_at = self.governor.controller().foreseen_end();
         let now = Told {
             share: Some(share),
-            ..self.told
+            planned_in: ends_at.map_or(0, |_| look.pass),
+            held: self.set,
         };
-        let first = self.told.share.is_none() && share.0 >= 1.0;
-        if now != self.told && !first && look.stage < Stage::Over {
+        if now != self.told && look.stage < Stage::Over {
             (self.sink)(&MoveEvent::Steered {
                 at_ms: Millis::from(look.now),
                 cpu_share: share,
-                max_bandwidth: now.max_bandwidth,
-                downtime_limit_ms: now.downtime_limit.map(Millis::from),
-                ends_at_ms: self.governor.controller().foreseen_end().map(Millis::from),
+                max_bandwidth: self.set.max_bandwidth,
+                downtime_limit_ms: self.set.downtime_limit.map(Millis::from),
+                ends_at_ms: ends_at.map(Millis::from),
                 lost_ms: Millis::from(self.governor.lost()),
             });
         }

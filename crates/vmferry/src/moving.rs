@@ -273,8 +273,10 @@ impl PreparedMove {
             }
         };
         (site.sink)(&MoveEvent::Started { move_id });
+        // Replays of the rest know nothing of caps: who plans tells where the plan leads.
+        let plans = steersman.as_ref().is_some_and(|s| s.throttle.plans());
         let sink = match (self.observation, self.link, self.assumptions) {
-            (Some(observation), Some(link), Some(assumptions)) => {
+            (Some(observation), Some(link), Some(assumptions)) if !plans => {
                 Reforecaster::new(observation, link, record.plan.limits, assumptions)
                     .listen(Arc::clone(&site.sink))
             }

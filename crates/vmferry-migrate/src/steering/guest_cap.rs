@@ -34,9 +34,19 @@ enum State {
     On {
         cap: CpuCap,
         vcpus: Vec<Vcpu>,
+        by: Means,
     },
     /// Never again, and why, until that is told.
     Unable(Option<MigrateError>),
+}
+
+/// What holds the guest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Means {
+    Quota,
+    /// Where the kernel has no quotas: `jin2011` eq. 10. It binds only while
+    /// others in the guest's group want the CPU, which cannot be read back.
+    Weight,
 }
 
 /// Threads, and what they use.
@@ -92,7 +102,7 @@ impl GuestCap {
             self.put_on(journal)?;
         }
         match &mut self.state {
-            State::On { cap, vcpus } => match hold(cap, vcpus, share) {
+            State::On { cap, vcpus, by } => match hold(cap, vcpus, by, share) {
                 Ok(in_force) => {
                     self.in_force = in_force;
                     Ok(())
@@ -123,17 +133,26 @@ impl GuestCap {
                 period: PERIOD,
             };
             let cap = CpuCap::install(journal, &self.uri, self.move_id, threads, options)?;
-            self.state = State::On { cap, vcpus };
+            self.state = State::On {
+                cap,
+                vcpus,
+                by: Means::Quota,
+            };
         }
         Ok(())
     }
 
-    /// Whether somebody took the cap off; told once.
-    pub(super) fn lost(&mut self) -> Option<String> {
-        let State::On { cap, .. } = &self.state else {
+    /// Whether somebody took the cap off, told once. Weights follow those of
+    /// the neighbours.
+    pub(super) fn check(&mut self) -> Option<String> {
+        let State::On { cap, by, .. } = &mut self.state else {
             return None;
         };
-        let problem = match cap.look() {
+        let followed = match by {
+            Means::Quota => Ok(false),
+            Means::Weight => cap.follow_neighbours(),
+        };
+        let problem = match followed.and_then(|_| cap.look()) {
             Ok(None) => return None,
             Ok(Some(loss)) => loss.to_string(),
             Err(error) => error.to_string(),
@@ -179,8 +198,30 @@ impl Threads {
     }
 }
 
-/// Caps the busy ones alike; returns the share of what they use that they get.
-fn hold(cap: &mut CpuCap, vcpus: &[Vcpu], share: Option<Ratio>) -> Result<Ratio, CpuCapError> {
+/// Caps the busy ones alike, by weight where the kernel has no quotas; returns
+/// the share of what they use that they get.
+fn hold(
+    cap: &mut CpuCap,
+    vcpus: &[Vcpu],
+    by: &mut Means,
+    share: Option<Ratio>,
+) -> Result<Ratio, CpuCapError> {
+    if *by == Means::Quota {
+        match hold_by_quota(cap, vcpus, share) {
+            Err(CpuCapError::Unable { .. }) => *by = Means::Weight,
+            held => return held,
+        }
+    }
+    let weight = share.filter(|share| share.0 < 1.0);
+    cap.set_weight(weight)?;
+    Ok(weight.unwrap_or(Ratio(1.0)))
+}
+
+fn hold_by_quota(
+    cap: &mut CpuCap,
+    vcpus: &[Vcpu],
+    share: Option<Ratio>,
+) -> Result<Ratio, CpuCapError> {
     let Some(share) = share else {
         cap.set(None)?;
         return Ok(Ratio(1.0));
