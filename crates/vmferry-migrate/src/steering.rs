@@ -232,8 +232,9 @@ impl Wheel<'_> {
     /// Does what a sight asks for; `Some` where the move is to be given up.
     async fn steer(&mut self, sight: &Sight, source: &Guest) -> Option<Reason> {
         let mut look = sight.look?;
-        let percent = sight.throttled_percent.unwrap_or(0);
-        self.throttled = Ratio((percent as f64 / 100.0).clamp(0.0, 1.0));
+        if let Some(percent) = sight.throttled_percent {
+            self.throttled = Ratio((percent as f64 / 100.0).clamp(0.0, 1.0));
+        }
         self.complete(&mut look);
         let asked = Instant::now();
         let actions = self.governor.input(&look);
@@ -324,7 +325,7 @@ impl Wheel<'_> {
             planned_in: ends_at.map_or(0, |_| look.pass),
             held: self.set,
         };
-        if now != self.told && look.stage < Stage::Over {
+        if now != self.told && look.stage == Stage::PreCopy {
             (self.sink)(&MoveEvent::Steered {
                 at_ms: Millis::from(look.now),
                 cpu_share: share,
