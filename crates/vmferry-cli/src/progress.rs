@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle as BarStyle};
 use vmferry::Error;
-use vmferry::core::{Bytes, MoveEvent};
+use vmferry::core::{Bytes, MoveEvent, Ratio};
 use vmferry::migrate::EventSink;
 
 use crate::answer::Answer;
@@ -104,6 +104,7 @@ impl Progress {
             style,
             bar,
             waiting: Arc::clone(&waiting),
+            steered: String::new(),
         };
         thread::Builder::new()
             .name("progress".to_owned())
@@ -164,11 +165,13 @@ struct Drawing {
     style: ProgressStyle,
     bar: Option<ProgressBar>,
     waiting: Arc<AtomicUsize>,
+    /// What the guest is held to, for the bar's message.
+    steered: String,
 }
 
 impl Drawing {
     /// Runs until the last [`Progress`] is gone.
-    fn run(&self, shown: &mpsc::Receiver<Shown>) {
+    fn run(mut self, shown: &mpsc::Receiver<Shown>) {
         for shown in shown {
             match shown {
                 Shown::Event(event) => {
@@ -195,7 +198,7 @@ impl Drawing {
         }
     }
 
-    fn show(&self, event: &MoveEvent) {
+    fn show(&mut self, event: &MoveEvent) {
         match self.style {
             ProgressStyle::None => {
                 if let MoveEvent::Warning { message } = event {
@@ -211,7 +214,7 @@ impl Drawing {
         }
     }
 
-    fn show_to_people(&self, event: &MoveEvent) {
+    fn show_to_people(&mut self, event: &MoveEvent) {
         if let (
             Some(bar),
             MoveEvent::Progress {
@@ -231,16 +234,38 @@ impl Drawing {
             bar.set_length(total.max(1));
             bar.set_position(total.saturating_sub(left));
             bar.set_message(format!(
-                "{status}, pass {}, sent {}, remaining {}",
+                "{status}, pass {}, sent {}, remaining {}{}",
                 passes.unwrap_or(0),
                 transferred_bytes.unwrap_or_default(),
-                Bytes(left)
+                Bytes(left),
+                self.steered
             ));
             return;
+        }
+        if let (
+            Some(_),
+            MoveEvent::Steered {
+                cpu_share,
+                ends_at_ms,
+                ..
+            },
+        ) = (&self.bar, event)
+        {
+            let end = ends_at_ms.map_or_else(String::new, |end| format!(", end at {end}"));
+            self.steered = format!("; {}{end}", speed(*cpu_share));
         }
         if let Some(text) = line_of(event) {
             self.note(&text);
         }
+    }
+}
+
+/// What a guest is held to.
+fn speed(share: Ratio) -> String {
+    if share.0 < 0.995 {
+        format!("guest held to {share} of its CPU")
+    } else {
+        "guest at full speed".to_owned()
     }
 }
 
@@ -289,9 +314,9 @@ fn line_of(event: &MoveEvent) -> Option<String> {
             ends_at_ms,
             lost_ms,
         } => {
-            let mut text = format!("{at_ms:>9} guest held to {cpu_share} of its CPU");
+            let mut text = format!("{at_ms:>9} {}", speed(*cpu_share));
             if let Some(rate) = max_bandwidth {
-                let _ = write!(text, ", stream to {rate}");
+                let _ = write!(text, ", stream at {rate} at most");
             }
             if let Some(limit) = downtime_limit_ms {
                 let _ = write!(text, ", downtime limit {limit}");

@@ -1,7 +1,7 @@
 //! Why something cannot be promised or planned.
 
 use thiserror::Error;
-use vmferry_core::{ByteRate, Millis, Ratio};
+use vmferry_core::{ByteRate, Millis, Ratio, Throttle};
 
 /// Why something cannot be promised or planned.
 #[derive(Clone, Debug, PartialEq, Error)]
@@ -45,6 +45,14 @@ pub enum ControlError {
         least: ByteRate,
         /// The most.
         most: ByteRate,
+    },
+    /// A controller that plans, and a move that was not forecast.
+    #[error(
+        "--throttle {throttle} plans on what is forecast of the guest, and this move is not forecast; leave --no-forecast out, or choose --throttle jin --expectant-ratio 0.8, qemu or off"
+    )]
+    NothingToPlanWith {
+        /// Who steers.
+        throttle: Throttle,
     },
     /// Nothing is known of what the guest writes.
     #[error(transparent)]

@@ -102,6 +102,12 @@ impl Throttle {
         }
     }
 
+    /// Whether the one who steers plans the rest of the move, and says when it
+    /// will end.
+    pub const fn plans(self) -> bool {
+        matches!(self, Self::Auto | Self::Curve | Self::Deadline)
+    }
+
     /// Whether vmferry itself caps the guest's virtual CPUs.
     pub const fn caps_cpu(self) -> bool {
         matches!(self, Self::Auto | Self::Curve | Self::Deadline | Self::Jin)

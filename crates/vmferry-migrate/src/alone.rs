@@ -14,7 +14,7 @@ use crate::event_log::EventSink;
 use crate::finish;
 use crate::meters::Baseline;
 use crate::place::PlaceCheck;
-use crate::poller::Poller;
+use crate::poller::{POLL, Poller};
 use crate::reach::{At, Reached};
 use crate::reconnect::{Back, come_back};
 use crate::stall::StallWatch;
@@ -54,7 +54,7 @@ pub(crate) async fn follow(
     let mut last: Option<MigrationInfo> = None;
     let mut asked = false;
     loop {
-        let (_poller, mut polls) = Poller::start(source.clone());
+        let (_poller, mut polls) = Poller::start(source.clone(), POLL);
         loop {
             let info = tokio::select! {
                 Some(poll) = polls.recv() => poll,

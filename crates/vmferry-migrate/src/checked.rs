@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use serde_json::{Map, json};
-use vmferry_core::Plan;
+use vmferry_core::{ByteRate, Millis, Plan, Throttle};
 use vmferry_hypervisor::HypervisorError;
 use vmferry_hypervisor::qmp::{MigrationAddress, TLS_OBJECT};
 
@@ -26,6 +26,18 @@ pub struct CheckedPlan {
     source: EndFacts,
     destination: EndFacts,
     checks: Vec<Check>,
+    beginning: Beginning,
+}
+
+/// What is set before the migration command beside the plan's limits, where
+/// the move is steered: it may be over before anybody steers.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Beginning {
+    /// `downtime-limit`, instead of the plan's.
+    pub downtime_limit: Option<Duration>,
+    /// `avail-switchover-bandwidth`: what the switchover is known to get,
+    /// however slowly memory is sent before. Not known to QEMU before 8.2.
+    pub switchover_bandwidth: Option<ByteRate>,
 }
 
 impl CheckedPlan {
@@ -47,6 +59,7 @@ impl CheckedPlan {
                 source,
                 destination,
                 checks,
+                beginning: Beginning::default(),
             })
         } else {
             let failure = PreflightFailure {
@@ -56,6 +69,12 @@ impl CheckedPlan {
             };
             Err(MigrateError::Preflight(Box::new(failure)))
         }
+    }
+
+    /// The same, begun otherwise.
+    #[must_use]
+    pub fn begun_with(self, beginning: Beginning) -> Self {
+        Self { beginning, ..self }
     }
 
     /// What was checked.
@@ -96,7 +115,12 @@ impl CheckedPlan {
         stall_timeout: Duration,
         keep: impl FnOnce(&Baseline) -> Result<(), MigrateError>,
     ) -> Result<RunningMigration, MigrateError> {
-        let Self { plan, ends, .. } = self;
+        let Self {
+            plan,
+            ends,
+            beginning,
+            ..
+        } = self;
         // Minutes may have passed since the checks: somebody was asked.
         Self::check(plan.clone(), ends.clone()).await?;
         let streams = (ends.source.events(), ends.destination.events());
@@ -104,7 +128,7 @@ impl CheckedPlan {
         // Before the destination listens: a disk that is full now leaves no listener.
         let baseline = baseline.begin();
         keep(&baseline)?;
-        let begun = match make_ready(&plan, &ends, &address, journal).await {
+        let begun = match make_ready(&plan, &beginning, &ends, &address, journal).await {
             Ok(()) => {
                 let baseline = baseline.begin();
                 let began = Instant::now();
@@ -150,6 +174,7 @@ impl CheckedPlan {
 /// Everything that must be set before the command.
 async fn make_ready(
     plan: &Plan,
+    beginning: &Beginning,
     ends: &Ends,
     address: &MigrationAddress,
     journal: &mut Journal,
@@ -167,7 +192,14 @@ async fn make_ready(
         // With it the source learns whether the destination has loaded the
         // guest, and keeps it otherwise.
         changer.enable("return-path").await?;
-        changer.set_parameters(parameters(plan, end)).await?;
+        if end == End::Source
+            && let Some(capability) = plan.promise.and_then(|p| throttled_by(p.throttle))
+        {
+            changer.enable(capability).await?;
+        }
+        changer
+            .set_parameters(parameters(plan, beginning, end))
+            .await?;
         if let Some(dir) = &plan.tls_dir {
             add_tls(&mut changer, dir, plan).await?;
         }
@@ -186,11 +218,25 @@ async fn make_ready(
         .map_err(MigrateError::at(End::Destination))
 }
 
-fn parameters(plan: &Plan, end: End) -> Map<String, serde_json::Value> {
+/// The capability with which the hypervisor throttles the guest by itself.
+fn throttled_by(throttle: Throttle) -> Option<&'static str> {
+    match throttle {
+        Throttle::Qemu => Some("auto-converge"),
+        Throttle::DirtyLimit => Some("dirty-limit"),
+        _ => None,
+    }
+}
+
+fn parameters(plan: &Plan, beginning: &Beginning, end: End) -> Map<String, serde_json::Value> {
     let mut wanted = Map::new();
     if end == End::Source {
-        if let Some(limit) = plan.limits.max_downtime_ms {
+        let limit = beginning.downtime_limit.map(Millis::from);
+        if let Some(limit) = limit.or(plan.limits.max_downtime_ms) {
             wanted.insert("downtime-limit".into(), json!(limit.0.round() as u64));
+        }
+        if let Some(rate) = beginning.switchover_bandwidth {
+            let rate = rate.0.round() as u64;
+            wanted.insert("avail-switchover-bandwidth".into(), json!(rate));
         }
         if let Some(rate) = plan.limits.max_bandwidth {
             wanted.insert("max-bandwidth".into(), json!(rate.0.round() as u64));

@@ -60,6 +60,16 @@ pub enum MigrateError {
     /// The CPU of a guest could not be capped.
     #[error(transparent)]
     CpuCap(#[from] CpuCapError),
+    /// A parameter reads back as something else.
+    #[error("the source's {name} was set to {wanted}, and reads back as {got}")]
+    NotTaken {
+        /// The parameter.
+        name: String,
+        /// What it was set to.
+        wanted: String,
+        /// What it reads back as.
+        got: String,
+    },
     /// No migration to watch.
     #[error(
         "no migration of {guest} is under way; start one with `vmferry migrate {guest} --to ...`"

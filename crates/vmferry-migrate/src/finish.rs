@@ -19,7 +19,7 @@ pub fn outcome(ended: &Ended, plan: &Plan) -> Outcome {
     let completed = ended.kind == Some(EndKind::Completed);
     let status = match ended.kind {
         // Cancelled at the switchover, QEMU calls it failed.
-        Some(EndKind::Cancelled) if !ended.stalled => OutcomeStatus::Cancelled,
+        Some(EndKind::Cancelled) if !ended.given_up => OutcomeStatus::Cancelled,
         Some(EndKind::Failed) if ended.cancelled => OutcomeStatus::Cancelled,
         Some(EndKind::Cancelled | EndKind::Failed) => OutcomeStatus::Failed,
         Some(EndKind::Completed) | None if ended.place.place() == Place::RunningAtDestination => {

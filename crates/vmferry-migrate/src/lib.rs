@@ -15,6 +15,7 @@
 //! | [`guard`], [`takeover`] | the process that stays when vmferry dies |
 //! | [`place`] | asking both ends where the guest is |
 //! | [`running`], [`finish`] | following a move, and its outcome |
+//! | [`steering`], [`postcopy`] | caps, rates and pauses while it runs; post-copy |
 //! | [`event_log`] | one event stream, many readers |
 //! | [`watching`] | following a migration that others started |
 
@@ -34,6 +35,7 @@ pub mod journal;
 pub mod meters;
 pub mod place;
 mod poller;
+mod postcopy;
 pub mod preflight;
 mod reach;
 mod reconnect;
@@ -41,11 +43,12 @@ pub mod running;
 mod stall;
 pub mod stamps;
 pub mod state_dir;
+pub mod steering;
 pub mod takeover;
 pub mod undo;
 pub mod watching;
 
-pub use checked::CheckedPlan;
+pub use checked::{Beginning, CheckedPlan};
 pub use ends::Ends;
 pub use error::{End, MigrateError, PreflightFailure};
 pub use event_log::EventSink;
@@ -54,6 +57,7 @@ pub use meters::Baseline;
 pub use preflight::Check;
 pub use running::{Ended, RunningMigration};
 pub use state_dir::{MoveDir, StateDir};
+pub use steering::{Steering, SteeringCost};
 pub use vmferry_control::EndKind;
 
 /// How long a stream may stand still before a move is given up.

@@ -18,12 +18,15 @@ pub(crate) struct Poller {
 }
 
 impl Poller {
-    /// Begins to ask. An answer of `None` is the last: the connection broke.
-    pub(crate) fn start(guest: Guest) -> (Self, mpsc::Receiver<Option<MigrationInfo>>) {
+    /// Begins to ask, so often. An answer of `None` is the last: the connection broke.
+    pub(crate) fn start(
+        guest: Guest,
+        every: Duration,
+    ) -> (Self, mpsc::Receiver<Option<MigrationInfo>>) {
         let (wake, mut woken) = mpsc::channel(1);
         let (sender, receiver) = mpsc::channel(4);
         let task = tokio::spawn(async move {
-            let mut ticks = interval(POLL);
+            let mut ticks = interval(every);
             ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
             loop {
                 tokio::select! {

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tokio::sync::watch;
 use tokio::time::{interval, sleep, timeout};
+use vmferry_control::throttle::{Looks, Reason};
 use vmferry_control::{
     EndKind, GuestEvent, Input, MigrationSample, Output, Side, Supervisor, Warning,
 };
@@ -14,17 +15,21 @@ use vmferry_hypervisor::qmp::{EventStream, MigrationInfo, QmpEvent};
 use crate::ends::Ends;
 use crate::event_log::EventSink;
 use crate::fence::{self, Fence};
+use crate::journal::Journal;
 use crate::meters::{Baseline, VcpuReading};
 use crate::place::{self, EndState, PlaceCheck};
 use crate::poller::{POLL, Poller};
 use crate::reconnect::{Back, Return};
 use crate::stall::StallWatch;
 use crate::stamps::Stamps;
+use crate::steering::{self, Helm, LOOK_EVERY, Steering, SteeringCost};
 
 /// A destination that has everything needs this long at most to start.
 const START_PATIENCE: Duration = Duration::from_secs(30);
 /// How often silence is noticed and a cancel that is due is tried again.
 const TICK: Duration = Duration::from_secs(1);
+/// QEMU's `downtime-limit` where nothing else was asked for.
+const USUAL_LIMIT: Duration = Duration::from_millis(300);
 /// Patience for both ends to agree on where the guest is.
 const PLACE_PATIENCE: Duration = Duration::from_secs(10);
 
@@ -50,8 +55,9 @@ pub struct Ended {
     pub kind: Option<EndKind>,
     /// Why it failed, where it did.
     pub error: Option<String>,
-    /// Whether it was given up because the stream stood still.
-    pub stalled: bool,
+    /// Whether vmferry gave it up: the stream stood still, or no promise could
+    /// be kept.
+    pub given_up: bool,
     /// Whether the operator asked for the end.
     pub cancelled: bool,
     /// Where the guest is.
@@ -83,6 +89,7 @@ enum Seen {
     DestinationEvent(Option<QmpEvent>),
     Back(Side, Back),
     Cancel,
+    GivenUp(Reason),
     Tick,
 }
 
@@ -122,7 +129,35 @@ impl RunningMigration {
     /// a stream that stands still longer than the stall timeout is cancelled
     /// too. A connection that breaks is made anew; a source whose process is
     /// gone ends the supervision.
-    pub async fn supervise(mut self, mut cancel: watch::Receiver<bool>, sink: EventSink) -> Ended {
+    pub async fn supervise(self, cancel: watch::Receiver<bool>, sink: EventSink) -> Ended {
+        self.follow(cancel, sink, None).await
+    }
+
+    /// As [`Self::supervise`], and steers it at the same time. Every change
+    /// that steering makes is in the journal first.
+    pub async fn supervise_steered(
+        self,
+        cancel: watch::Receiver<bool>,
+        sink: EventSink,
+        steering: Steering,
+        journal: &mut Journal,
+    ) -> (Ended, SteeringCost) {
+        let (helm, crew) = steering::line(&self.ends.source);
+        tokio::join!(
+            self.follow(cancel, sink.clone(), Some(helm)),
+            steering.run(crew, journal, sink)
+        )
+    }
+
+    async fn follow(
+        mut self,
+        mut cancel: watch::Receiver<bool>,
+        sink: EventSink,
+        mut helm: Option<Helm>,
+    ) -> Ended {
+        let mut looks = Looks::new(self.downtime_limit());
+        let mut gave_up = None;
+        let look_every = if helm.is_some() { LOOK_EVERY } else { POLL };
         let mut supervisor = Supervisor::new();
         let mut stall = StallWatch::new(self.stall_timeout);
         let mut stamps = Stamps::default();
@@ -137,7 +172,7 @@ impl RunningMigration {
         let mut by_operator = false;
         let mut ticks = interval(TICK);
         let (mut source_back, mut destination_back) = (Return::default(), Return::default());
-        let (mut poller, mut polls) = Poller::start(self.ends.source.clone());
+        let (mut poller, mut polls) = Poller::start(self.ends.source.clone(), look_every);
 
         let kind = 'follow: loop {
             let seen = tokio::select! {
@@ -150,6 +185,7 @@ impl RunningMigration {
                     cancel_open = changed.is_ok();
                     if *cancel.borrow() { Seen::Cancel } else { continue }
                 }
+                reason = Helm::gives_up(&mut helm) => Seen::GivenUp(reason),
                 _ = ticks.tick() => Seen::Tick,
             };
             let now = self.began.elapsed();
@@ -158,9 +194,12 @@ impl RunningMigration {
                     if let Some(message) = stall.look(now, &info) {
                         sink(&MoveEvent::Warning { message });
                     }
-                    let input = Input::Status(sample(&info));
+                    let sample = sample(&info);
+                    if let Some(helm) = &helm {
+                        helm.see(looks.sample(now, &sample), info.cpu_throttle_percent);
+                    }
                     last = Some(*info);
-                    input
+                    Input::Status(sample)
                 }
                 Seen::Poll(None) | Seen::SourceEvent(None) => {
                     lost.source = true;
@@ -174,8 +213,12 @@ impl RunningMigration {
                         if input == Input::Event(GuestEvent::Stop) {
                             stamps.stopped(&event);
                             vcpu = self.baseline.vcpu_now();
+                            if let Some(helm) = &helm {
+                                helm.see(looks.stopped(now), None);
+                            }
                         }
-                        if matches!(input, Input::Event(GuestEvent::Pass(_))) {
+                        if let Input::Event(GuestEvent::Pass(pass)) = input {
+                            looks.announced(now, pass);
                             poller.now();
                         }
                         input
@@ -198,8 +241,11 @@ impl RunningMigration {
                 Seen::Back(Side::Source, Back::Connected(guest)) => {
                     self.source_events = guest.events();
                     self.ends.source = guest;
-                    (poller, polls) = Poller::start(self.ends.source.clone());
+                    (poller, polls) = Poller::start(self.ends.source.clone(), look_every);
                     lost.source = false;
+                    if let Some(helm) = &helm {
+                        helm.reconnected(&self.ends.source);
+                    }
                     sink(&connected_again(&self.plan.source));
                     continue;
                 }
@@ -218,6 +264,10 @@ impl RunningMigration {
                 Seen::Back(Side::Destination, _) => Input::ConnectionLost(Side::Destination),
                 Seen::Cancel => {
                     by_operator = !stall.expired();
+                    Input::OperatorCancel
+                }
+                Seen::GivenUp(reason) => {
+                    gave_up = Some(reason.to_string());
                     Input::OperatorCancel
                 }
                 Seen::Tick => {
@@ -251,6 +301,9 @@ impl RunningMigration {
                 }
             }
         };
+        if let Some(helm) = helm.take() {
+            helm.see(looks.over(self.began.elapsed()), None);
+        }
         drop(poller);
         drop(source_back);
         if let Some(guest) = destination_back.finish(START_PATIENCE).await {
@@ -277,11 +330,16 @@ impl RunningMigration {
             place = self.rescue(place, &sink).await;
         }
         let stalled = stall.expired() && !by_operator;
-        let error = self.explain(kind, last.as_ref(), stalled, &lost, &place);
+        let given_up = match &gave_up {
+            Some(reason) => Some(format!("given up: {reason}")),
+            None if stalled => Some(self.stalled()),
+            None => None,
+        };
+        let error = self.explain(kind, last.as_ref(), given_up, &lost, &place);
         Ended {
             kind,
             error,
-            stalled,
+            given_up: stalled || gave_up.is_some(),
             cancelled: by_operator,
             place,
             stamps,
@@ -402,34 +460,44 @@ impl RunningMigration {
         let _ = timeout(START_PATIENCE, wait).await;
     }
 
+    fn stalled(&self) -> String {
+        format!(
+            "given up: nothing was sent over {} for {} s; check the link between the hosts, then migrate again",
+            self.plan.via,
+            self.stall_timeout.as_secs()
+        )
+    }
+
+    /// The longest pause that the hypervisor plans for, at most.
+    fn downtime_limit(&self) -> Duration {
+        let stated = self.plan.limits.max_downtime_ms;
+        stated.map_or(USUAL_LIMIT, Millis::duration)
+    }
+
     fn explain(
         &self,
         kind: Option<EndKind>,
         info: Option<&MigrationInfo>,
-        stalled: bool,
+        given_up: Option<String>,
         lost: &Lost,
         place: &PlaceCheck,
     ) -> Option<String> {
         let said = info.and_then(|info| info.error_desc.clone());
-        let reason = match kind {
-            Some(EndKind::Completed) if place.place() == Place::RunningAtDestination => {
+        let reason = match (kind, given_up) {
+            (Some(EndKind::Completed), _) if place.place() == Place::RunningAtDestination => {
                 return None;
             }
-            Some(EndKind::Completed) => {
+            (Some(EndKind::Completed), _) => {
                 "the source handed the guest over, but the destination does not run it; \
                  its log says why"
                     .to_owned()
             }
-            _ if stalled => format!(
-                "given up: nothing was sent over {} for {} s; check the link between the hosts, then migrate again",
-                self.plan.via,
-                self.stall_timeout.as_secs()
-            ),
-            Some(EndKind::Failed) => said.unwrap_or_else(|| {
+            (_, Some(given_up)) => given_up,
+            (Some(EndKind::Failed), _) => said.unwrap_or_else(|| {
                 "the hypervisor gave no reason; see its logs at both ends".to_owned()
             }),
-            Some(EndKind::Cancelled) => "cancelled".to_owned(),
-            None => lost
+            (Some(EndKind::Cancelled), _) => "cancelled".to_owned(),
+            (None, _) => lost
                 .reason
                 .clone()
                 .unwrap_or_else(|| format!("{} was lost", self.plan.source)),

@@ -7,7 +7,7 @@ use vmferry_core::{MigrationStatus, MoveEvent};
 use vmferry_hypervisor::qmp::{Guest, MigrationInfo};
 
 use crate::error::{End, MigrateError};
-use crate::poller::Poller;
+use crate::poller::{POLL, Poller};
 use crate::running::sample;
 
 /// How a watched migration ended.
@@ -40,7 +40,7 @@ pub async fn watch(
     let began = Instant::now();
     let mut supervisor = Supervisor::new();
     let mut last = None;
-    let (_poller, mut polls) = Poller::start(guest.clone());
+    let (_poller, mut polls) = Poller::start(guest.clone(), POLL);
     while let Some(Some(info)) = polls.recv().await {
         let outputs = supervisor.input(began.elapsed(), Input::Status(sample(&info)));
         last = Some(info);

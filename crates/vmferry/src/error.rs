@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use thiserror::Error;
+use vmferry_control::ControlError;
 use vmferry_core::ExitCode;
 use vmferry_history::HistoryError;
 use vmferry_history::trace::TraceError;
@@ -38,6 +39,9 @@ pub enum Error {
     /// No forecast was possible.
     #[error(transparent)]
     Model(#[from] ModelError),
+    /// A promise contradicts itself, or cannot be planned for.
+    #[error(transparent)]
+    Promise(#[from] ControlError),
     /// No simulation was possible.
     #[error(transparent)]
     Sweep(#[from] SweepError),
@@ -92,7 +96,8 @@ impl Error {
     /// The exit code of this failure.
     pub fn exit_code(&self) -> ExitCode {
         match self {
-            Self::Usage(_) | Self::Profile { .. } => ExitCode::Usage,
+            Self::Promise(ControlError::Model(_)) => ExitCode::TooLittleData,
+            Self::Usage(_) | Self::Profile { .. } | Self::Promise(_) => ExitCode::Usage,
             Self::Hypervisor(_) => ExitCode::Hypervisor,
             Self::Measure(error) => match error {
                 MeasureError::BadOption { .. } | MeasureError::Resolve { .. } => ExitCode::Usage,
@@ -119,6 +124,7 @@ impl Error {
                 },
                 MigrateError::Guard { .. }
                 | MigrateError::CpuCap(_)
+                | MigrateError::NotTaken { .. }
                 | MigrateError::State { .. }
                 | MigrateError::NoStateDir => ExitCode::FailedSafe,
             },

@@ -35,6 +35,7 @@ pub mod predict;
 pub mod profile;
 pub mod recording;
 pub mod simulating;
+mod steering;
 mod traces;
 pub mod watching;
 pub mod when;

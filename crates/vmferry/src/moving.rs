@@ -29,7 +29,7 @@ use crate::earlier::Earlier;
 use crate::link::{self, RouteEnd};
 use crate::models::{self, Fitted};
 use crate::predict::{self, Reforecaster};
-use crate::{Error, TOOL_VERSION, profile};
+use crate::{Error, TOOL_VERSION, profile, steering};
 
 /// What a move needs beside its plan.
 #[derive(Clone, Debug)]
@@ -212,6 +212,12 @@ impl PreparedMove {
     ) -> Result<MigrateReport, Error> {
         let state = StateDir::from_env()?;
         let move_id = Uuid::now_v7();
+        let steersman = steering::steersman(
+            self.checked.plan(),
+            self.observation.as_ref(),
+            self.link.as_ref(),
+            self.assumptions.as_ref(),
+        )?;
         let report = self.report(move_id, None, Place::Uncertain);
         let record = self.record(move_id);
         let vcpu_use = self.observation.as_ref().and_then(|o| o.vcpu_use);
@@ -234,8 +240,12 @@ impl PreparedMove {
         let baseline = Baseline::prepare(&ends.source, self.checked.plan(), vcpu_use).await;
         let dir = site.dir.clone();
         let keep = |baseline: &Baseline| dir.write_json(BASELINE_FILE, baseline);
+        let beginning = steersman
+            .as_ref()
+            .map(|steersman| steering::beginning(&record.plan, steersman));
         let started = self
             .checked
+            .begun_with(beginning.unwrap_or_default())
             .start(&mut site.journal, baseline, self.stall_timeout, keep)
             .await;
         let running = match started {
@@ -263,15 +273,26 @@ impl PreparedMove {
             }
         };
         (site.sink)(&MoveEvent::Started { move_id });
+        // Replays of the rest know nothing of caps: who plans tells where the plan leads.
+        let plans = steersman.as_ref().is_some_and(|s| s.throttle.plans());
         let sink = match (self.observation, self.link, self.assumptions) {
-            (Some(observation), Some(link), Some(assumptions)) => {
+            (Some(observation), Some(link), Some(assumptions)) if !plans => {
                 Reforecaster::new(observation, link, record.plan.limits, assumptions)
                     .listen(Arc::clone(&site.sink))
             }
             _ => Arc::clone(&site.sink),
         };
         let noting = tokio::spawn(note_cancel(cancel.clone(), site.dir.file(CANCEL_FILE)));
-        let ended = running.supervise(cancel, sink).await;
+        let ended = match steersman {
+            Some(steersman) => {
+                let steering = steering::steering(steersman, move_id, vcpu_use);
+                running
+                    .supervise_steered(cancel, sink, steering, &mut site.journal)
+                    .await
+                    .0
+            }
+            None => running.supervise(cancel, sink).await,
+        };
         noting.abort();
         for guest in [&ended.ends.source, &ended.ends.destination] {
             connections.insert(guest.uri().clone(), guest.clone());

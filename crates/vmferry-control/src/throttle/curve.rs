@@ -102,12 +102,6 @@ impl<O: Outlook> Curve<O> {
         }
     }
 
-    /// The end the plan in force foresees, from the command; `None` where
-    /// nothing keeps the promises.
-    pub fn foreseen_end(&self) -> Option<Duration> {
-        self.plan.map(|plan| plan.ends_at)
-    }
-
     /// What it plans with.
     pub fn outlook(&self) -> &O {
         &self.outlook
@@ -171,6 +165,16 @@ impl<O: Outlook> Curve<O> {
 }
 
 impl<O: Outlook> Controller for Curve<O> {
+    fn foreseen_end(&self) -> Option<Duration> {
+        self.plan.map(|plan| plan.ends_at)
+    }
+
+    fn cannot_cap(&mut self) {
+        self.policy.least_share = Ratio(1.0);
+        self.plan = None;
+        self.foreseen = None;
+    }
+
     fn decide(&mut self, look: &Look, lost: Duration) -> Wish {
         self.outlook.learn(look);
         let since = look.now.saturating_sub(self.planned_at);

@@ -51,6 +51,8 @@ pub struct Deadline<O> {
     promises: Promises,
     policy: Policy,
     plan: Option<Course>,
+    /// The end that the plan foresaw when it was made.
+    ends_at: Option<Duration>,
     planned_at: Duration,
     planned_in: u64,
     stuck: Stuck,
@@ -64,6 +66,7 @@ impl<O: Outlook> Deadline<O> {
             promises,
             policy,
             plan: None,
+            ends_at: None,
             planned_at: Duration::ZERO,
             planned_in: 0,
             stuck: Stuck::default(),
@@ -116,6 +119,10 @@ impl<O: Outlook> Deadline<O> {
         });
         let shortfall = search.shortfall;
         self.plan = found;
+        self.ends_at = found.and_then(|course| {
+            let limit = self.promises.downtime_limit(self.outlook.outside());
+            self.outlook.ahead(look, &course, limit).ends_at
+        });
         self.planned_at = look.now;
         self.planned_in = look.pass;
         match found {
@@ -133,6 +140,15 @@ impl<O: Outlook> Deadline<O> {
 }
 
 impl<O: Outlook> Controller for Deadline<O> {
+    fn cannot_cap(&mut self) {
+        self.policy.least_share = Ratio(1.0);
+        self.plan = None;
+    }
+
+    fn foreseen_end(&self) -> Option<Duration> {
+        self.plan.and(self.ends_at)
+    }
+
     fn decide(&mut self, look: &Look, lost: Duration) -> Wish {
         self.outlook.learn(look);
         let since = look.now.saturating_sub(self.planned_at);

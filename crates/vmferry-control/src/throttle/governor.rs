@@ -71,6 +71,31 @@ pub trait Controller {
     /// Says what should hold from this look on. `lost` is the guest's work lost
     /// so far, in time at full speed. Asked while pre-copy lasts only.
     fn decide(&mut self, look: &Look, lost: Duration) -> Wish;
+
+    /// The end it plans for, from the command; `None` where nothing keeps the
+    /// promises, or it does not plan.
+    fn foreseen_end(&self) -> Option<Duration> {
+        None
+    }
+
+    /// From now on the guest cannot be capped: the host refuses, or somebody
+    /// took the cap off. A controller that goes on asking for caps does no
+    /// harm; one that plans should plan without.
+    fn cannot_cap(&mut self) {}
+}
+
+impl<C: Controller + ?Sized> Controller for Box<C> {
+    fn decide(&mut self, look: &Look, lost: Duration) -> Wish {
+        (**self).decide(look, lost)
+    }
+
+    fn foreseen_end(&self) -> Option<Duration> {
+        (**self).foreseen_end()
+    }
+
+    fn cannot_cap(&mut self) {
+        (**self).cannot_cap();
+    }
 }
 
 /// No controller: the promised limits and nothing else.
@@ -99,6 +124,8 @@ pub struct Governor<C> {
     limit: Option<Duration>,
     /// When `max-bandwidth` was last raised.
     raised_at: Option<Duration>,
+    /// Whether the guest cannot be capped.
+    uncapped: bool,
     ended: bool,
 }
 
@@ -127,6 +154,7 @@ impl<C: Controller> Governor<C> {
             bandwidth: None,
             limit: None,
             raised_at: None,
+            uncapped: false,
             ended: false,
         }
     }
@@ -169,8 +197,19 @@ impl<C: Controller> Governor<C> {
         &self.controller
     }
 
+    /// The guest cannot be capped from now on; what was asked for is void.
+    pub fn cannot_cap(&mut self) {
+        self.share = Ratio(1.0);
+        self.uncapped = true;
+        self.controller.cannot_cap();
+    }
+
     fn settle(&mut self, wish: &Wish, now: Duration, actions: &mut Vec<Action>) {
-        let share = wish.share.0.clamp(0.01, 1.0);
+        let share = if self.uncapped {
+            1.0
+        } else {
+            wish.share.0.clamp(0.01, 1.0)
+        };
         if share > 1.0 - SHARE_STEP {
             self.lift(actions);
         } else if (share - self.share.0).abs() > SHARE_STEP {

@@ -5,8 +5,8 @@ use std::time::Duration;
 use vmferry_core::{ByteRate, Bytes};
 use vmferry_precopy::tuning::{Round, Settings};
 
-/// Where a move stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Where a move stands, in the order of a move.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Stage {
     /// Memory is sent while the guest runs.
     PreCopy,

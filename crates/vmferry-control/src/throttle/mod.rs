@@ -15,17 +15,19 @@
 //! | [`AutoConverge`] | QEMU's own, for comparison |
 //! | [`Off`] | nothing but the promised limits |
 //!
-//! A [`Governor`] keeps any of them within the [`Promises`] and undoes all in
+//! [`Steersman`] is the one that a promise asks for. A [`Governor`] keeps any of them within the [`Promises`] and undoes all in
 //! the end. [`trial`] runs them over recorded dirt.
 
 mod answer;
 mod auto_converge;
+mod by_promise;
 mod courtesy;
 mod curve;
 mod deadline;
 mod governor;
 mod jin;
 mod look;
+mod looks;
 mod observed;
 mod outlook;
 mod pass_clock;
@@ -36,14 +38,16 @@ mod weights;
 
 pub use answer::Answer;
 pub use auto_converge::AutoConverge;
+pub use by_promise::{Known, Steersman};
 pub use courtesy::Courtesy;
 pub use curve::Curve;
 pub use deadline::Deadline;
 pub use governor::{Action, Controller, Ending, Governor, Off, Wish};
 pub use jin::Jin;
 pub use look::{Look, Stage};
+pub use looks::Looks;
 pub use observed::ObservedOutlook;
 pub use outlook::{Ahead, Outlook};
-pub use promise::{Policy, Promises, Reason};
+pub use promise::{ASSUMED_OUTSIDE, Policy, Promises, Reason};
 pub use vmferry_core::Preset;
 pub use weights::{CGROUP_V1_SHARES, CGROUP_V2_WEIGHT, ShareByWeight, weight_for};

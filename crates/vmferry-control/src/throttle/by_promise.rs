@@ -1,0 +1,202 @@
+//! The controller that a promise asks for.
+
+use std::time::Duration;
+
+use vmferry_core::{ByteRate, LinkSpeed, Observation, Promise, Ratio, Throttle};
+use vmferry_model::Assumptions;
+use vmferry_model::predictor::rounds::PreCopy;
+use vmferry_precopy::qemu::Rules;
+use vmferry_precopy::tuning::AdaptiveRate;
+
+use super::governor::{Controller, Governor, Off};
+use super::promise::{ASSUMED_OUTSIDE, Policy, Promises};
+use super::{Courtesy, Curve, Deadline, Jin, ObservedOutlook, Outlook};
+use crate::error::ControlError;
+
+/// Nothing later than so many deadlines after the command is foreseen: a plan
+/// that comes too late says by how much.
+const HORIZON: f64 = 2.0;
+/// Least rate of a courteous stream where none is promised, delta above the
+/// guest's dirt: shares of the most.
+const COURTEOUS_LEAST: Ratio = Ratio(0.1);
+const COURTEOUS_DELTA: Ratio = Ratio(0.1);
+
+/// What is known of the guest and its way before the move.
+#[derive(Clone, Copy, Debug)]
+pub struct Known<'a> {
+    /// The guest.
+    pub observation: &'a Observation,
+    /// The link.
+    pub link: &'a LinkSpeed,
+    /// Hypervisor and hosts.
+    pub assumptions: &'a Assumptions,
+}
+
+/// A controller, ready to steer one move.
+pub struct Steersman {
+    /// Who steers: never [`Throttle::Auto`].
+    pub throttle: Throttle,
+    /// The controller.
+    pub controller: Box<dyn Controller + Send + Sync>,
+    /// What it keeps.
+    pub promises: Promises,
+    /// What a pause takes beyond what QEMU plans for.
+    pub outside: Duration,
+    /// `avail-switchover-bandwidth` that the plans rely on.
+    pub switchover_bandwidth: Option<ByteRate>,
+}
+
+impl Steersman {
+    /// The one that a promise asks for. `rules` are what QEMU is set to;
+    /// nothing is known beside with a move that was not forecast.
+    ///
+    /// # Errors
+    /// A promise that contradicts itself; a controller that plans, and nothing
+    /// to plan with; an observation that says too little.
+    pub fn of(
+        promise: &Promise,
+        rules: &Rules,
+        known: Option<Known<'_>>,
+    ) -> Result<Self, ControlError> {
+        let throttle = match promise.throttle {
+            Throttle::Auto if promise.min_bandwidth.is_some() => Throttle::Courtesy,
+            Throttle::Auto => Throttle::Curve,
+            stated => stated,
+        };
+        let mut promises = Promises::from(promise).checked()?;
+        let policy = Policy::from(promise.policy);
+        let switchover_bandwidth = match (throttle, known) {
+            (Throttle::Deadline | Throttle::Courtesy, Some(known)) => {
+                switchover_bandwidth(rules, known.link)
+            }
+            _ => None,
+        };
+        let outlook = known
+            .map(|known| {
+                let mut assumptions = *known.assumptions;
+                if switchover_bandwidth.is_some() {
+                    assumptions.rules.switchover_bandwidth = switchover_bandwidth;
+                }
+                let horizon = promises.deadline.mul_f64(HORIZON);
+                ObservedOutlook::new(known.observation, known.link, &assumptions, horizon)
+            })
+            .transpose()?;
+        let outside = outlook.as_ref().map_or(ASSUMED_OUTSIDE, Outlook::outside);
+        if promise.max_downtime_ms.is_none() {
+            promises.max_downtime = Promises::pause_under(rules.downtime_limit, outside);
+        }
+        let needs = |outlook: Option<ObservedOutlook>| {
+            outlook.ok_or(ControlError::NothingToPlanWith { throttle })
+        };
+        let controller: Box<dyn Controller + Send + Sync> = match throttle {
+            Throttle::Off | Throttle::Qemu | Throttle::DirtyLimit => Box::new(Off),
+            Throttle::Auto | Throttle::Curve => {
+                Box::new(Curve::new(needs(outlook)?, promises, policy))
+            }
+            Throttle::Deadline => Box::new(Deadline::new(needs(outlook)?, promises, policy)),
+            Throttle::Courtesy => {
+                let most = match (promises.max_bandwidth, &outlook) {
+                    (Some(most), _) => most,
+                    (None, Some(outlook)) => outlook.link_rate(),
+                    (None, None) => return Err(ControlError::NothingToPlanWith { throttle }),
+                };
+                let least = promises.min_bandwidth.unwrap_or(most * COURTEOUS_LEAST);
+                Box::new(Courtesy::new(AdaptiveRate::new(
+                    most * COURTEOUS_DELTA,
+                    least,
+                    most,
+                )))
+            }
+            Throttle::Jin => Box::new(match (promise.expectant_ratio, known) {
+                (Some(expectant), _) => Jin::new(expectant),
+                (None, Some(known)) => Jin::at_the_boundary(&PreCopy::xen(
+                    known.observation.page_mix.total_pages.bytes(),
+                    known.link.stream_rate(),
+                )),
+                (None, None) => return Err(ControlError::NothingToPlanWith { throttle }),
+            }),
+        };
+        Ok(Self {
+            throttle,
+            controller,
+            promises,
+            outside,
+            switchover_bandwidth,
+        })
+    }
+
+    /// The greatest `downtime-limit` that keeps the promise.
+    pub fn downtime_limit(&self) -> Duration {
+        self.promises.downtime_limit(self.outside)
+    }
+
+    /// The controller behind its governor.
+    pub fn governed(self) -> Governor<Box<dyn Controller + Send + Sync>> {
+        Governor::new(self.controller, self.promises, self.outside)
+    }
+}
+
+impl std::fmt::Debug for Steersman {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Steersman")
+            .field("throttle", &self.throttle)
+            .field("promises", &self.promises)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A stream that is held back would make QEMU take its rate for the link's and
+/// stop the guest later than need be, for less time than promised. The link is
+/// told instead, unless the operator has told it.
+fn switchover_bandwidth(rules: &Rules, link: &LinkSpeed) -> Option<ByteRate> {
+    rules
+        .switchover_bandwidth
+        .or_else(|| Some(link.stream_rate()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use vmferry_core::Millis;
+
+    fn of(promise: Promise) -> Result<Steersman, ControlError> {
+        Steersman::of(&promise, &Rules::default(), None)
+    }
+
+    #[test]
+    fn who_plans_wants_to_know_the_guest() {
+        for throttle in [Throttle::Auto, Throttle::Curve, Throttle::Deadline] {
+            let promise = Promise {
+                throttle,
+                ..Promise::default()
+            };
+            assert!(matches!(
+                of(promise),
+                Err(ControlError::NothingToPlanWith { .. })
+            ));
+        }
+        let jin = Promise {
+            throttle: Throttle::Jin,
+            expectant_ratio: Some(Ratio(0.8)),
+            ..Promise::default()
+        };
+        assert_eq!(of(jin).unwrap().throttle, Throttle::Jin);
+    }
+
+    #[test]
+    fn a_pause_that_was_not_promised_leaves_the_hypervisors_limit() {
+        let free = of(Promise::default()).unwrap();
+        let limit = Rules::default().downtime_limit;
+        let off_by = free.downtime_limit().abs_diff(limit);
+        assert!(off_by < Duration::from_micros(10), "{off_by:?}");
+        let stated = of(Promise {
+            max_downtime_ms: Some(Millis(300.0)),
+            ..Promise::default()
+        });
+        let stated = stated.unwrap().downtime_limit();
+        assert_eq!(
+            stated,
+            Duration::from_millis(300).mul_f64(0.97) - ASSUMED_OUTSIDE
+        );
+    }
+}
