@@ -85,7 +85,7 @@ impl Cell {
         const BASELINE: f64 = 12.0;
         const OBSERVATION: f64 = 18.0;
         let before = BOOT + BASELINE;
-        let looks = if self.steering.plans() || self.ages {
+        let looks = if self.steering.observes() || self.ages {
             OBSERVATION
         } else {
             0.0

@@ -145,6 +145,13 @@ impl Meters {
     }
 }
 
+impl Before {
+    /// Work a second, one number a part of the load.
+    pub(crate) fn work(&self) -> &[f64] {
+        &self.work
+    }
+}
+
 impl Threads {
     /// Begins to meter a move.
     pub(crate) fn begin(&self) -> Result<Metered, MeasureError> {

@@ -27,10 +27,19 @@
 )]
 
 mod cells;
+mod deadlines;
+mod feasible;
+#[expect(dead_code, reason = "drawn by what the pages of papers need as well")]
+#[path = "../../../vmferry-model/examples/papers/figure.rs"]
+mod figure;
 mod guest_work;
 mod onlooker;
 mod options;
+#[expect(dead_code, reason = "written by what the pages of papers need as well")]
+#[path = "../../../vmferry-model/examples/papers/page.rs"]
+mod page;
 mod record;
+mod report;
 mod run;
 mod steering;
 mod sweep;
@@ -89,9 +98,31 @@ fn work(options: &Options) -> Result<(), Fault> {
             }
             return Ok(());
         }
-        Work::Deadline | Work::Feasible | Work::Report => {}
+        Work::Deadline => {
+            let records = record::read_all(&directory)?;
+            let mut cells = deadlines::cells(&records, options.runs.unwrap_or(DEADLINES))?;
+            cells.retain(|cell| options.only.is_empty() || options.only.contains(&cell.guest));
+            run_all(&cells, &directory, options.again)?;
+        }
+        Work::Feasible => {
+            let verdicts = feasible::search(&record::read_all(&directory)?)?;
+            feasible::write(&verdicts_path(&directory), &verdicts)?;
+        }
+        Work::Report => {}
     }
+    let records = record::read_all(&directory)?;
+    let verdicts = feasible::read(&verdicts_path(&directory))?;
+    let report = report::Report::of(&records, &verdicts);
+    println!("{}", report.write(&root().join("docs/promises"))?);
     Ok(())
+}
+
+/// Moves with a deadline unless another number is given.
+const DEADLINES: usize = 20;
+
+/// Beside the records, which are all that is in their directory.
+fn verdicts_path(directory: &Path) -> PathBuf {
+    directory.with_extension("feasible.json")
 }
 
 fn guests(options: &Options) -> Result<Vec<Cell>, Fault> {

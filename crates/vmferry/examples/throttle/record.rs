@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use vmferry::core::{
-    LinkSpeed, Millis, MoveEvent, Observation, Outcome, OutcomeStatus, Place, Ratio,
+    Interval, LinkSpeed, Millis, MoveEvent, Observation, Outcome, OutcomeStatus, Place, Ratio,
 };
 
 use crate::cells::Cell;
@@ -20,7 +20,7 @@ pub(crate) struct Record {
     pub(crate) command: String,
     /// QEMU's command lines, source first.
     pub(crate) qemu: [String; 2],
-    /// What was observed before the move, for controllers that plan.
+    /// What was observed before the move, where it was.
     pub(crate) observation: Option<Observation>,
     pub(crate) link: Option<LinkSpeed>,
     /// Why the move was refused, where it was; nothing was moved then.
@@ -34,6 +34,8 @@ pub(crate) struct Record {
     pub(crate) qemu_shares: Vec<(Millis, Ratio)>,
     /// When the bench made the guest stop; `None` where the move ended by itself.
     pub(crate) forced_at_ms: Option<Millis>,
+    /// What the load does unmoved, work units a second, one number a part.
+    pub(crate) unmoved_per_s: Vec<f64>,
     pub(crate) cost: Option<Cost>,
 }
 
@@ -67,6 +69,11 @@ impl Cost {
         let (before, during) = (self.vcpu_unmoved?, self.vcpu_moved?);
         (before.0 > 0.0).then(|| (1.0 - during.0 / before.0) * self.span_ms.0 / 1e3)
     }
+}
+
+/// The median; `None` of none.
+pub(crate) fn median(values: &[f64]) -> Option<f64> {
+    Interval::of_samples(values).map(|values| values.p50)
 }
 
 /// Where the record of a cell is kept.
@@ -156,6 +163,12 @@ impl Record {
     /// The least share it was held to, 1 where it never was.
     pub(crate) fn least_share(&self) -> f64 {
         self.shares().iter().map(|(_, share)| *share).fold(1.0, f64::min)
+    }
+
+    /// What the writer of the sweep writes unmoved, Mbit/s: as far as the guest gets.
+    pub(crate) fn written_mbit(&self) -> Option<f64> {
+        let pages = self.unmoved_per_s.first()?;
+        Some(pages * 4096.0 * 8.0 / 1e6)
     }
 
     /// Use of the virtual CPUs while the guest ran, over the use unmoved.

@@ -59,6 +59,7 @@ async fn on(testbed: &Testbed, cell: &Cell) -> Result<Record, Fault> {
         events: Vec::new(),
         qemu_shares: Vec::new(),
         forced_at_ms: None,
+        unmoved_per_s: before.work().to_vec(),
         cost: None,
     };
     let prepared = match prepare(&guest, cell).await {
@@ -145,7 +146,7 @@ async fn prepare(guest: &TestGuest, cell: &Cell) -> Result<PreparedMove, vmferry
             ..ObserveOptions::default()
         },
         profile: None,
-        forecast: cell.steering.plans(),
+        forecast: cell.steering.observes(),
         at_once: true,
         stall_timeout: DEFAULT_STALL_TIMEOUT,
     };

@@ -47,7 +47,13 @@ impl Steering {
 
     /// Whether it plans on what was observed of the guest, and minds the deadline.
     pub(crate) const fn plans(self) -> bool {
-        matches!(self.throttle, Throttle::Curve | Throttle::Deadline)
+        self.throttle.plans()
+    }
+
+    /// Whether the guest is observed before: to plan, or because a cap of its CPU is a share of
+    /// what it uses.
+    pub(crate) const fn observes(self) -> bool {
+        self.plans() || self.throttle.caps_cpu()
     }
 
     /// What a move under it is promised. Who does not plan knows no deadline: the bench stops the
