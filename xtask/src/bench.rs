@@ -44,6 +44,19 @@ const LISTED: &[(&str, &str, &[&str])] = &[
             "--",
         ],
     ),
+    (
+        "throttle",
+        "real guests moved under every controller, with the same promise (two hours; `cargo xtask load` first)",
+        &[
+            "run",
+            "--release",
+            "-p",
+            "vmferry",
+            "--example",
+            "throttle",
+            "--",
+        ],
+    ),
 ];
 
 /// Lists the benchmarks, or runs the one named and passes further arguments to it.

@@ -9,11 +9,13 @@ use plotters::prelude::*;
 const WIDTH: u32 = 960;
 const PANEL_HEIGHT: u32 = 360;
 const TITLE: u32 = 40;
-const OURS: [RGBColor; 4] = [
+const OURS: [RGBColor; 6] = [
     RGBColor(0, 90, 160),
     RGBColor(0, 130, 90),
     RGBColor(110, 80, 160),
     RGBColor(120, 120, 120),
+    RGBColor(60, 170, 200),
+    RGBColor(20, 20, 20),
 ];
 const PUBLISHED: RGBColor = RGBColor(200, 60, 0);
 const FAINT: RGBColor = RGBColor(120, 120, 120);

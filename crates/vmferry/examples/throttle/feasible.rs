@@ -1,0 +1,300 @@
+//! Which promises can be kept at all: a search over the dirt that was recorded of each guest, by
+//! QEMU's rules page by page, beside what `curve` makes of the same dirt.
+
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+use vmferry::core::{ByteRate, LinkSpeed, Millis, Observation, Promise, Ratio};
+use vmferry::model::analysis::curve_fit::extended;
+use vmferry::model::{Assumptions, at_one_pace};
+use vmferry_control::throttle::trial::{Trial, TrialEnd, TrialOutcome};
+use vmferry_control::throttle::{
+    Controller, Governor, Known, Look, ObservedOutlook, Outlook, Policy, Promises, Steersman, Wish,
+};
+use vmferry_precopy::HostCosts;
+use vmferry_precopy::dirt::Recording;
+
+use crate::cells::{MAX_DOWNTIME_MS, Part};
+use crate::record::Record;
+use crate::run::Fault;
+use crate::steering::Steering;
+
+/// Pauses that are tried, ms; the bench's own among them.
+const PAUSES_MS: [f64; 3] = [100.0, MAX_DOWNTIME_MS, 1000.0];
+/// Times that are tried, as shares of the bench's own.
+const TIMES: [f64; 3] = [0.35, 0.6, 1.0];
+/// Caps that the search tries, from none to the floor of `balanced` and of `jin2011`.
+const SHARES: [f64; 17] = [
+    1.0, 0.95, 0.9, 0.85, 0.8, 0.75, 0.7, 0.65, 0.6, 0.55, 0.5, 0.45, 0.4, 0.35, 0.3, 0.25, 0.2,
+];
+/// When the cap begins, s from the command.
+const SINCE_S: [f64; 6] = [0.0, 3.0, 6.0, 10.0, 20.0, 30.0];
+
+/// One promise for one guest.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Verdict {
+    pub(crate) guest: String,
+    pub(crate) max_downtime_ms: f64,
+    pub(crate) within_s: f64,
+    /// The cap that keeps the promise and loses least; `None` where none keeps it.
+    pub(crate) cap: Option<Cap>,
+    /// How `curve` ends over the same dirt.
+    pub(crate) curve: CurveEnd,
+    /// What the steps of `curve` took.
+    pub(crate) steps: Steps,
+}
+
+/// A cap from an instant on.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(crate) struct Cap {
+    pub(crate) share: f64,
+    pub(crate) since_s: f64,
+    pub(crate) lost_s: f64,
+}
+
+/// How `curve` ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum CurveEnd {
+    /// Within the promise.
+    Kept,
+    /// It moved the guest, and not as promised.
+    Missed,
+    /// It refused the promise, or gave up on the way.
+    Refused,
+}
+
+/// What asking a controller takes.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Steps {
+    pub(crate) count: u32,
+    pub(crate) total_us: f64,
+    pub(crate) longest_us: f64,
+    /// From the command to the end, by the replay's clock.
+    pub(crate) over_s: f64,
+}
+
+/// Searches, for every guest that was observed. The first record of a guest counts.
+pub(crate) fn search(records: &[Record]) -> Result<Vec<Verdict>, Fault> {
+    let mut verdicts = Vec::new();
+    let mut seen: Vec<&str> = Vec::new();
+    let observed = records.iter().filter(|record| {
+        record.cell.part == Part::Guests && record.cell.steering == Steering::CURVE
+    });
+    for record in observed {
+        let (Some(observation), Some(link)) = (&record.observation, &record.link) else {
+            continue;
+        };
+        if seen.contains(&record.cell.guest.as_str()) {
+            continue;
+        }
+        seen.push(&record.cell.guest);
+        let Some(guest) = Replayed::new(observation, link) else {
+            continue;
+        };
+        for pause in PAUSES_MS {
+            for time in TIMES {
+                let within_s = record.cell.within_s * time;
+                verdicts.push(guest.verdict(&record.cell.guest, pause, within_s)?);
+            }
+        }
+    }
+    Ok(verdicts)
+}
+
+/// The verdicts that were kept; none where nothing was searched yet.
+pub(crate) fn read(path: &Path) -> Result<Vec<Verdict>, Fault> {
+    match fs::read(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+        bytes => Ok(serde_json::from_slice(&bytes?)?),
+    }
+}
+
+/// Keeps verdicts.
+pub(crate) fn write(path: &Path, verdicts: &[Verdict]) -> Result<(), Fault> {
+    Ok(fs::write(path, serde_json::to_vec_pretty(verdicts)?)?)
+}
+
+/// A guest as it was observed, to be moved by replay.
+struct Replayed<'a> {
+    observation: &'a Observation,
+    link: &'a LinkSpeed,
+    assumptions: Assumptions,
+    recording: Recording<'static>,
+}
+
+impl<'a> Replayed<'a> {
+    /// `None` where no pages were seen.
+    fn new(observation: &'a Observation, link: &'a LinkSpeed) -> Option<Self> {
+        let history = at_one_pace(observation.clone()).page_history?;
+        let memory = observation.page_mix.total_pages.bytes();
+        let recording =
+            Recording::owning(history)?.extended_by(extended(&observation.dirty_curve, memory));
+        let mut assumptions = Assumptions::for_guest(&observation.guest);
+        // As the bench sets it: no limit but the link.
+        assumptions.rules.max_bandwidth = Some(ByteRate(1e9));
+        Some(Self {
+            observation,
+            link,
+            assumptions,
+            recording,
+        })
+    }
+
+    fn trial(&self, within: Duration) -> Trial {
+        let rate = self.link.stream_rate();
+        let assumptions = &self.assumptions;
+        let middle = |(least, most): (Duration, Duration)| (least + most) / 2;
+        Trial {
+            rules: assumptions.rules,
+            costs: HostCosts {
+                device_save: middle(assumptions.device_save),
+                destination_start: middle(assumptions.destination_start),
+                socket_buffer: assumptions.socket_fill.at(rate),
+                ..assumptions.costs
+            },
+            link: rate,
+            link_changes: Vec::new(),
+            elasticity: 1.0,
+            forced_after: within,
+        }
+    }
+
+    fn run<C: Controller>(&self, within: Duration, governor: &mut Governor<C>) -> TrialOutcome {
+        let units = self.recording.units().to_vec();
+        let dirt = self.recording.replayed(0.0, 1.0, units);
+        self.trial(within).run(dirt, governor)
+    }
+
+    fn verdict(&self, guest: &str, pause_ms: f64, within_s: f64) -> Result<Verdict, Fault> {
+        let within = Duration::from_secs_f64(within_s);
+        let promise = Steering::CURVE.promise(Millis(pause_ms), Millis(within_s * 1e3));
+        let (curve, steps) = self.by_curve(&promise, within)?;
+        Ok(Verdict {
+            guest: guest.to_owned(),
+            max_downtime_ms: pause_ms,
+            within_s,
+            cap: self.least_cap(&promise, within)?,
+            curve,
+            steps,
+        })
+    }
+
+    /// As `vmferry migrate --throttle curve` would steer it.
+    fn by_curve(&self, promise: &Promise, within: Duration) -> Result<(CurveEnd, Steps), Fault> {
+        let known = Known {
+            observation: self.observation,
+            link: self.link,
+            assumptions: &self.assumptions,
+        };
+        let steersman = Steersman::of(promise, &self.assumptions.rules, Some(known))?;
+        let timed = Timed {
+            controller: steersman.controller,
+            steps: Steps::default(),
+        };
+        let mut governor = Governor::new(timed, steersman.promises, steersman.outside);
+        let outcome = self.run(within, &mut governor);
+        let end = match outcome.end {
+            _ if keeps(&outcome, promise, within) => CurveEnd::Kept,
+            TrialEnd::GaveUp(_) => CurveEnd::Refused,
+            _ => CurveEnd::Missed,
+        };
+        let steps = Steps {
+            over_s: outcome.total_time.as_secs_f64(),
+            ..governor.controller().steps
+        };
+        Ok((end, steps))
+    }
+
+    fn least_cap(&self, promise: &Promise, within: Duration) -> Result<Option<Cap>, Fault> {
+        let (rules, link) = (&self.assumptions, self.link);
+        let outlook = ObservedOutlook::new(self.observation, link, rules, within * 2)?;
+        let outside = outlook.outside();
+        let floor = Policy::from(promise.policy).least_share.0;
+        let mut best: Option<Cap> = None;
+        for since_s in SINCE_S.into_iter().filter(|s| *s < within.as_secs_f64()) {
+            for share in SHARES.into_iter().filter(|share| *share >= floor) {
+                // No cap is the same whenever it begins.
+                if share == 1.0 && since_s > 0.0 {
+                    continue;
+                }
+                let since = Duration::from_secs_f64(since_s);
+                let cap = Constant {
+                    share: Ratio(share),
+                    since,
+                };
+                let mut governor = Governor::new(cap, Promises::from(promise), outside);
+                let outcome = self.run(within, &mut governor);
+                if !keeps(&outcome, promise, within) {
+                    continue;
+                }
+                let lost_s = outcome.lost.as_secs_f64();
+                if best.is_none_or(|best| lost_s < best.lost_s) {
+                    best = Some(Cap {
+                        share,
+                        since_s,
+                        lost_s,
+                    });
+                }
+                // A deeper cap from then on keeps it too, and loses more.
+                break;
+            }
+        }
+        Ok(best)
+    }
+}
+
+fn keeps(outcome: &TrialOutcome, promise: &Promise, within: Duration) -> bool {
+    let most = promise.max_downtime_ms.map(Millis::duration);
+    outcome.end == TrialEnd::SwitchedOver
+        && outcome.total_time <= within
+        && outcome.downtime.zip(most).is_some_and(|(was, most)| was <= most)
+}
+
+/// The same cap from an instant on.
+struct Constant {
+    share: Ratio,
+    since: Duration,
+}
+
+impl Controller for Constant {
+    fn decide(&mut self, look: &Look, _: Duration) -> Wish {
+        let share = if look.now >= self.since {
+            self.share
+        } else {
+            Ratio(1.0)
+        };
+        Wish {
+            share,
+            ..Wish::default()
+        }
+    }
+}
+
+/// A controller whose answers are timed.
+struct Timed<C> {
+    controller: C,
+    steps: Steps,
+}
+
+impl<C: Controller> Controller for Timed<C> {
+    fn decide(&mut self, look: &Look, lost: Duration) -> Wish {
+        let asked = Instant::now();
+        let wish = self.controller.decide(look, lost);
+        let took = asked.elapsed().as_secs_f64() * 1e6;
+        self.steps.count += 1;
+        self.steps.total_us += took;
+        self.steps.longest_us = self.steps.longest_us.max(took);
+        wish
+    }
+
+    fn foreseen_end(&self) -> Option<Duration> {
+        self.controller.foreseen_end()
+    }
+
+    fn cannot_cap(&mut self) {
+        self.controller.cannot_cap();
+    }
+}
