@@ -73,6 +73,12 @@ pub trait Controller {
     fn decide(&mut self, look: &Look, lost: Duration) -> Wish;
 }
 
+impl<C: Controller + ?Sized> Controller for Box<C> {
+    fn decide(&mut self, look: &Look, lost: Duration) -> Wish {
+        (**self).decide(look, lost)
+    }
+}
+
 /// No controller: the promised limits and nothing else.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Off;

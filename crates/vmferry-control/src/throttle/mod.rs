@@ -16,13 +16,16 @@
 //! | [`Off`] | nothing but the promised limits |
 //!
 //! A [`Governor`] keeps any of them within the [`Promises`] and undoes all in
-//! the end. [`trial`] runs them over recorded dirt.
+//! the end. [`trial`] runs them over recorded dirt. [`controller()`] is the one a
+//! promise asks for, [`feasibility`] says beforehand whether it can keep it.
 
 mod answer;
 mod auto_converge;
+mod chosen;
 mod courtesy;
 mod curve;
 mod deadline;
+pub mod feasibility;
 mod governor;
 mod jin;
 mod look;
@@ -30,20 +33,23 @@ mod observed;
 mod outlook;
 mod pass_clock;
 mod promise;
+mod relaxation;
 mod stuck;
 pub mod trial;
 mod weights;
 
 pub use answer::Answer;
 pub use auto_converge::AutoConverge;
+pub use chosen::{check, controller, steered_by};
 pub use courtesy::Courtesy;
 pub use curve::Curve;
 pub use deadline::Deadline;
+pub use feasibility::promise_forecast;
 pub use governor::{Action, Controller, Ending, Governor, Off, Wish};
 pub use jin::Jin;
 pub use look::{Look, Stage};
 pub use observed::ObservedOutlook;
 pub use outlook::{Ahead, Outlook};
-pub use promise::{Policy, Promises, Reason};
+pub use promise::{ASSUMED_OUTSIDE, Policy, Promises, Reason};
 pub use vmferry_core::Preset;
 pub use weights::{CGROUP_V1_SHARES, CGROUP_V2_WEIGHT, ShareByWeight, weight_for};
