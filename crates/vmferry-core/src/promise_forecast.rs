@@ -192,9 +192,9 @@ mod tests {
         ];
         let written: Vec<String> = changes.iter().map(Change::to_string).collect();
         insta::assert_snapshot!(written.join(" "), @"--max-downtime 850ms --deadline 45s --max-slowdown 15% --max-bandwidth 320Mbit/s --policy urgent --throttle auto --allow-postcopy");
-        let promise = changes
-            .iter()
-            .fold(Promise::default(), |promise, change| change.applied(&promise));
+        let promise = changes.iter().fold(Promise::default(), |promise, change| {
+            change.applied(&promise)
+        });
         assert_eq!(promise.max_downtime_ms, Some(Millis(850.0)));
         assert_eq!(promise.max_slowdown, Some(Ratio(0.15)));
         assert!(promise.allow_postcopy);

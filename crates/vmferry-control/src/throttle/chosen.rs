@@ -132,7 +132,10 @@ pub fn check(promise: &Promise, observed: bool) -> Result<Vec<String>, ControlEr
         ));
     }
     if promise.max_slowdown.is_some()
-        && matches!(throttle, Throttle::Jin | Throttle::Qemu | Throttle::Courtesy)
+        && matches!(
+            throttle,
+            Throttle::Jin | Throttle::Qemu | Throttle::Courtesy
+        )
     {
         ignored.push(format!(
             "--throttle {throttle} does not keep to --max-slowdown; it is judged beforehand and afterwards only"

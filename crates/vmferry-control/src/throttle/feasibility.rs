@@ -265,7 +265,9 @@ fn capped(outcome: &TrialOutcome) -> Option<(Ratio, Duration)> {
                 since.get_or_insert(*at);
             }
             Action::LiftCap => {
-                time += since.take().map_or(Duration::ZERO, |since| at.saturating_sub(since));
+                time += since
+                    .take()
+                    .map_or(Duration::ZERO, |since| at.saturating_sub(since));
             }
             _ => {}
         }

@@ -5,9 +5,7 @@
 
 use std::time::Duration;
 
-use vmferry_core::{
-    ByteRate, Change, Millis, Preset, Promise, Ratio, Relaxation, Throttle,
-};
+use vmferry_core::{ByteRate, Change, Millis, Preset, Promise, Ratio, Relaxation, Throttle};
 use vmferry_precopy::tuning::Settings;
 
 use super::chosen::{policy, steered_by};
