@@ -250,7 +250,10 @@ fn keeps(outcome: &TrialOutcome, promise: &Promise, within: Duration) -> bool {
     let most = promise.max_downtime_ms.map(Millis::duration);
     outcome.end == TrialEnd::SwitchedOver
         && outcome.total_time <= within
-        && outcome.downtime.zip(most).is_some_and(|(was, most)| was <= most)
+        && outcome
+            .downtime
+            .zip(most)
+            .is_some_and(|(was, most)| was <= most)
 }
 
 /// The same cap from an instant on.

@@ -75,7 +75,10 @@ impl Meters {
         tokio::time::sleep(UNMOVED).await;
         let used = meter.now()?;
         let to = Instant::now();
-        let work = self.work(from, to).await.ok_or("the load does not report")?;
+        let work = self
+            .work(from, to)
+            .await
+            .ok_or("the load does not report")?;
         let seconds = (to - from).as_secs_f64();
         Ok(Before {
             work: work.into_iter().map(|work| work / seconds).collect(),

@@ -162,7 +162,10 @@ impl Record {
 
     /// The least share it was held to, 1 where it never was.
     pub(crate) fn least_share(&self) -> f64 {
-        self.shares().iter().map(|(_, share)| *share).fold(1.0, f64::min)
+        self.shares()
+            .iter()
+            .map(|(_, share)| *share)
+            .fold(1.0, f64::min)
     }
 
     /// What the writer of the sweep writes unmoved, Mbit/s: as far as the guest gets.

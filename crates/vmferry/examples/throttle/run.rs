@@ -116,10 +116,7 @@ fn force_after(cell: &Cell) -> Duration {
 }
 
 async fn prepare(guest: &TestGuest, cell: &Cell) -> Result<PreparedMove, vmferry::Error> {
-    let (pause, within) = (
-        Millis(cell.max_downtime_ms),
-        Millis(cell.within_s * 1e3),
-    );
+    let (pause, within) = (Millis(cell.max_downtime_ms), Millis(cell.within_s * 1e3));
     let promise = cell.steering.promise(pause, within);
     let plan = Plan {
         source: guest.source_uri(),

@@ -134,7 +134,10 @@ impl Report<'_> {
             vec![
                 (*guest).to_owned(),
                 format!("{off:.0} ms"),
-                curve.map_or_else(|| "not moved in time".to_owned(), |ms| format!("{ms:.0} ms")),
+                curve.map_or_else(
+                    || "not moved in time".to_owned(),
+                    |ms| format!("{ms:.0} ms"),
+                ),
                 percent(curve.map(|ms| 1.0 - ms / off)),
             ]
         };
@@ -188,7 +191,10 @@ impl Report<'_> {
                 text(run.cell.factor, 2),
                 format!("{:.1}", run.cell.within_s),
                 text(run.total_s(), 1),
-                off.map_or_else(|| run.end().to_owned(), |off| format!("{:+.1} %", off * 100.0)),
+                off.map_or_else(
+                    || run.end().to_owned(),
+                    |off| format!("{:+.1} %", off * 100.0),
+                ),
                 text(run.downtime_ms(), 0),
                 text(run.lost_s(), 2),
                 percent(Some(run.least_share())),

@@ -132,7 +132,10 @@ impl Report<'_> {
             share(taken, feasible.len()),
             &format!("{taken} of {} promises", feasible.len()),
         ));
-        let judged = self.verdicts.iter().filter(|v| v.curve != CurveEnd::Refused);
+        let judged = self
+            .verdicts
+            .iter()
+            .filter(|v| v.curve != CurveEnd::Refused);
         let judged: Vec<&Verdict> = judged.collect();
         let kept = judged.iter().filter(|v| v.curve == CurveEnd::Kept).count();
         targets.push(target(
@@ -184,7 +187,10 @@ impl Report<'_> {
             pairs.iter().filter_map(ratio).collect()
         };
         for (what, ratios) in [
-            ("total time over auto-converge's", ratios(|row| row.total_s())),
+            (
+                "total time over auto-converge's",
+                ratios(|row| row.total_s()),
+            ),
             ("work lost over auto-converge's", ratios(|row| row.lost_s())),
         ] {
             targets.push(target(
