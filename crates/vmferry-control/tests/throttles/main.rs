@@ -1,5 +1,6 @@
 //! Every controller over the same recorded guests, by QEMU's rules.
 
+mod draw;
 mod guest;
 mod moves;
 mod random;
