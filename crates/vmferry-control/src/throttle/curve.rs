@@ -24,6 +24,10 @@ const LIMITS: [f64; 8] = [1.0, 0.75, 0.55, 0.4, 0.28, 0.2, 0.12, 0.07];
 const DELAYS: [u32; 6] = [0, 1, 2, 3, 5, 8];
 /// Steps of the search between two shares.
 const REFINEMENTS: usize = 4;
+/// A plan may cost so much more of the guest's work than the one that costs
+/// least, whatever time it saves: a share of it, and seconds.
+const MORE_WORK: f64 = 0.3;
+const LITTLE_WORK: f64 = 0.05;
 /// A plan is looked over this often,
 const REPLAN: Duration = Duration::from_millis(500);
 /// and when a pass begins, but not before this.
@@ -70,6 +74,9 @@ pub struct Curve<O> {
     planned_in: u64,
     /// Ends that did not come while a cap was in force.
     failed_caps: u32,
+    /// Ends that did not come at all: each halves the limits that are tried, as
+    /// a move that nearly ends under a low one may do so for ever.
+    late_ends: u32,
     stuck: Stuck,
 }
 
@@ -82,6 +89,8 @@ struct Plan {
     share: Ratio,
     limit: Duration,
     ends_at: Duration,
+    /// Seconds of the guest's work that it loses from here on.
+    lost: f64,
     /// Seconds of the guest's work.
     cost: f64,
 }
@@ -98,6 +107,7 @@ impl<O: Outlook> Curve<O> {
             planned_at: Duration::ZERO,
             planned_in: 0,
             failed_caps: 0,
+            late_ends: 0,
             stuck: Stuck::default(),
         }
     }
@@ -140,6 +150,8 @@ impl<O: Outlook> Curve<O> {
             lost,
             shortfall: Shortfall::default(),
             best: None,
+            found: Vec::new(),
+            least: f64::INFINITY,
         };
         // The plan in force first: it stays unless another is clearly better.
         let kept = self
@@ -147,7 +159,8 @@ impl<O: Outlook> Curve<O> {
             .and_then(|plan| search.plan(plan.delay, plan.share, plan.limit));
         search.best = None;
         search.all();
-        let (best, shortfall) = (search.best, search.shortfall);
+        let kept = kept.filter(|plan| search.is_affordable(plan));
+        let (best, shortfall) = (search.affordable(), search.shortfall);
         self.plan = match (kept, best) {
             (Some(kept), Some(best)) if best.cost >= WORTH_CHANGING * kept.cost => Some(kept),
             (_, best) => best,
@@ -186,6 +199,7 @@ impl<O: Outlook> Controller for Curve<O> {
             let grace = end.saturating_sub(made_at).mul_f64(LATE);
             if look.now > end + grace.max(LATE_AT_LEAST) {
                 self.outlook.overdue();
+                self.late_ends += 1;
                 let capped = self
                     .plan
                     .is_some_and(|plan| plan.delay == 0 && plan.share.0 < 1.0);
@@ -210,17 +224,34 @@ struct Search<'a, O> {
     lost: Duration,
     shortfall: Shortfall,
     best: Option<Plan>,
+    /// All that keep the promises, and the least work that any of them costs.
+    found: Vec<Plan>,
+    least: f64,
 }
 
 impl<O: Outlook> Search<'_, O> {
+    /// Whether a plan buys its time with little work.
+    fn is_affordable(&self, plan: &Plan) -> bool {
+        plan.lost <= self.least * (1.0 + MORE_WORK) + LITTLE_WORK
+    }
+
+    /// The best of those that do.
+    fn affordable(&self) -> Option<Plan> {
+        let affordable = |plan: &&Plan| self.is_affordable(plan);
+        let plans = self.found.iter().filter(affordable);
+        plans.min_by(|a, b| a.cost.total_cmp(&b.cost)).copied()
+    }
+
     fn all(&mut self) {
         let most = self
             .curve
             .promises
             .downtime_limit(self.curve.outlook.outside());
         let limits = LIMITS.map(|share| most.mul_f64(share).max(Duration::from_millis(1)));
+        let allowed = LIMITS.len().checked_shr(self.curve.late_ends).unwrap_or(0);
+        let limits = &limits[..allowed.max(1)];
         for limit in limits {
-            self.plan(0, Ratio(1.0), limit);
+            self.plan(0, Ratio(1.0), *limit);
         }
         if self.curve.failed_caps >= TRIES {
             return;
@@ -237,7 +268,7 @@ impl<O: Outlook> Search<'_, O> {
                 }
             }
         }
-        self.refine(&limits);
+        self.refine(limits);
     }
 
     /// Tries other limits with the best cap, and milder caps.
@@ -285,8 +316,11 @@ impl<O: Outlook> Search<'_, O> {
             share,
             limit,
             ends_at,
+            lost: ahead.lost.as_secs_f64(),
             cost: ahead.lost.as_secs_f64() + policy.time_weight.0 * to_go,
         };
+        self.least = self.least.min(plan.lost);
+        self.found.push(plan);
         if self.best.is_none_or(|best| plan.cost < best.cost) {
             self.best = Some(plan);
         }
