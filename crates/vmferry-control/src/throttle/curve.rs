@@ -28,6 +28,12 @@ const REFINEMENTS: usize = 4;
 /// least, whatever time it saves: a share of it, and seconds.
 const MORE_WORK: f64 = 0.3;
 const LITTLE_WORK: f64 = 0.05;
+/// A throttle that costs more seconds of work than this
+const CHEAP_WORK: f64 = 3.0;
+/// is not begun at less than this times the least share.
+const RESERVED_SHARE: f64 = 1.1;
+/// Shares above this are full speed.
+const FULL_SPEED: f64 = 0.99;
 /// A plan is looked over this often,
 const REPLAN: Duration = Duration::from_millis(500);
 /// and when a pass begins, but not before this.
@@ -95,6 +101,15 @@ struct Plan {
     cost: f64,
 }
 
+impl Plan {
+    /// Whether a guest at full speed may be throttled for it. Long throttling at
+    /// the least share would have no way left if it wrote a little more than
+    /// thought.
+    fn may_begin(&self, policy: &Policy) -> bool {
+        self.share.0 >= policy.least_share.0 * RESERVED_SHARE || self.lost <= CHEAP_WORK
+    }
+}
+
 impl<O: Outlook> Curve<O> {
     /// A controller for one move.
     pub fn new(outlook: O, promises: Promises, policy: Policy) -> Self {
@@ -160,6 +175,8 @@ impl<O: Outlook> Curve<O> {
         search.best = None;
         search.all();
         let kept = kept.filter(|plan| search.is_affordable(plan));
+        let capped = look.in_force.speed.0 < FULL_SPEED;
+        search.found.retain(|plan| capped || plan.may_begin(&self.policy));
         let (best, shortfall) = (search.affordable(), search.shortfall);
         self.plan = match (kept, best) {
             (Some(kept), Some(best)) if best.cost >= WORTH_CHANGING * kept.cost => Some(kept),
