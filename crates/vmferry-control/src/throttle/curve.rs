@@ -46,6 +46,9 @@ const BY: f64 = 0.98;
 /// A plan that is this much late, as a share of the time it foresaw, was wrong.
 const LATE: f64 = 0.1;
 const LATE_AT_LEAST: Duration = Duration::from_millis(500);
+/// Work lost over what was foreseen that is too much, and so much more.
+const DEAR: f64 = 1.5;
+const DEAR_AT_LEAST: Duration = Duration::from_secs(1);
 /// After so many ends that did not come under a cap no other is tried: the guest
 /// is not what was observed, and would be starved for nothing.
 const TRIES: u32 = 2;
@@ -75,7 +78,7 @@ pub struct Curve<O> {
     plan: Option<Plan>,
     /// When the end was foreseen first, and for when. Plans made anew do not
     /// move it: else an end that is always a little ahead would never be late.
-    foreseen: Option<(Duration, Duration)>,
+    foreseen: Option<Foreseen>,
     planned_at: Duration,
     planned_in: u64,
     /// Ends that did not come while a cap was in force.
@@ -99,6 +102,15 @@ struct Plan {
     lost: f64,
     /// Seconds of the guest's work.
     cost: f64,
+}
+
+/// What was foreseen first.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Foreseen {
+    made_at: Duration,
+    ends_at: Duration,
+    /// The guest's work lost by then, since the command.
+    lost: Duration,
 }
 
 impl Plan {
@@ -158,6 +170,17 @@ impl<O: Outlook> Curve<O> {
         }
     }
 
+    /// Whether the end that was foreseen should have come, or the throttling for
+    /// it has cost far more than thought.
+    fn is_late(&self, look: &Look, lost: Duration) -> bool {
+        let Some(foreseen) = self.foreseen else {
+            return false;
+        };
+        let grace = foreseen.ends_at.saturating_sub(foreseen.made_at);
+        let latest = foreseen.ends_at + grace.mul_f64(LATE).max(LATE_AT_LEAST);
+        look.now > latest || lost > foreseen.lost.mul_f64(DEAR) + DEAR_AT_LEAST
+    }
+
     fn replan(&mut self, look: &Look, lost: Duration) -> Wish {
         let mut search = Search {
             curve: self,
@@ -187,7 +210,11 @@ impl<O: Outlook> Curve<O> {
         match self.plan {
             Some(plan) => {
                 self.stuck.resolved();
-                self.foreseen.get_or_insert((look.now, plan.ends_at));
+                self.foreseen.get_or_insert(Foreseen {
+                    made_at: look.now,
+                    ends_at: plan.ends_at,
+                    lost: lost + Duration::from_secs_f64(plan.lost),
+                });
                 self.wish(&plan, look)
             }
             None => {
@@ -212,18 +239,15 @@ impl<O: Outlook> Controller for Curve<O> {
                 .saturating_sub(u32::try_from(passes).unwrap_or(u32::MAX));
             self.planned_in = look.pass;
         }
-        if let Some((made_at, end)) = self.foreseen {
-            let grace = end.saturating_sub(made_at).mul_f64(LATE);
-            if look.now > end + grace.max(LATE_AT_LEAST) {
-                self.outlook.overdue();
-                self.late_ends += 1;
-                let capped = self
-                    .plan
-                    .is_some_and(|plan| plan.delay == 0 && plan.share.0 < 1.0);
-                self.failed_caps += u32::from(capped);
-                self.foreseen = None;
-                self.plan = None;
-            }
+        if self.is_late(look, lost) {
+            self.outlook.overdue();
+            self.late_ends += 1;
+            let capped = self
+                .plan
+                .is_some_and(|plan| plan.delay == 0 && plan.share.0 < 1.0);
+            self.failed_caps += u32::from(capped);
+            self.foreseen = None;
+            self.plan = None;
         }
         match &self.plan {
             Some(plan) if since < REPLAN_AT_PASS || (!passed && since < REPLAN) => {
