@@ -26,7 +26,7 @@ const DELAYS: [u32; 6] = [0, 1, 2, 3, 5, 8];
 const REFINEMENTS: usize = 4;
 /// A plan may cost so much more of the guest's work than the one that costs
 /// least, whatever time it saves: a share of it, and seconds.
-const MORE_WORK: f64 = 0.3;
+const MORE_WORK: f64 = 0.1;
 const LITTLE_WORK: f64 = 0.05;
 /// A throttle that costs more seconds of work than this
 const CHEAP_WORK: f64 = 3.0;
@@ -188,6 +188,7 @@ impl<O: Outlook> Curve<O> {
             lost,
             shortfall: Shortfall::default(),
             best: None,
+            capped: look.in_force.speed.0 < FULL_SPEED,
             found: Vec::new(),
             least: f64::INFINITY,
         };
@@ -198,8 +199,6 @@ impl<O: Outlook> Curve<O> {
         search.best = None;
         search.all();
         let kept = kept.filter(|plan| search.is_affordable(plan));
-        let capped = look.in_force.speed.0 < FULL_SPEED;
-        search.found.retain(|plan| capped || plan.may_begin(&self.policy));
         let (best, shortfall) = (search.affordable(), search.shortfall);
         self.plan = match (kept, best) {
             (Some(kept), Some(best)) if best.cost >= WORTH_CHANGING * kept.cost => Some(kept),
@@ -265,7 +264,10 @@ struct Search<'a, O> {
     lost: Duration,
     shortfall: Shortfall,
     best: Option<Plan>,
-    /// All that keep the promises, and the least work that any of them costs.
+    /// Whether the guest is throttled already.
+    capped: bool,
+    /// All that keep the promises and may begin, and the least work that any of
+    /// them costs.
     found: Vec<Plan>,
     least: f64,
 }
@@ -360,8 +362,10 @@ impl<O: Outlook> Search<'_, O> {
             lost: ahead.lost.as_secs_f64(),
             cost: ahead.lost.as_secs_f64() + policy.time_weight.0 * to_go,
         };
-        self.least = self.least.min(plan.lost);
-        self.found.push(plan);
+        if self.capped || plan.may_begin(policy) {
+            self.least = self.least.min(plan.lost);
+            self.found.push(plan);
+        }
         if self.best.is_none_or(|best| plan.cost < best.cost) {
             self.best = Some(plan);
         }
