@@ -33,7 +33,9 @@ pub(crate) struct Threads([(u32, Vec<u32>); 2]);
 /// The guest unmoved.
 pub(crate) struct Before {
     /// Work a second, one number a part of the load.
-    work: Vec<f64>,
+    pub(crate) work: Vec<f64>,
+    /// Bytes done over bytes aimed at; `None` where none are.
+    pub(crate) of_aim: Option<Ratio>,
     vcpu: Ratio,
 }
 
@@ -75,12 +77,27 @@ impl Meters {
         tokio::time::sleep(UNMOVED).await;
         let used = meter.now()?;
         let to = Instant::now();
-        let work = self.work(from, to).await.ok_or("the load does not report")?;
+        let work = self
+            .work(from, to)
+            .await
+            .ok_or("the load does not report")?;
         let seconds = (to - from).as_secs_f64();
         Ok(Before {
             work: work.into_iter().map(|work| work / seconds).collect(),
+            of_aim: self.of_aim(from, to),
             vcpu: used.share,
         })
+    }
+
+    fn of_aim(&self, from: Instant, to: Instant) -> Option<Ratio> {
+        let reports = self.console.reports();
+        let within = reports.iter().filter(|r| (from..=to).contains(&r.at));
+        let (mut done, mut aimed) = (0.0, 0.0);
+        for report in within {
+            done += report.progress.rate as f64;
+            aimed += report.progress.aim? as f64;
+        }
+        (aimed > 0.0).then(|| Ratio(done / aimed))
     }
 
     /// Work between two moments; waits for the report after the second.
@@ -142,13 +159,6 @@ impl Meters {
             own_pause_ms: own_pause.map(Millis::from),
             steering_cpu: used.and_then(|used| used.own_s.map(|own| Ratio(own / used.elapsed_s))),
         }
-    }
-}
-
-impl Before {
-    /// Work a second, one number a part of the load.
-    pub(crate) fn work(&self) -> &[f64] {
-        &self.work
     }
 }
 

@@ -59,7 +59,8 @@ async fn on(testbed: &Testbed, cell: &Cell) -> Result<Record, Fault> {
         events: Vec::new(),
         qemu_shares: Vec::new(),
         forced_at_ms: None,
-        unmoved_per_s: before.work().to_vec(),
+        unmoved_per_s: before.work.clone(),
+        unmoved_of_aim: before.of_aim,
         cost: None,
     };
     let prepared = match prepare(&guest, cell).await {
@@ -116,10 +117,7 @@ fn force_after(cell: &Cell) -> Duration {
 }
 
 async fn prepare(guest: &TestGuest, cell: &Cell) -> Result<PreparedMove, vmferry::Error> {
-    let (pause, within) = (
-        Millis(cell.max_downtime_ms),
-        Millis(cell.within_s * 1e3),
-    );
+    let (pause, within) = (Millis(cell.max_downtime_ms), Millis(cell.within_s * 1e3));
     let promise = cell.steering.promise(pause, within);
     let plan = Plan {
         source: guest.source_uri(),

@@ -30,6 +30,13 @@ impl Report<'_> {
              *forced*: by the bench at the cap on time; *given up*: by the controller, the guest stays",
             self.records.len()
         ));
+        let disturbed = self.records.iter().filter(|run| run.disturbed()).count();
+        if disturbed > 0 {
+            page.say(&format!(
+                "Of these moves {disturbed} were of guests that did not get to their work even unmoved, because the machine was \
+                 busy with something else; what they cost means little, and their controllers are marked with a star."
+            ));
+        }
         self.aims(&mut page, targets);
         self.auto_converge(&mut page);
         self.jin(&mut page);
@@ -134,7 +141,10 @@ impl Report<'_> {
             vec![
                 (*guest).to_owned(),
                 format!("{off:.0} ms"),
-                curve.map_or_else(|| "not moved in time".to_owned(), |ms| format!("{ms:.0} ms")),
+                curve.map_or_else(
+                    || "not moved in time".to_owned(),
+                    |ms| format!("{ms:.0} ms"),
+                ),
                 percent(curve.map(|ms| 1.0 - ms / off)),
             ]
         };
@@ -188,7 +198,10 @@ impl Report<'_> {
                 text(run.cell.factor, 2),
                 format!("{:.1}", run.cell.within_s),
                 text(run.total_s(), 1),
-                off.map_or_else(|| run.end().to_owned(), |off| format!("{:+.1} %", off * 100.0)),
+                off.map_or_else(
+                    || run.end().to_owned(),
+                    |off| format!("{:+.1} %", off * 100.0),
+                ),
                 text(run.downtime_ms(), 0),
                 text(run.lost_s(), 2),
                 percent(Some(run.least_share())),
@@ -237,8 +250,13 @@ impl Report<'_> {
 
 fn line(row: &Row<'_>) -> Vec<String> {
     let cost = |of: fn(&Cost) -> Option<f64>| row.median(|run| of(run.cost.as_ref()?));
+    let star = if row.runs.iter().any(|run| run.disturbed()) {
+        "*"
+    } else {
+        ""
+    };
     vec![
-        row.by.to_string(),
+        format!("{}{star}", row.by),
         row.ends(),
         text(row.total_s(), 1),
         text(row.downtime_ms(), 0),

@@ -244,10 +244,22 @@ fn figure(lines: &[Line<'_, '_>], over: f64) -> Figure {
 /// The figures have fixed names: one for each link of the paper, one for any other.
 fn named(over: f64) -> (&'static str, &'static str) {
     match over {
-        200.0 => ("sweep-200", "800 MB written in a guest of 1 GiB, moved over 200 Mbit/s"),
-        500.0 => ("sweep-500", "800 MB written in a guest of 1 GiB, moved over 500 Mbit/s"),
-        1000.0 => ("sweep-1000", "800 MB written in a guest of 1 GiB, moved over 1000 Mbit/s"),
-        _ => ("sweep-other", "800 MB written in a guest of 1 GiB, moved over another link"),
+        200.0 => (
+            "sweep-200",
+            "800 MB written in a guest of 1 GiB, moved over 200 Mbit/s",
+        ),
+        500.0 => (
+            "sweep-500",
+            "800 MB written in a guest of 1 GiB, moved over 500 Mbit/s",
+        ),
+        1000.0 => (
+            "sweep-1000",
+            "800 MB written in a guest of 1 GiB, moved over 1000 Mbit/s",
+        ),
+        _ => (
+            "sweep-other",
+            "800 MB written in a guest of 1 GiB, moved over another link",
+        ),
     }
 }
 
