@@ -174,8 +174,8 @@ pub(crate) const GUESTS: &[GuestKind] = &[
     ),
     steady(
         "postgres",
-        "PostgreSQL under pgbench (TPC-B), 96 MiB of tables",
-        "program:postgres,set=96M",
+        "PostgreSQL under pgbench (TPC-B), 80 MiB of tables",
+        "program:postgres,set=80M",
     ),
     steady(
         "redis",

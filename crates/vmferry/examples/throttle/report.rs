@@ -1,6 +1,7 @@
 //! The pages of `docs/promises/`, from records.
 
 mod guests;
+mod rounds;
 mod rows;
 mod sweep;
 mod targets;
