@@ -87,6 +87,15 @@ pub(crate) fn path(directory: &Path, cell: &Cell) -> PathBuf {
     directory.join(format!("{}.json", cell.name()))
 }
 
+/// Whether a record of a cell exists, made as the cell now is.
+pub(crate) fn exists(directory: &Path, cell: &Cell) -> bool {
+    let same = |was: &Cell| was.conditions() == cell.conditions();
+    fs::read(path(directory, cell))
+        .ok()
+        .and_then(|bytes| serde_json::from_slice::<Record>(&bytes).ok())
+        .is_some_and(|record| same(&record.cell))
+}
+
 /// Every record of a directory, by name.
 pub(crate) fn read_all(directory: &Path) -> Result<Vec<Record>, Box<dyn Error>> {
     let mut paths: Vec<PathBuf> = match fs::read_dir(directory) {

@@ -23,7 +23,8 @@ impl Report<'_> {
              is made to stop, whatever remains: that is the reference of `off`.\n\n\
              - *work lost* is what the load did not do from the command to the end, pause included, by its own count \
              against the same guest unmoved: in time at full speed, and as a share of that time\n\
-             - *by CPU* is the same by equation 7 of `jin2011`, with the processor time of the virtual CPUs\n\
+             - *by CPU* is the same by equation 7 of `jin2011`, with the processor time of the virtual CPUs: below 0 \
+             where the dirty log makes the same work take more of it\n\
              - *freeze* is the longest time in which the load reported nothing; it reports every 100 ms\n\
              - *CPU* is what the virtual CPUs used while the guest ran, of what they use unmoved\n\
              - *kept*: ended by itself within both promises; *pause too long* and *late*: by itself, against one; \

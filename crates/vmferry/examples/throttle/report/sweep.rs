@@ -114,7 +114,8 @@ pub(super) fn page(rows: &[Row<'_>]) -> (String, Vec<Figure>) {
          guest of 1 GiB writes a set of 800 MB page after page at a rate, and is moved over links of several rates; the \
          pause aimed at is 300 ms. The paper's guests ran on Xen, which ends pre-copy after 29 rounds or three times the \
          memory; QEMU goes on for ever, so a move that has not ended at the cap on time is made to stop there, under \
-         every controller. Rates are what the guest wrote in 10 s before the move: TCG may write less than asked for. Of \
+         every controller. Rates are what the guest wrote in 10 s before the move: TCG may write less than asked for. A \
+         barrier is the first rate at which the downtime is 1 s or more, or the move is given up. Of \
          the paper's figures only what is printed in its text is drawn (`docs/papers.md`).",
     );
     let mut figures = Vec::new();
