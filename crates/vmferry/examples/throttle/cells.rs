@@ -31,10 +31,10 @@ pub(crate) struct Cell {
     pub(crate) max_downtime_ms: f64,
     /// Time by which the move is to be over, s: the cap on time, or what `deadline` is asked for.
     pub(crate) within_s: f64,
-    /// The part of the load whose work is counted, where not all are.
-    pub(crate) counted: Option<usize>,
-    /// Whether the guest changes for good as time goes on: then every move begins as long after
-    /// its start as one that is observed before.
+    /// How long a round takes, s, of a guest that goes round.
+    pub(crate) period_s: Option<f64>,
+    /// Whether the guest changes as time goes on: then every move begins as long after its start as
+    /// one that is observed before.
     pub(crate) ages: bool,
     /// What the load is asked to write, Mbit/s, in the sweep.
     pub(crate) dirty_mbit: Option<f64>,
@@ -48,6 +48,15 @@ impl Cell {
     /// Unique; the name of its record.
     pub(crate) fn name(&self) -> String {
         format!("{}.{}.{}", self.guest, self.steering, self.repeat)
+    }
+
+    /// What makes a move another one: load, memory, link, pause and time.
+    pub(crate) fn conditions(&self) -> (&str, u64, [f64; 3]) {
+        (
+            &self.load,
+            self.memory_mib,
+            [self.link_mbit, self.max_downtime_ms, self.within_s],
+        )
     }
 
     pub(crate) fn line(&self) -> String {
@@ -107,7 +116,7 @@ pub(crate) struct GuestKind {
     /// What it is there for.
     pub(crate) what: &'static str,
     load: &'static str,
-    counted: Option<usize>,
+    period_s: Option<f64>,
     ages: bool,
 }
 
@@ -116,7 +125,7 @@ const fn steady(name: &'static str, what: &'static str, load: &'static str) -> G
         name,
         what,
         load,
-        counted: None,
+        period_s: None,
         ages: false,
     }
 }
@@ -135,10 +144,10 @@ pub(crate) const GUESTS: &[GuestKind] = &[
     ),
     GuestKind {
         name: "phases",
-        what: "7 s of 100 MiB/s over 120 MiB, 3 s of near rest; work is that of a steady part beside it",
-        load: "phases:7s@uniform:set=120M,rate=100M/3s@uniform:set=8M,rate=8M+compute:duty=15+idle:fill=80M",
-        counted: Some(1),
-        ages: false,
+        what: "8 s of 110 MiB/s over 140 MiB, 2 s of near rest",
+        load: "phases:8s@uniform:set=140M,rate=110M/2s@uniform:set=8M,rate=8M+idle:fill=80M",
+        period_s: Some(10.0),
+        ages: true,
     },
     steady(
         "hot-cold",
@@ -159,7 +168,7 @@ pub(crate) const GUESTS: &[GuestKind] = &[
         name: "growing",
         what: "a set of 40 MiB that grows by 4 MiB/s up to 240 MiB, at 70 MiB/s",
         load: "growing:set=40M,limit=240M,grow=4M,rate=70M+idle:fill=40M",
-        counted: None,
+        period_s: None,
         ages: true,
     },
     steady(
@@ -174,8 +183,8 @@ pub(crate) const GUESTS: &[GuestKind] = &[
     ),
     steady(
         "postgres",
-        "PostgreSQL under pgbench (TPC-B), 96 MiB of tables",
-        "program:postgres,set=96M",
+        "PostgreSQL under pgbench (TPC-B), 80 MiB of tables",
+        "program:postgres,set=80M",
     ),
     steady(
         "redis",
@@ -205,7 +214,7 @@ impl GuestKind {
             steering,
             max_downtime_ms: MAX_DOWNTIME_MS,
             within_s: CAP_S,
-            counted: self.counted,
+            period_s: self.period_s,
             ages: self.ages,
             dirty_mbit: None,
             factor: None,

@@ -68,9 +68,13 @@ pub(crate) enum CurveEnd {
 
 /// What asking a controller takes.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub(crate) struct Steps {
-    pub(crate) count: u32,
+    pub(crate) count: usize,
     pub(crate) total_us: f64,
+    pub(crate) median_us: f64,
+    /// 99 of 100 took no longer.
+    pub(crate) p99_us: f64,
     pub(crate) longest_us: f64,
     /// From the command to the end, by the replay's clock.
     pub(crate) over_s: f64,
@@ -192,7 +196,7 @@ impl<'a> Replayed<'a> {
         let steersman = Steersman::of(promise, &self.assumptions.rules, Some(known))?;
         let timed = Timed {
             controller: steersman.controller,
-            steps: Steps::default(),
+            took_us: Vec::new(),
         };
         let mut governor = Governor::new(timed, steersman.promises, steersman.outside);
         let outcome = self.run(within, &mut governor);
@@ -203,7 +207,7 @@ impl<'a> Replayed<'a> {
         };
         let steps = Steps {
             over_s: outcome.total_time.as_secs_f64(),
-            ..governor.controller().steps
+            ..governor.controller().steps()
         };
         Ok((end, steps))
     }
@@ -279,17 +283,33 @@ impl Controller for Constant {
 /// A controller whose answers are timed.
 struct Timed<C> {
     controller: C,
-    steps: Steps,
+    took_us: Vec<f64>,
+}
+
+impl<C> Timed<C> {
+    fn steps(&self) -> Steps {
+        let mut sorted = self.took_us.clone();
+        sorted.sort_by(f64::total_cmp);
+        let at = |q: f64| {
+            let last = sorted.len().saturating_sub(1);
+            sorted.get((q * last as f64).round() as usize).copied()
+        };
+        Steps {
+            count: sorted.len(),
+            total_us: sorted.iter().sum(),
+            median_us: at(0.5).unwrap_or_default(),
+            p99_us: at(0.99).unwrap_or_default(),
+            longest_us: at(1.0).unwrap_or_default(),
+            over_s: 0.0,
+        }
+    }
 }
 
 impl<C: Controller> Controller for Timed<C> {
     fn decide(&mut self, look: &Look, lost: Duration) -> Wish {
         let asked = Instant::now();
         let wish = self.controller.decide(look, lost);
-        let took = asked.elapsed().as_secs_f64() * 1e6;
-        self.steps.count += 1;
-        self.steps.total_us += took;
-        self.steps.longest_us = self.steps.longest_us.max(took);
+        self.took_us.push(asked.elapsed().as_secs_f64() * 1e6);
         wish
     }
 

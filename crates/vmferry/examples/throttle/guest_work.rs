@@ -11,11 +11,14 @@ use vmferry_measure::{MeasureError, VcpuMeter};
 
 use crate::record::Cost;
 use crate::run::Fault;
+use crate::unmoved::{Cycle, Unmoved};
 
 /// After a boot nothing is counted for so long.
 const SETTLE: Duration = Duration::from_secs(1);
-/// The guest unmoved: a round of the guest of phases.
+/// The guest unmoved.
 const UNMOVED: Duration = Duration::from_secs(10);
+/// A guest that goes round is metered a little longer than a round.
+const BEYOND: Duration = Duration::from_millis(500);
 /// How long a report of the load may take, and how often it is looked for.
 const REPORT_PATIENCE: Duration = Duration::from_secs(5);
 const LOOK_EVERY: Duration = Duration::from_millis(50);
@@ -32,8 +35,9 @@ pub(crate) struct Threads([(u32, Vec<u32>); 2]);
 
 /// The guest unmoved.
 pub(crate) struct Before {
-    /// Work a second, one number a part of the load.
-    work: Vec<f64>,
+    pub(crate) work: Unmoved,
+    /// Bytes done over bytes aimed at; `None` where none are.
+    pub(crate) of_aim: Option<Ratio>,
     vcpu: Ratio,
 }
 
@@ -66,13 +70,14 @@ impl Meters {
         })
     }
 
-    /// Meters the guest for ten seconds.
-    pub(crate) async fn unmoved(&self) -> Result<Before, Fault> {
+    /// Meters the guest for ten seconds, or for a round of one that goes round.
+    pub(crate) async fn unmoved(&self, period: Option<Duration>) -> Result<Before, Fault> {
         tokio::time::sleep(SETTLE).await;
         let (pid, threads) = &self.threads.0[0];
         let meter = VcpuMeter::start(*pid, threads)?;
         let from = Instant::now();
-        tokio::time::sleep(UNMOVED).await;
+        let length = period.map_or(UNMOVED, |period| period + BEYOND);
+        tokio::time::sleep(length).await;
         let used = meter.now()?;
         let to = Instant::now();
         let work = self
@@ -80,10 +85,34 @@ impl Meters {
             .await
             .ok_or("the load does not report")?;
         let seconds = (to - from).as_secs_f64();
+        let work = match period {
+            None => Unmoved::Steady(work.into_iter().map(|work| work / seconds).collect()),
+            Some(period) => {
+                let reports = self.console.reports().into_iter();
+                let within = reports.filter(|report| (from..=to).contains(&report.at));
+                let seen: Vec<_> = within
+                    .map(|report| (report.progress.time, report.progress.work))
+                    .collect();
+                let cycle = Cycle::of(&seen, period).ok_or("the load reports too little")?;
+                Unmoved::Cyclic(cycle)
+            }
+        };
         Ok(Before {
-            work: work.into_iter().map(|work| work / seconds).collect(),
+            work,
+            of_aim: self.of_aim(from, to),
             vcpu: used.share,
         })
+    }
+
+    fn of_aim(&self, from: Instant, to: Instant) -> Option<Ratio> {
+        let reports = self.console.reports();
+        let within = reports.iter().filter(|r| (from..=to).contains(&r.at));
+        let (mut done, mut aimed) = (0.0, 0.0);
+        for report in within {
+            done += report.progress.rate as f64;
+            aimed += report.progress.aim? as f64;
+        }
+        (aimed > 0.0).then(|| Ratio(done / aimed))
     }
 
     /// Work between two moments; waits for the report after the second.
@@ -104,34 +133,30 @@ impl Meters {
         self.threads.clone()
     }
 
-    /// What a move from the first moment of `span` to the second cost. `counted` is the part of
-    /// the load whose work counts; all parts count alike where there is none.
+    /// What a move from the first moment of `span` to the second cost. All parts of the load count
+    /// alike; those that do nothing do not.
     pub(crate) async fn cost(
         &self,
         before: &Before,
         span: (Instant, Instant),
         used: Option<Used>,
-        counted: Option<usize>,
     ) -> Cost {
         let (from, to) = span;
-        let seconds = (to - from).as_secs_f64();
-        let lost = self.work(from, to).await.and_then(|work| {
-            let shares: Vec<f64> = before
-                .work
-                .iter()
-                .zip(work)
-                .enumerate()
-                .filter(|(part, (unmoved, _))| {
-                    **unmoved > 0.0 && counted.is_none_or(|counted| counted == *part)
-                })
-                .map(|(_, (unmoved, moved))| 1.0 - moved / seconds / unmoved)
+        let moved = self.work(from, to).await;
+        let reports = self.console.reports();
+        let last = reports.iter().rfind(|report| report.at <= from);
+        let clock = last.map(|last| last.progress.time + (from - last.at));
+        let unmoved = clock.map(|clock| before.work.expected(clock, to - from));
+        let lost = unmoved.zip(moved).and_then(|(unmoved, moved)| {
+            let parts = unmoved.into_iter().zip(moved);
+            let shares: Vec<f64> = parts
+                .filter(|(unmoved, _)| *unmoved > 0.0)
+                .map(|(unmoved, moved)| 1.0 - moved / unmoved)
                 .collect();
             (!shares.is_empty()).then(|| Ratio(shares.iter().sum::<f64>() / shares.len() as f64))
         });
         let of_guest = |at: Instant| from <= at && at <= to;
-        let own_pause = self
-            .console
-            .reports()
+        let own_pause = reports
             .iter()
             .filter(|report| of_guest(report.at))
             .map(|report| report.progress.pause)
@@ -145,13 +170,6 @@ impl Meters {
             own_pause_ms: own_pause.map(Millis::from),
             steering_cpu: used.and_then(|used| used.own_s.map(|own| Ratio(own / used.elapsed_s))),
         }
-    }
-}
-
-impl Before {
-    /// Work a second, one number a part of the load.
-    pub(crate) fn work(&self) -> &[f64] {
-        &self.work
     }
 }
 

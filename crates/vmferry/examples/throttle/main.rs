@@ -43,6 +43,7 @@ mod report;
 mod run;
 mod steering;
 mod sweep;
+mod unmoved;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -162,7 +163,7 @@ fn run_all(cells: &[Cell], directory: &Path, again: bool) -> Result<(), Fault> {
         .build()?;
     let todo: Vec<&Cell> = cells
         .iter()
-        .filter(|cell| again || !record::path(directory, cell).exists())
+        .filter(|cell| again || !record::exists(directory, cell))
         .collect();
     let takes = |cells: &[&Cell]| clock(cells.iter().map(|cell| cell.takes_s()).sum());
     println!("{} moves, about {}", todo.len(), takes(&todo));

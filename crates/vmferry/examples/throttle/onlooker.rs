@@ -79,7 +79,8 @@ async fn look(
             {
                 sight.shares.push((now, left));
             }
-            sight.forced_at.is_none() && now.duration() >= force_after
+            // Again and again: a controller may set its own limit after ours.
+            now.duration() >= force_after
         };
         if due {
             let limit = Map::from_iter([("downtime-limit".to_owned(), json!(ANY_DOWNTIME_MS))]);
@@ -92,8 +93,10 @@ async fn force(monitor: &Guest, limit: Map<String, Value>, now: Millis, sight: &
     let set = monitor.set_parameters(limit).await;
     let mut sight = lock(sight);
     match set {
-        Ok(()) => sight.forced_at = Some(now),
-        Err(error) => sight.trouble = Some(error.to_string()),
+        Ok(()) => sight.forced_at = sight.forced_at.or(Some(now)),
+        // Once the guest is stopped nothing need be set.
+        Err(error) if sight.forced_at.is_none() => sight.trouble = Some(error.to_string()),
+        Err(_) => {}
     }
 }
 

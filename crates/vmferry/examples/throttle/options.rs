@@ -88,3 +88,25 @@ where
     let one = |word: &str| word.parse().map_err(|error| format!("`{word}`: {error}"));
     text.split(',').map(one).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(args: &str) -> Result<Options, String> {
+        let args: Vec<String> = args.split_whitespace().map(str::to_owned).collect();
+        Options::read(&args)
+    }
+
+    #[test]
+    fn arguments_are_read() {
+        let options = read("--sweep --rates 41,200 --controllers off,jin-0.8 --cap 30").unwrap();
+        assert_eq!(options.work, Work::Sweep);
+        assert_eq!(options.rates, Some(vec![41.0, 200.0]));
+        let names = options.steerings.map(|all| all.len());
+        assert_eq!((names, options.cap_s), (Some(2), Some(30.0)));
+        for wrong in ["--only", "--rates a", "--controllers jin", "--fast"] {
+            assert!(read(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -10,7 +10,10 @@ use vmferry::core::{
     Interval, LinkSpeed, Millis, MoveEvent, Observation, Outcome, OutcomeStatus, Place, Ratio,
 };
 
-use crate::cells::Cell;
+use crate::cells::{Cell, Part};
+
+/// Share of its aim that a guest reaches on a machine with nothing else to do.
+const UNDISTURBED: f64 = 0.9;
 
 /// One move and what it cost the guest.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -36,6 +39,9 @@ pub(crate) struct Record {
     pub(crate) forced_at_ms: Option<Millis>,
     /// What the load does unmoved, work units a second, one number a part.
     pub(crate) unmoved_per_s: Vec<f64>,
+    /// Bytes that the load did unmoved over those it aimed at; `None` where it aims at none. Well
+    /// below 1 the machine was busy with something else.
+    pub(crate) unmoved_of_aim: Option<Ratio>,
     pub(crate) cost: Option<Cost>,
 }
 
@@ -79,6 +85,15 @@ pub(crate) fn median(values: &[f64]) -> Option<f64> {
 /// Where the record of a cell is kept.
 pub(crate) fn path(directory: &Path, cell: &Cell) -> PathBuf {
     directory.join(format!("{}.json", cell.name()))
+}
+
+/// Whether a record of a cell exists, made as the cell now is.
+pub(crate) fn exists(directory: &Path, cell: &Cell) -> bool {
+    let same = |was: &Cell| was.conditions() == cell.conditions();
+    fs::read(path(directory, cell))
+        .ok()
+        .and_then(|bytes| serde_json::from_slice::<Record>(&bytes).ok())
+        .is_some_and(|record| same(&record.cell))
 }
 
 /// Every record of a directory, by name.
@@ -174,6 +189,15 @@ impl Record {
         Some(pages * 4096.0 * 8.0 / 1e6)
     }
 
+    /// Whether the guest did not get to its work even unmoved: its costs mean nothing then. The
+    /// sweep asks for more than a guest gets to.
+    pub(crate) fn disturbed(&self) -> bool {
+        self.cell.part != Part::Sweep
+            && self
+                .unmoved_of_aim
+                .is_some_and(|share| share.0 < UNDISTURBED)
+    }
+
     /// Use of the virtual CPUs while the guest ran, over the use unmoved.
     pub(crate) fn mean_share(&self) -> Option<f64> {
         let cost = self.cost.as_ref()?;
@@ -210,6 +234,10 @@ impl Record {
             text(self.cost.as_ref().and_then(Cost::vcpu_lost_s), 2),
             text(self.cost.and_then(|c| c.freeze_ms).map(|ms| ms.0), 0),
             self.least_share() * 100.0,
-        )
+        ) + if self.disturbed() {
+            "; DISTURBED: the machine was busy with something else"
+        } else {
+            ""
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! The pages of `docs/promises/`, from records.
 
 mod guests;
+mod rounds;
 mod rows;
 mod sweep;
 mod targets;
@@ -75,6 +76,7 @@ impl<'a> Report<'a> {
                     "vcpu_lost_ms": record.cost.and_then(|c| c.vcpu_lost_s()).map(|s| s * 1e3),
                     "cost": record.cost,
                     "unmoved_per_s": record.unmoved_per_s,
+                    "unmoved_of_aim": record.unmoved_of_aim,
                     "forced_at_ms": record.forced_at_ms,
                     "events": record.events,
                     "qemu_shares": record.qemu_shares,

@@ -45,7 +45,9 @@ async fn on(testbed: &Testbed, cell: &Cell) -> Result<Record, Fault> {
     let spec = GuestSpec::new("guest", &cell.load).memory(Bytes::from_mib(cell.memory_mib));
     let guest = testbed.start_guest(spec).await?;
     let meters = Meters::start(&guest).await?;
-    let before = meters.unmoved().await?;
+    let before = meters
+        .unmoved(cell.period_s.map(Duration::from_secs_f64))
+        .await?;
     let looked = Instant::now();
     let mut record = Record {
         cell: cell.clone(),
@@ -59,7 +61,8 @@ async fn on(testbed: &Testbed, cell: &Cell) -> Result<Record, Fault> {
         events: Vec::new(),
         qemu_shares: Vec::new(),
         forced_at_ms: None,
-        unmoved_per_s: before.work().to_vec(),
+        unmoved_per_s: before.work.per_s(),
+        unmoved_of_aim: before.of_aim,
         cost: None,
     };
     let prepared = match prepare(&guest, cell).await {
@@ -82,7 +85,7 @@ async fn on(testbed: &Testbed, cell: &Cell) -> Result<Record, Fault> {
     let went = go(prepared, cell, &moving.sink(told)).await;
     let sight = onlooker.end();
     let (outcome, report) = went?;
-    record.cost = moving.cost(&before, cell).await;
+    record.cost = moving.cost(&before).await;
     guest.kill(Side::Source).await?;
     record.outcome = Some(outcome);
     record.report = Some(report);
@@ -224,10 +227,10 @@ impl<'a> Moving<'a> {
             .zip(when(|e| matches!(e, MoveEvent::Ended { .. })))
     }
 
-    async fn cost(&self, before: &Before, cell: &Cell) -> Option<Cost> {
+    async fn cost(&self, before: &Before) -> Option<Cost> {
         let span = self.span()?;
         let used = lock(&self.seen).used;
-        Some(self.meters.cost(before, span, used, cell.counted).await)
+        Some(self.meters.cost(before, span, used).await)
     }
 
     fn kept_events(&self) -> Vec<MoveEvent> {

@@ -127,3 +127,36 @@ impl From<Steering> for String {
         steering.to_string()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_read_as_they_are_written() {
+        let mut all = Steering::all();
+        all.push(Steering::DEADLINE);
+        all.push(Steering {
+            policy: Preset::Urgent,
+            ..Steering::CURVE
+        });
+        let names: Vec<String> = all.iter().map(Steering::to_string).collect();
+        assert_eq!(
+            names.join(" "),
+            "off qemu jin-0.6 jin-0.7 jin-0.8 jin-0.9 curve deadline curve-urgent"
+        );
+        for (name, by) in names.iter().zip(all) {
+            assert_eq!(name.parse(), Ok(by));
+        }
+        for wrong in ["", "jin", "jin-2", "off-gentle", "curve-fast", "courtesy"] {
+            assert!(wrong.parse::<Steering>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn only_who_plans_is_told_the_deadline() {
+        let told = |by: Steering| by.promise(Millis(300.0), Millis(6e4)).deadline_ms;
+        assert_eq!(told(Steering::jin(0.6)), None);
+        assert_eq!(told(Steering::CURVE), Some(Millis(6e4)));
+    }
+}

@@ -74,7 +74,7 @@ impl Sweep {
             steering,
             max_downtime_ms: MAX_DOWNTIME_MS,
             within_s: self.cap_s,
-            counted: None,
+            period_s: None,
             ages: false,
             dirty_mbit: Some(dirty_mbit),
             factor: None,

@@ -23,13 +23,21 @@ impl Report<'_> {
              is made to stop, whatever remains: that is the reference of `off`.\n\n\
              - *work lost* is what the load did not do from the command to the end, pause included, by its own count \
              against the same guest unmoved: in time at full speed, and as a share of that time\n\
-             - *by CPU* is the same by equation 7 of `jin2011`, with the processor time of the virtual CPUs\n\
+             - *by CPU* is the same by equation 7 of `jin2011`, with the processor time of the virtual CPUs: below 0 \
+             where the dirty log makes the same work take more of it\n\
              - *freeze* is the longest time in which the load reported nothing; it reports every 100 ms\n\
              - *CPU* is what the virtual CPUs used while the guest ran, of what they use unmoved\n\
              - *kept*: ended by itself within both promises; *pause too long* and *late*: by itself, against one; \
              *forced*: by the bench at the cap on time; *given up*: by the controller, the guest stays",
             self.records.len()
         ));
+        let disturbed = self.records.iter().filter(|run| run.disturbed()).count();
+        if disturbed > 0 {
+            page.say(&format!(
+                "Of these moves {disturbed} were of guests that did not get to their work even unmoved, because the machine was \
+                 busy with something else; what they cost means little, and their controllers are marked with a star."
+            ));
+        }
         self.aims(&mut page, targets);
         self.auto_converge(&mut page);
         self.jin(&mut page);
@@ -243,8 +251,13 @@ impl Report<'_> {
 
 fn line(row: &Row<'_>) -> Vec<String> {
     let cost = |of: fn(&Cost) -> Option<f64>| row.median(|run| of(run.cost.as_ref()?));
+    let star = if row.runs.iter().any(|run| run.disturbed()) {
+        "*"
+    } else {
+        ""
+    };
     vec![
-        row.by.to_string(),
+        format!("{}{star}", row.by),
         row.ends(),
         text(row.total_s(), 1),
         text(row.downtime_ms(), 0),

@@ -1,5 +1,6 @@
 //! The page of the memory writer: our moves on QEMU beside what `jin2011` prints of Xen.
 
+use super::rounds;
 use super::rows::Row;
 use super::targets::Target;
 use super::{percent, text};
@@ -98,9 +99,7 @@ impl Line<'_, '_> {
     }
 
     fn barrier(&self) -> Option<Barrier> {
-        // A guest that was not moved waits for ever.
-        let long = |row: &&&Row<'_>| row.downtime_ms().is_none_or(|ms| ms >= BARRIER_MS);
-        match self.rows.iter().find(long) {
+        match self.rows.iter().find(|row| is_long(row)) {
             Some(row) => Some(Barrier::At(written(row))),
             None => self.rows.last().map(|row| Barrier::Above(written(row))),
         }
@@ -115,7 +114,8 @@ pub(super) fn page(rows: &[Row<'_>]) -> (String, Vec<Figure>) {
          guest of 1 GiB writes a set of 800 MB page after page at a rate, and is moved over links of several rates; the \
          pause aimed at is 300 ms. The paper's guests ran on Xen, which ends pre-copy after 29 rounds or three times the \
          memory; QEMU goes on for ever, so a move that has not ended at the cap on time is made to stop there, under \
-         every controller. Rates are what the guest wrote in 10 s before the move: TCG may write less than asked for. Of \
+         every controller. Rates are what the guest wrote in 10 s before the move: TCG may write less than asked for. A \
+         barrier is the first rate at which the downtime is 1 s or more, or the move is given up. Of \
          the paper's figures only what is printed in its text is drawn (`docs/papers.md`).",
     );
     let mut figures = Vec::new();
@@ -127,8 +127,23 @@ pub(super) fn page(rows: &[Row<'_>]) -> (String, Vec<Figure>) {
         let figure = figure(&lines, over);
         page.text += &format!("![{}]({}.svg)\n\n", figure.title, figure.name);
         figures.push(figure);
+        if let Some(run) = beyond(&lines) {
+            rounds::tell(&mut page, run);
+        }
     }
     (page.text, figures)
+}
+
+/// A move under Algorithm 1 at its barrier, with the least C there is: where its effect ends.
+fn beyond<'r>(lines: &'r [Line<'r, '_>]) -> Option<&'r Record> {
+    let jin = lines.iter().find(|line| line.by.expectant.is_some())?;
+    let row = jin.rows.iter().find(|row| is_long(row))?;
+    row.runs.first().copied()
+}
+
+/// Whether the barrier is reached; a guest that was not moved waits for ever.
+fn is_long(row: &Row<'_>) -> bool {
+    row.downtime_ms().is_none_or(|ms| ms >= BARRIER_MS)
 }
 
 fn barriers(page: &mut Page, lines: &[Line<'_, '_>], over: f64) {
