@@ -270,7 +270,7 @@ fn speed(share: Ratio) -> String {
 }
 
 /// The plain line of an event; `None` for those that plain output leaves out.
-fn line_of(event: &MoveEvent) -> Option<String> {
+pub(crate) fn line_of(event: &MoveEvent) -> Option<String> {
     Some(match event {
         MoveEvent::Check {
             name,

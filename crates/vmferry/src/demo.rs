@@ -1,17 +1,19 @@
 //! The main job on real QEMU: five different guests on a testbed of their own,
-//! forecast beside outcome. One of them does not converge; the remedy that its
-//! forecast names is applied and shown to work.
+//! forecast beside outcome. One of them does not converge: it is moved under a
+//! promise, by a cap on its CPU.
 
+use std::pin::pin;
 use std::process::Command;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use vmferry_core::plan::{DEFAULT_DEADLINE, MoveLimits};
 use vmferry_core::{
-    ByteRate, Bytes, Forecast, Millis, MoveEvent, Outcome, Plan, Ratio, Remedy, RemedyKind,
+    ByteRate, Bytes, Forecast, Millis, MoveEvent, Outcome, Plan, Preset, Promise, PromiseForecast,
+    Ratio, Throttle,
 };
 use vmferry_measure::ObserveOptions;
 use vmferry_migrate::event_log::EventSink;
@@ -47,8 +49,10 @@ pub struct DemoRow {
     pub memory_bytes: Bytes,
     /// The downtime limit asked for.
     pub max_downtime_ms: Millis,
-    /// The remedy that was applied, if this is a second attempt.
-    pub applied: Option<Remedy>,
+    /// What was promised, and what trials of that said, if this is a second
+    /// attempt.
+    #[serde(default)]
+    pub promise: Option<PromiseForecast>,
     /// The forecast.
     pub forecast: Forecast,
     /// What was measured; `None` where the move was advised against.
@@ -62,6 +66,10 @@ pub struct DemoRow {
 pub enum DemoStep {
     /// Something begins.
     Doing(String),
+    /// A promise was judged.
+    Promised(Box<PromiseForecast>),
+    /// Something happened in a promised move.
+    Event(Box<MoveEvent>),
     /// A row is complete.
     Row(Box<DemoRow>),
 }
@@ -85,6 +93,8 @@ fn guests() -> [GuestSpec; 5] {
 
 /// The limit of every move in the demonstration.
 const MAX_DOWNTIME: Millis = Millis(300.0);
+/// By when a promised move is over.
+const DEADLINE: Millis = Millis(60_000.0);
 
 /// Runs the demonstration. `guard` is the command that runs a guard.
 ///
@@ -135,42 +145,44 @@ struct GuestDemo<'a, F> {
 
 impl<F: FnMut(DemoStep)> GuestDemo<'_, F> {
     async fn run(&mut self) -> Result<Vec<DemoRow>, Error> {
-        let first = self.prepare(MAX_DOWNTIME).await?;
+        let first = self.prepare(None).await?;
         if !first.0.is_advised_against() {
-            return Ok(vec![self.carry_out(first, MAX_DOWNTIME, None).await?]);
+            return Ok(vec![self.carry_out(first).await?]);
         }
         let forecast = first.0.forecast().cloned();
         let forecast = forecast.ok_or_else(|| Error::Internal("advice without forecast".into()))?;
         drop(first);
-        let refused = self.row(forecast, MAX_DOWNTIME);
+        let refused = self.row(forecast);
         (self.tell)(DemoStep::Row(Box::new(refused.clone())));
-        let remedy = refused
-            .forecast
-            .remedies
-            .iter()
-            .find_map(|remedy| match remedy.kind {
-                RemedyKind::MaxDowntime { limit } => Some((limit, remedy.clone())),
-                _ => None,
-            });
-        let Some((limit, remedy)) = remedy else {
-            return Ok(vec![refused]);
+        let promise = Promise {
+            max_downtime_ms: Some(MAX_DOWNTIME),
+            deadline_ms: Some(DEADLINE),
+            throttle: Throttle::Auto,
+            policy: Preset::Urgent,
+            ..Promise::default()
         };
         (self.tell)(DemoStep::Doing(format!(
-            "{}: again with --max-downtime {:.0}ms",
+            "{}: again with --max-downtime {:.0}ms --deadline {:.0}s --policy {}",
             self.guest.name(),
-            limit.0
+            MAX_DOWNTIME.0,
+            DEADLINE.0 / 1e3,
+            promise.policy
         )));
-        let second = self.prepare(limit).await?;
-        Ok(vec![
-            refused,
-            self.carry_out(second, limit, Some(remedy)).await?,
-        ])
+        let second = self.prepare(Some(promise)).await?;
+        let promised = second.0.promise().cloned();
+        let promised = promised.ok_or_else(|| Error::Internal("nothing was promised".into()))?;
+        (self.tell)(DemoStep::Promised(Box::new(promised.clone())));
+        if !promised.accepted {
+            return Ok(vec![refused]);
+        }
+        let row = self.carry_out(second).await?;
+        Ok(vec![refused, row])
     }
 
     /// A forecast, and the time during which the guest was observed for it.
     async fn prepare(
         &mut self,
-        max_downtime: Millis,
+        promise: Option<Promise>,
     ) -> Result<(PreparedMove, (Instant, Instant)), Error> {
         (self.tell)(DemoStep::Doing(format!("{}: observing", self.guest.name())));
         let plan = Plan {
@@ -178,11 +190,11 @@ impl<F: FnMut(DemoStep)> GuestDemo<'_, F> {
             destination: self.guest.destination_uri(),
             via: self.guest.via(),
             limits: MoveLimits {
-                max_downtime_ms: Some(max_downtime),
+                max_downtime_ms: Some(MAX_DOWNTIME),
                 ..MoveLimits::default()
             },
             tls_dir: None,
-            promise: None,
+            promise,
         };
         let options = MoveOptions {
             model: crate::models::DEFAULT.to_owned(),
@@ -204,42 +216,49 @@ impl<F: FnMut(DemoStep)> GuestDemo<'_, F> {
     async fn carry_out(
         &mut self,
         (prepared, observed): (PreparedMove, (Instant, Instant)),
-        max_downtime: Millis,
-        applied: Option<Remedy>,
     ) -> Result<DemoRow, Error> {
         (self.tell)(DemoStep::Doing(format!("{}: moving", self.guest.name())));
         let forecast = prepared.forecast().cloned();
+        let promise = prepared.promise().cloned();
         let span = Span::default();
         let (give_up, cancel) = watch::channel(false);
         let deadline = tokio::spawn(async move {
             tokio::time::sleep(DEFAULT_DEADLINE).await;
             give_up.send(true)
         });
-        let report = prepared.go(self.guard, cancel, span.sink()).await;
+        let (steered, mut told) = mpsc::unbounded_channel();
+        let sink = span.sink(steered);
+        let mut going = pin!(prepared.go(self.guard, cancel, sink));
+        let report = loop {
+            tokio::select! {
+                report = &mut going => break report,
+                Some(event) = told.recv() => (self.tell)(DemoStep::Event(Box::new(event))),
+            }
+        };
         deadline.abort();
         let report = report?;
         let guest_slowdown = self.lost(observed, span).await;
         let forecast =
             forecast.ok_or_else(|| Error::Internal("a demonstration without forecast".into()))?;
         let row = DemoRow {
-            applied,
+            promise,
             outcome: report.outcome,
             guest_slowdown,
-            ..self.row(forecast, max_downtime)
+            ..self.row(forecast)
         };
         (self.tell)(DemoStep::Row(Box::new(row.clone())));
         Ok(row)
     }
 
     /// A forecast that nothing has come of yet.
-    fn row(&self, forecast: Forecast, max_downtime_ms: Millis) -> DemoRow {
+    fn row(&self, forecast: Forecast) -> DemoRow {
         let spec = self.guest.record().spec;
         DemoRow {
             guest: spec.name,
             load: spec.load,
             memory_bytes: spec.memory,
-            max_downtime_ms,
-            applied: None,
+            max_downtime_ms: MAX_DOWNTIME,
+            promise: None,
             forecast,
             outcome: None,
             guest_slowdown: None,
@@ -262,9 +281,14 @@ impl<F: FnMut(DemoStep)> GuestDemo<'_, F> {
 struct Span(Arc<Mutex<(Option<Instant>, Option<Instant>)>>);
 
 impl Span {
-    fn sink(&self) -> EventSink {
+    /// Notes both ends, and passes on what steering does.
+    fn sink(&self, steered: mpsc::UnboundedSender<MoveEvent>) -> EventSink {
         let this = self.clone();
         Arc::new(move |event| {
+            if matches!(event, MoveEvent::Steered { .. }) {
+                // Nobody listens any more once the move is over.
+                let _ = steered.send(event.clone());
+            }
             let mut times = this.0.lock().unwrap_or_else(PoisonError::into_inner);
             match event {
                 MoveEvent::Started { .. } => times.0 = Some(Instant::now()),

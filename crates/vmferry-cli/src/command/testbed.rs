@@ -30,6 +30,14 @@ pub(crate) async fn run(global: &Global, args: &Testbed) -> Result<ExitCode, Err
             let answer = Answer::open(global)?;
             let report = demo::run(*rate, vmferry::guard_command, |step| match step {
                 DemoStep::Doing(what) => progress::note(global, &what),
+                DemoStep::Promised(promise) => {
+                    progress::note(global, &render::promise::lines(&promise));
+                }
+                DemoStep::Event(event) => {
+                    if let Some(line) = progress::line_of(&event) {
+                        progress::note(global, &line);
+                    }
+                }
                 DemoStep::Row(row) => progress::note(global, &render::demo::row(&row)),
             })
             .await?;

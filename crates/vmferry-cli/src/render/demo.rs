@@ -3,17 +3,18 @@
 use vmferry::core::{Interval, Millis, Outcome};
 use vmferry::demo::{DemoReport, DemoRow};
 
-use super::{or_dash, remedy, table as new_table, text};
+use super::{or_dash, promise, remedy, table as new_table, text};
 
 /// One row on the way.
 pub(crate) fn row(row: &DemoRow) -> String {
-    let forecast = &row.forecast;
+    let promised = row.promise.as_ref();
+    let total = promised.map_or(row.forecast.total_time_ms, |p| p.total_time_ms);
     match &row.outcome {
         None => format!("{}: not expected to converge; nothing was moved", row.guest),
         Some(outcome) => format!(
             "{}: forecast {}, took {}; {}",
             row.guest,
-            or_dash(forecast.total_time_ms.map(|i| i.p50)),
+            or_dash(total.map(|i| i.p50)),
             or_dash(outcome.total_time_ms),
             outcome.place
         ),
@@ -39,18 +40,27 @@ pub(crate) fn table(report: &DemoReport) -> String {
     for row in &report.rows {
         let f = &row.forecast;
         let o = row.outcome.as_ref();
+        // Who is held back by a cap is not what the plain forecast speaks of.
+        let promised = row.promise.as_ref();
+        let (converges, total, downtime) = promised.map_or(
+            (f.converges_probability, f.total_time_ms, f.downtime_ms),
+            |p| (p.kept_probability, p.total_time_ms, p.downtime_ms),
+        );
+        let (transferred, passes) = match promised {
+            Some(_) => (None, None),
+            None => (f.transferred_bytes, f.passes),
+        };
         rows.add_row(vec![
             row.guest.clone(),
             row.max_downtime_ms.to_string(),
-            format!("{:.0} %", f.converges_probability * 100.0),
-            span(f.total_time_ms),
+            format!("{:.0} %", converges * 100.0),
+            span(total),
             o.map_or_else(|| "not moved".to_owned(), |o| or_dash(o.total_time_ms)),
-            span(f.downtime_ms),
+            span(downtime),
             measured(o, |o| or_dash(o.downtime_ms)),
-            or_dash(f.transferred_bytes.map(|i| i.p50)),
+            or_dash(transferred.map(|i| i.p50)),
             measured(o, |o| or_dash(o.transferred_bytes)),
-            f.passes
-                .map_or_else(|| "-".to_owned(), |i| format!("{:.0}..{:.0}", i.p5, i.p95)),
+            passes.map_or_else(|| "-".to_owned(), |i| format!("{:.0}..{:.0}", i.p5, i.p95)),
             measured(o, |o| or_dash(o.passes)),
             or_dash(row.guest_slowdown),
         ]);
@@ -68,11 +78,13 @@ pub(crate) fn table(report: &DemoReport) -> String {
         }
     }
     for row in &report.rows {
-        if let (Some(applied), Some(outcome)) = (&row.applied, &row.outcome) {
+        if let (Some(promised), Some(outcome)) = (&row.promise, &row.outcome) {
             out.push_str(&format!(
-                "\napplied to {}: {}; {}",
+                "\n\n{} under a promise ({}, --policy {}): {}; {}",
                 row.guest,
-                remedy::line(applied),
+                row.max_downtime_ms,
+                promised.promise.policy,
+                promise::means(promised),
                 outcome.place
             ));
         }

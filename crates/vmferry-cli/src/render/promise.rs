@@ -33,7 +33,7 @@ pub(crate) fn lines(promise: &PromiseForecast) -> String {
 }
 
 /// By which means it is kept.
-fn means(promise: &PromiseForecast) -> String {
+pub(crate) fn means(promise: &PromiseForecast) -> String {
     match promise.by {
         MovedBy::Itself => "the guest keeps its speed".to_owned(),
         MovedBy::Throttled => match (promise.least_cpu_share, promise.throttled_ms) {

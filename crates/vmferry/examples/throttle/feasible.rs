@@ -163,6 +163,7 @@ impl<'a> Replayed<'a> {
             link_changes: Vec::new(),
             elasticity: 1.0,
             forced_after: within,
+            disturbance: None,
         }
     }
 
