@@ -53,7 +53,7 @@ pub fn controller(
     outlook: &ObservedOutlook,
     memory: Bytes,
 ) -> Box<dyn Controller + Send> {
-    let promises = Promises::from(promise);
+    let promises = outlook.promises(promise);
     let outlook = || outlook.clone();
     let policy = policy(promise);
     match steered_by(promise) {

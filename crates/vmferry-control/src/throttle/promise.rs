@@ -76,6 +76,22 @@ impl From<&Promise> for Promises {
 }
 
 impl Promises {
+    /// What was stated; where no pause was, one that leaves the hypervisor's own
+    /// `downtime-limit` as it is, when `outside` of the pause is not in it.
+    pub(super) fn over_own_limit(promise: &Promise, own: Duration, outside: Duration) -> Self {
+        let stated = Self::from(promise);
+        if promise.max_downtime_ms.is_some() {
+            return stated;
+        }
+        let pause = (own + outside).div_f64(MEASURED_RATE);
+        let most = promise.deadline_ms.map_or(pause, Millis::duration);
+        Self {
+            max_downtime: pause.min(most),
+            deadline: stated.deadline.max(pause.min(most)),
+            ..stated
+        }
+    }
+
     /// These promises, if they make sense together.
     ///
     /// # Errors
