@@ -164,10 +164,11 @@ impl PreparedMove {
         };
         let promise = plan.promise.as_ref();
         let limits = known.limits(&plan.limits, promise)?;
-        let forecast = model
-            .forecast(&assumptions, &observation, &link, &limits)
-            .await?;
-        self.promise = known.promised(promise).await?;
+        let (forecast, promise) = tokio::try_join!(
+            model.forecast(&assumptions, &observation, &link, &limits),
+            known.promised(promise),
+        )?;
+        self.promise = promise;
         self.limits = limits;
         self.assumptions = Some(assumptions);
         self.observation = Some(observation);

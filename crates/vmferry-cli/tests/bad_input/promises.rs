@@ -1,5 +1,12 @@
 //! Promises that make no sense.
 
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::unix::net::UnixListener;
+use std::path::Path;
+use std::thread::{self, JoinHandle};
+
+use serde_json::{Value, json};
+
 use super::{ENDS, Place};
 
 /// None of these gets as far as the monitors, which are not there (exit 40).
@@ -112,5 +119,65 @@ fn what_a_throttle_ignores_is_told() {
     ] {
         let ended = predict(arguments).expect(40, &["/nowhere.qmp"]);
         assert!(!ended.stderr.contains("ignored"), "{}", ended.stderr);
+    }
+}
+
+/// A monitor that knows nothing but the handshake, and refuses the rest with
+/// these words.
+fn monitor(path: &Path, class: &'static str, words: &'static str) -> JoinHandle<Vec<String>> {
+    let listener = UnixListener::bind(path).expect("a socket");
+    thread::spawn(move || {
+        let (mut stream, _) = listener.accept().expect("vmferry");
+        let greeting = json!({ "QMP": { "version": { "qemu": { "major": 10, "minor": 0, "micro": 2 },
+            "package": "" }, "capabilities": [] } });
+        writeln!(stream, "{greeting}").expect("a greeting");
+        let requests = BufReader::new(stream.try_clone().expect("a copy")).lines();
+        let mut asked = Vec::new();
+        for request in requests.map_while(Result::ok) {
+            let request: Value = serde_json::from_str(&request).expect("JSON");
+            let command = request["execute"].as_str().expect("a command").to_owned();
+            let id = &request["id"];
+            let answer = if command == "qmp_capabilities" {
+                json!({ "return": {}, "id": id })
+            } else {
+                json!({ "error": { "class": class, "desc": words }, "id": id })
+            };
+            writeln!(stream, "{answer}").expect("an answer");
+            asked.push(command);
+        }
+        asked
+    })
+}
+
+/// In QEMU's own words, with and without the command.
+#[test]
+fn a_dirty_limit_needs_the_dirty_ring() {
+    for (class, words) in [
+        (
+            "GenericError",
+            "dirty page limit feature requires KVM with accelerator property 'dirty-ring-size' set'",
+        ),
+        (
+            "CommandNotFound",
+            "The command set-vcpu-dirty-limit has not been found",
+        ),
+    ] {
+        let place = Place::new();
+        let socket = place.0.path().join("a.qmp");
+        let asked = monitor(&socket, class, words);
+        let guest = format!("qmp:{}", socket.display());
+        place
+            .run(&["predict", &guest, "--throttle", "dirty-limit"])
+            .expect(
+                40,
+                &[
+                    words,
+                    "needs KVM with the dirty ring",
+                    "-accel kvm,dirty-ring-size=4096",
+                    "--throttle curve",
+                ],
+            );
+        let asked = asked.join().expect("the monitor");
+        assert_eq!(asked, ["qmp_capabilities", "set-vcpu-dirty-limit"]);
     }
 }
