@@ -266,13 +266,13 @@ pub fn schemas() -> Vec<(&'static str, Schema)> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod sample {
     use super::*;
 
-    #[test]
-    fn a_move_without_forecast_has_all_fields() {
+    /// The report of a move that was not made, and not forecast.
+    pub(crate) fn unmoved() -> MigrateReport {
         let uri = GuestUri::local("/run/a.qmp");
-        let report = MigrateReport {
+        MigrateReport {
             versions: Versions::default(),
             move_id: Uuid::nil(),
             plan: Plan {
@@ -302,7 +302,17 @@ mod tests {
             missed: Vec::new(),
             outcome: None,
             place: Place::RunningAtSource,
-        };
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_move_without_forecast_has_all_fields() {
+        let report = sample::unmoved();
         let written = serde_json::to_value(&report).unwrap();
         let read: MigrateReport = serde_json::from_value(written.clone()).unwrap();
         assert_eq!(read, report);

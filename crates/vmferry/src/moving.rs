@@ -1,5 +1,7 @@
 //! A move from the operator's side: check, forecast, ask, move, record.
 
+mod ending;
+
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
@@ -10,8 +12,8 @@ use tokio::task::JoinHandle;
 use uuid::Uuid;
 use vmferry_core::plan::MoveLimits;
 use vmferry_core::{
-    ByteRate, ExitCode, Forecast, LinkSpeed, Missed, MoveEvent, MoveRecord, Observation, Outcome,
-    OutcomeStatus, Place, Plan, PromiseForecast, SCHEMA_VERSION,
+    ByteRate, Forecast, LinkSpeed, MoveEvent, MoveRecord, Observation, Outcome, OutcomeStatus,
+    Place, Plan, PromiseForecast, SCHEMA_VERSION,
 };
 use vmferry_history::{History, HistoryError, Store as _, history_path};
 use vmferry_measure::{ObserveOptions, observe};
@@ -32,6 +34,9 @@ use crate::models::{self, Fitted};
 use crate::predict::{self, Reforecaster};
 use crate::promising::{self, Known};
 use crate::{Error, TOOL_VERSION, profile, steering};
+
+pub use ending::exit_code;
+use ending::missed;
 
 /// What a move needs beside its plan.
 #[derive(Clone, Debug)]
@@ -159,10 +164,11 @@ impl PreparedMove {
         };
         let promise = plan.promise.as_ref();
         let limits = known.limits(&plan.limits, promise)?;
-        let forecast = model
-            .forecast(&assumptions, &observation, &link, &limits)
-            .await?;
-        self.promise = known.promised(promise).await?;
+        let (forecast, promise) = tokio::try_join!(
+            model.forecast(&assumptions, &observation, &link, &limits),
+            known.promised(promise),
+        )?;
+        self.promise = promise;
         self.limits = limits;
         self.assumptions = Some(assumptions);
         self.observation = Some(observation);
@@ -480,32 +486,4 @@ async fn remember(
         kept.map_err(|error| ("the observation", error))?;
     }
     Ok(())
-}
-
-/// What was promised and not kept by a move that reached the destination.
-fn missed(plan: &Plan, outcome: Option<&Outcome>) -> Vec<Missed> {
-    match (&plan.promise, outcome) {
-        (Some(promise), Some(outcome)) if outcome.status == OutcomeStatus::Completed => {
-            promise.missed(outcome.downtime_ms, outcome.total_time_ms, outcome.slowdown)
-        }
-        _ => Vec::new(),
-    }
-}
-
-/// The exit code of a move that was started. Where the guest is comes before
-/// what was promised.
-pub fn exit_code(report: &MigrateReport) -> ExitCode {
-    let Some(outcome) = &report.outcome else {
-        return ExitCode::Done;
-    };
-    match (outcome.status, outcome.place) {
-        (OutcomeStatus::Completed, Place::RunningAtDestination) if report.missed.is_empty() => {
-            ExitCode::Done
-        }
-        (OutcomeStatus::Completed, Place::RunningAtDestination) => ExitCode::PromiseMissed,
-        (_, Place::Uncertain) | (OutcomeStatus::Completed, _) => ExitCode::Uncertain,
-        (_, Place::RunningAtDestination) => ExitCode::Uncertain,
-        (OutcomeStatus::Cancelled, _) => ExitCode::Cancelled,
-        (OutcomeStatus::Failed | OutcomeStatus::Unknown, _) => ExitCode::FailedSafe,
-    }
 }

@@ -82,10 +82,10 @@ pub async fn predict(guest: &GuestUri, options: &PredictOptions) -> Result<Predi
     };
     let promise = options.promise.as_ref();
     let limits = known.limits(&options.limits, promise)?;
-    let forecast = model
-        .forecast(&assumptions, &observation, &link, &limits)
-        .await?;
-    let promise = known.promised(promise).await?;
+    let (forecast, promise) = tokio::try_join!(
+        model.forecast(&assumptions, &observation, &link, &limits),
+        known.promised(promise),
+    )?;
     Ok(PredictReport {
         versions: Versions::default(),
         guest: observation.guest.clone(),

@@ -10,41 +10,43 @@ use vmferry::core::{ByteRate, Preset, Promise, Ratio, Throttle};
 
 use super::parse_downtime;
 
+/// Where help texts show them.
+const HEADING: &str = "Promises";
+
 /// What a move may cost, and by which means that is kept.
 #[derive(Clone, Copy, Debug, Default, Args)]
-#[command(next_help_heading = "Promises")]
 pub(crate) struct Promising {
     /// Longest pause, from STOP at the source to RESUME at the destination
-    #[arg(long, value_parser = parse_downtime, value_name = "TIME")]
+    #[arg(long, help_heading = HEADING, value_parser = parse_downtime, value_name = "TIME")]
     pub(crate) max_downtime: Option<Duration>,
     /// Time within which the move is over; without one forecasts look 120s ahead
-    #[arg(long, value_parser = parse_span, value_name = "TIME")]
+    #[arg(long, help_heading = HEADING, value_parser = parse_span, value_name = "TIME")]
     pub(crate) deadline: Option<Duration>,
     /// Most of the guest's work that may be lost during the move, pause included;
     /// allows the guest to be slowed down
-    #[arg(long, value_parser = parse_ratio, value_name = "SHARE")]
+    #[arg(long, help_heading = HEADING, value_parser = parse_ratio, value_name = "SHARE")]
     pub(crate) max_slowdown: Option<Ratio>,
     /// Most the migration may send (sets the hypervisor's max-bandwidth); alone a
     /// limit and no promise
-    #[arg(long, value_parser = parse_rate, value_name = "RATE")]
+    #[arg(long, help_heading = HEADING, value_parser = parse_rate, value_name = "RATE")]
     pub(crate) max_bandwidth: Option<ByteRate>,
     /// Least the migration asks for, however courteous
-    #[arg(long, value_parser = parse_rate, value_name = "RATE")]
+    #[arg(long, help_heading = HEADING, value_parser = parse_rate, value_name = "RATE")]
     pub(crate) min_bandwidth: Option<ByteRate>,
     /// Go on by post-copy where pre-copy cannot keep the promise: if the link
     /// breaks then, the guest stops until it is back
-    #[arg(long)]
+    #[arg(long, help_heading = HEADING)]
     pub(crate) allow_postcopy: bool,
     /// Who steers the move and may slow the guest down [default: auto with
     /// --max-slowdown or --policy, else off]
-    #[arg(long, value_parser = throttles(), value_name = "HOW")]
+    #[arg(long, help_heading = HEADING, value_parser = throttles(), value_name = "HOW")]
     pub(crate) throttle: Option<Throttle>,
     /// C of --throttle jin, 0..1 [default: from the guest's memory and the link]
-    #[arg(long, value_parser = parse_expectant, value_name = "C")]
+    #[arg(long, help_heading = HEADING, value_parser = parse_expectant, value_name = "C")]
     pub(crate) expectant_ratio: Option<Ratio>,
     /// How the guest's work is weighed against time: at least half, a fifth or a
     /// hundredth of its speed is left [default: balanced]
-    #[arg(long, value_parser = policies(), value_name = "POLICY")]
+    #[arg(long, help_heading = HEADING, value_parser = policies(), value_name = "POLICY")]
     pub(crate) policy: Option<Preset>,
 }
 

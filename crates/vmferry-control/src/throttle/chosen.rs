@@ -52,7 +52,7 @@ pub(super) fn policy(promise: &Promise) -> Policy {
 /// throttle, a promise that allows post-copy is still steered: somebody has to
 /// start it.
 pub fn controller(promise: &Promise, outlook: &ObservedOutlook, memory: Bytes) -> AnyController {
-    let promises = Promises::from(promise);
+    let promises = outlook.promises(promise);
     let outlook = || outlook.clone();
     let policy = policy(promise);
     match steered_by(promise) {

@@ -167,7 +167,7 @@ impl Case<'_> {
         outlook: &ObservedOutlook,
         faster: f64,
     ) -> TrialResult {
-        let promises = Promises::from(promise);
+        let promises = outlook.promises(promise);
         // Spread evenly whatever the number of trials.
         let place = (f64::from(number) * 0.618_033_988_75).fract();
         let promised = PromisedMove {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use vmferry_core::{
-    ByteRate, Bytes, CurvePoint, DirtyCurve, LinkSpeed, Millis, Observation, Ratio,
+    ByteRate, Bytes, CurvePoint, DirtyCurve, LinkSpeed, Millis, Observation, Promise, Ratio,
 };
 use vmferry_model::analysis::curve_fit::extended;
 use vmferry_model::{Assumptions, ModelError};
@@ -16,6 +16,7 @@ use super::answer::Answer;
 use super::look::Look;
 use super::outlook::{Ahead, Outlook};
 use super::pass_clock::PassClock;
+use super::promise::Promises;
 
 /// Points in windows at which the curve is taken beyond its window.
 const BEYOND: [f64; 5] = [1.5, 2.0, 3.0, 5.0, 10.0];
@@ -117,6 +118,12 @@ impl ObservedOutlook {
     /// What was learned of the guest's dirt so far.
     pub fn answer(&self) -> &Answer {
         &self.answer
+    }
+
+    /// A promise as controllers keep it: what was not stated stays as the
+    /// hypervisor has it.
+    pub fn promises(&self, promise: &Promise) -> Promises {
+        Promises::over_own_limit(promise, self.rules.downtime_limit, self.outside())
     }
 
     /// The pace of dirt that is planned for under a share of the CPU.

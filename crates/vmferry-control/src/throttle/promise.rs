@@ -76,6 +76,22 @@ impl From<&Promise> for Promises {
 }
 
 impl Promises {
+    /// What was stated; where no pause was, one that leaves the hypervisor's own
+    /// `downtime-limit` as it is, when `outside` of the pause is not in it.
+    pub(super) fn over_own_limit(promise: &Promise, own: Duration, outside: Duration) -> Self {
+        let stated = Self::from(promise);
+        if promise.max_downtime_ms.is_some() {
+            return stated;
+        }
+        let pause = (own + outside).div_f64(MEASURED_RATE);
+        let most = promise.deadline_ms.map_or(pause, Millis::duration);
+        Self {
+            max_downtime: pause.min(most),
+            deadline: stated.deadline.max(pause.min(most)),
+            ..stated
+        }
+    }
+
     /// These promises, if they make sense together.
     ///
     /// # Errors
@@ -124,12 +140,6 @@ impl Promises {
         let least = self.min_bandwidth.map_or(1.0, |rate| rate.0);
         let most = self.max_bandwidth.map_or(f64::INFINITY, |rate| rate.0);
         ByteRate(rate.0.max(least).min(most))
-    }
-
-    /// The pause that a `downtime-limit` comes to: the other way round of
-    /// [`Self::downtime_limit`].
-    pub fn pause_under(limit: Duration, outside: Duration) -> Duration {
-        (limit + outside).div_f64(MEASURED_RATE)
     }
 
     /// The greatest `downtime-limit` that keeps the promise when `outside` of

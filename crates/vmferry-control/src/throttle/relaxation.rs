@@ -13,7 +13,6 @@ use super::curve::Curve;
 use super::feasibility::{Case, TRIALS, TrialResult, interval, kept_share};
 use super::governor::Controller;
 use super::look::{Look, Stage};
-use super::promise::Promises;
 use crate::error::ControlError;
 
 /// Share of the trials that have to keep a relaxed promise. More than it takes
@@ -33,7 +32,7 @@ pub(super) fn relaxations(
     case: &Case<'_>,
     promise: &Promise,
 ) -> Result<Vec<Relaxation>, ControlError> {
-    let promises = Promises::from(promise);
+    let promises = case.outlook(promise, 1.0)?.promises(promise);
     let steps = |from: f64, to: f64| ((to / from).ln() / STEP.ln()).ceil().max(0.0) as u32;
     let grown = |from: f64, step: u32| from * STEP.powi(step as i32);
 
@@ -165,7 +164,8 @@ impl Search<'_> {
     fn is_foreseen(&self, change: &Change) -> Result<bool, ControlError> {
         let promise = change.applied(self.promise);
         let outlook = self.case.outlook(&promise, self.faster(change))?;
-        let mut curve = Curve::new(outlook, Promises::from(&promise), policy(&promise));
+        let promises = outlook.promises(&promise);
+        let mut curve = Curve::new(outlook, promises, policy(&promise));
         let look = Look {
             now: Duration::ZERO,
             stage: Stage::PreCopy,

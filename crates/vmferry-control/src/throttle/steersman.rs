@@ -54,7 +54,7 @@ impl Steersman {
         known: Option<Known<'_>>,
     ) -> Result<Self, ControlError> {
         let throttle = steered_by(promise);
-        let mut promises = Promises::from(promise).checked()?;
+        let stated = Promises::from(promise).checked()?;
         let switchover_bandwidth = match (throttle, known) {
             (Throttle::Deadline | Throttle::Courtesy, Some(known)) => {
                 switchover_bandwidth(rules, known.link)
@@ -67,14 +67,12 @@ impl Steersman {
                 if switchover_bandwidth.is_some() {
                     assumptions.rules.switchover_bandwidth = switchover_bandwidth;
                 }
-                let horizon = promises.deadline.mul_f64(HORIZON);
+                let horizon = stated.deadline.mul_f64(HORIZON);
                 ObservedOutlook::new(known.observation, known.link, &assumptions, horizon)
             })
             .transpose()?;
         let outside = outlook.as_ref().map_or(ASSUMED_OUTSIDE, Outlook::outside);
-        if promise.max_downtime_ms.is_none() {
-            promises.max_downtime = Promises::pause_under(rules.downtime_limit, outside);
-        }
+        let promises = Promises::over_own_limit(promise, rules.downtime_limit, outside);
         let nothing = ControlError::NothingObserved { throttle };
         let controller: AnyController = match (throttle, &outlook, known) {
             // The hypervisor does it itself.

@@ -158,6 +158,28 @@ fn a_promise_beyond_its_policy_is_possible_under_another() {
     assert!(urgent.least_cpu_share < Some(Ratio(0.2)), "{urgent:?}");
 }
 
+/// Nobody promised a pause: the hypervisor's own limit is as good as ever.
+#[test]
+fn what_was_not_promised_stays_as_the_hypervisor_has_it() {
+    let guest = guest(&[Set::steady(150e6, 60e6)]);
+    let promise = Promise {
+        deadline_ms: Some(Millis(60_000.0)),
+        ..Promise::default()
+    };
+    let under = |limit_ms| {
+        let mut assumptions = assumptions();
+        assumptions.rules.downtime_limit = std::time::Duration::from_millis(limit_ms);
+        promise_forecast(&guest, &link(), &assumptions, &promise, 1).expect("observed")
+    };
+    let (short, long) = (under(300), under(3000));
+    assert_eq!((short.accepted, long.accepted), (false, true), "{long:?}");
+    assert!(
+        long.downtime_ms
+            .is_some_and(|pause| pause.p50 > Millis(400.0)),
+        "{long:?}"
+    );
+}
+
 #[test]
 fn more_is_never_worse() {
     let guest = guest(&[Set::steady(150e6, 60e6)]);
