@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 use vmferry_control::EndKind;
+use vmferry_control::phase::is_past_return;
 use vmferry_core::{
-    Bytes, GuestUri, MigrationStatus, Millis, MoveEvent, Outcome, OutcomeStatus, Place, Plan,
+    Bytes, MigrationStatus, Millis, MoveEvent, Outcome, OutcomeStatus, Place, Plan,
 };
 use vmferry_hypervisor::qmp::{Guest, MigrationInfo};
 
@@ -53,12 +54,19 @@ pub(crate) async fn follow(
     let mut source = source.clone();
     let mut last: Option<MigrationInfo> = None;
     let mut asked = false;
+    let mut nobody = false;
     loop {
         let (_poller, mut polls) = Poller::start(source.clone());
         loop {
             let info = tokio::select! {
                 Some(poll) = polls.recv() => poll,
-                destination = connected(reached, &plan.destination) => return Alone::Joined(destination),
+                destination = reached.settled(&plan.destination), if !nobody => {
+                    match destination {
+                        Some(destination) => return Alone::Joined(destination),
+                        None => nobody = true,
+                    }
+                    continue;
+                }
             };
             let Some(info) = info else {
                 break;
@@ -90,6 +98,14 @@ pub(crate) async fn follow(
                 return Alone::Ended {
                     kind: Some(kind),
                     error,
+                    info: Some(Box::new(info)),
+                };
+            }
+            if nobody && is_past_return(&info.status) {
+                let error = format!("the QEMU of {} exited in post-copy", plan.destination);
+                return Alone::Ended {
+                    kind: None,
+                    error: Some(error),
                     info: Some(Box::new(info)),
                 };
             }
@@ -125,13 +141,6 @@ pub(crate) async fn follow(
     }
 }
 
-async fn connected(reached: &Reached, uri: &GuestUri) -> Guest {
-    match reached.of(uri).await {
-        At::Connected(guest) => guest,
-        _ => std::future::pending().await,
-    }
-}
-
 /// The outcome of a move whose source alone was followed.
 pub(crate) fn outcome(
     kind: Option<EndKind>,
@@ -149,7 +158,10 @@ pub(crate) fn outcome(
         None => OutcomeStatus::Unknown,
     };
     let reason = error.unwrap_or_else(|| format!("{status:?}").to_lowercase());
-    let said = format!("{reason} ({})", check.explain());
+    let advice = check
+        .advice()
+        .map_or_else(String::new, |advice| format!("; {advice}"));
+    let said = format!("{reason} ({}){advice}", check.explain());
     let unseen = finish::unmeasured(status, place, said, baseline.started_at);
     let error = unseen
         .error

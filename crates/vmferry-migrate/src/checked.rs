@@ -15,6 +15,7 @@ use crate::facts;
 use crate::journal::{Journal, UndoAction};
 use crate::meters::Baseline;
 use crate::place;
+use crate::postcopy;
 use crate::preflight::{self, Check, EndFacts};
 use crate::running::RunningMigration;
 
@@ -167,6 +168,16 @@ async fn make_ready(
         // With it the source learns whether the destination has loaded the
         // guest, and keeps it otherwise.
         changer.enable("return-path").await?;
+        if postcopy::allowed(plan) {
+            // Refused where its host cannot tell QEMU of missing pages.
+            let enabled = changer.enable(postcopy::CAPABILITY).await;
+            enabled.map_err(|error| match error {
+                MigrateError::End { end, source } if source.is_refused() => {
+                    MigrateError::NoPostCopy { end, source }
+                }
+                other => other,
+            })?;
+        }
         changer.set_parameters(parameters(plan, end)).await?;
         if let Some(dir) = &plan.tls_dir {
             add_tls(&mut changer, dir, plan).await?;

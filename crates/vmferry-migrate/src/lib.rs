@@ -34,7 +34,6 @@ pub mod journal;
 pub mod meters;
 pub mod place;
 mod poller;
-#[expect(dead_code, reason = "called by whoever steers a move")]
 mod postcopy;
 pub mod preflight;
 mod reach;

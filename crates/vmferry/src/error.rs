@@ -118,6 +118,7 @@ impl Error {
                     _ => ExitCode::Uncertain,
                 },
                 MigrateError::Guard { .. }
+                | MigrateError::NoPostCopy { .. }
                 | MigrateError::CpuCap(_)
                 | MigrateError::State { .. }
                 | MigrateError::NoStateDir => ExitCode::FailedSafe,

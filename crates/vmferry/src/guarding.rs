@@ -10,7 +10,7 @@ use vmferry_core::{ExitCode, MoveRecord, Place};
 use vmferry_history::{History, HistoryError, Store as _, history_path};
 use vmferry_migrate::event_log::{self, EventSink};
 use vmferry_migrate::guard::{Watch, Watchman};
-use vmferry_migrate::takeover::{RECORD_FILE, TakenOver, take_over};
+use vmferry_migrate::takeover::{self, RECORD_FILE, TakenOver, take_over};
 use vmferry_migrate::{DEFAULT_STALL_TIMEOUT, MoveDir, StateDir};
 
 use crate::Error;
@@ -161,7 +161,7 @@ async fn recover_one(dir: &MoveDir) -> RecoveredMove {
     };
     let quiet: EventSink = Arc::new(|event| tracing::info!(?event));
     let sink = event_log::tee(&dir.events_path(), quiet);
-    let taken = take_over(dir, DEFAULT_STALL_TIMEOUT, sink).await;
+    let taken = takeover::recover(dir, DEFAULT_STALL_TIMEOUT, sink).await;
     keep_outcome(dir, &taken);
     result.undone = taken.undone;
     result.place = taken

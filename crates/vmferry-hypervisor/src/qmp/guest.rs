@@ -90,9 +90,7 @@ impl Guest {
                 _tunnel: endpoint.tunnel,
             }),
         };
-        let wanted = guest
-            .takes_urgent()
-            .then(|| json!({ "enable": [URGENT] }));
+        let wanted = guest.takes_urgent().then(|| json!({ "enable": [URGENT] }));
         guest
             .request_within("qmp_capabilities", wanted, options.greeting_timeout)
             .await?;
