@@ -4,9 +4,13 @@
 //! stands.
 //!
 //! ```text
-//! stream silent or broken ──> both paused ──> destination listens ──> source resumes ──> goes on
-//!        PauseSource            PauseDestination       Listen              Resume
+//! silent or broken ──> destination paused ──> it listens ──> source paused ──> source resumes
+//!                      PauseDestination       Listen         PauseSource       Resume
 //! ```
+//!
+//! The destination comes first: one that has not loaded the guest's devices
+//! yet refuses to be paused, and a source paused before that could never bring
+//! the rest of them. A link that comes back saves such a stream by itself.
 
 use std::time::Duration;
 
@@ -42,8 +46,10 @@ pub enum Step {
 #[derive(Clone, Debug)]
 pub struct Recovery {
     source: MigrationStatus,
-    /// As far as it was heard of.
+    /// As far as it was heard of since the stream last stood.
     destination: MigrationStatus,
+    /// What the destination is asked next: it refuses the one or the other.
+    probe: Step,
     /// When the source's status came up.
     source_since: Duration,
     sent: Option<Bytes>,
@@ -51,6 +57,8 @@ pub struct Recovery {
     sent_at: Duration,
     /// Whether the destination listens for a source that did not come yet.
     listening: bool,
+    /// Whether the destination cannot be told anything.
+    by_source_alone: bool,
     not_before: Duration,
     broken: bool,
     seen: bool,
@@ -61,10 +69,12 @@ impl Default for Recovery {
         Self {
             source: MigrationStatus::None,
             destination: MigrationStatus::None,
+            probe: Step::PauseDestination,
             source_since: Duration::ZERO,
             sent: None,
             sent_at: Duration::ZERO,
             listening: false,
+            by_source_alone: false,
             not_before: Duration::ZERO,
             broken: false,
             seen: false,
@@ -73,17 +83,32 @@ impl Default for Recovery {
 }
 
 impl Recovery {
+    /// For who reaches the source only: a destination that was told to listen
+    /// does so until the source comes. One whose main loop waits for a missing
+    /// page takes no new client before.
+    pub fn by_source_alone() -> Self {
+        Self {
+            by_source_alone: true,
+            ..Self::default()
+        }
+    }
+
     /// Takes in a status that one end reported `now`, as often as it comes.
     pub fn status(&mut self, now: Duration, side: Side, status: &MigrationStatus) {
         match side {
             Side::Source => self.source_is(now, status),
             Side::Destination => {
-                if *status == MigrationStatus::PostcopyPaused && self.destination != *status {
-                    // It listened for a stream that has come and broken.
-                    self.listening = false;
-                    self.not_before = now;
+                if self.destination == *status {
+                    return;
                 }
                 self.destination = status.clone();
+                self.probe = Step::PauseDestination;
+                if *status == MigrationStatus::PostcopyPaused {
+                    // It listened for a stream that has come and broken.
+                    self.listening = false;
+                    self.probe = Step::Listen;
+                    self.not_before = now;
+                }
             }
         }
     }
@@ -98,6 +123,8 @@ impl Recovery {
                 self.sent_at = now;
                 self.listening = false;
                 self.broken = false;
+                self.destination = MigrationStatus::None;
+                self.probe = Step::PauseDestination;
             }
             MigrationStatus::PostcopyPaused => {
                 self.broken = true;
@@ -124,42 +151,46 @@ impl Recovery {
     /// [`Recovery::refused`].
     pub fn next(&self, now: Duration) -> Option<Step> {
         use MigrationStatus::{PostcopyActive, PostcopyPaused, PostcopyRecover};
+        let for_long = |since: Duration, limit: Duration| now.saturating_sub(since) >= limit;
         if now < self.not_before {
             return None;
         }
-        match (&self.source, &self.destination) {
-            (PostcopyActive, PostcopyPaused) => Some(Step::PauseSource),
-            (PostcopyActive, _) if now.saturating_sub(self.sent_at) >= SILENCE => {
+        match self.source {
+            PostcopyActive if self.listening || self.destination == PostcopyPaused => {
                 Some(Step::PauseSource)
             }
-            (PostcopyRecover, _) if now.saturating_sub(self.source_since) >= HANDSHAKE => {
-                Some(Step::PauseSource)
+            PostcopyActive if !self.by_source_alone && for_long(self.sent_at, SILENCE) => {
+                Some(self.probe)
             }
-            (PostcopyPaused, _) if self.listening => Some(Step::Resume),
-            // Where its events were missed, its refusal tells.
-            (PostcopyPaused, PostcopyActive | PostcopyRecover) => Some(Step::PauseDestination),
-            (PostcopyPaused, _) => Some(Step::Listen),
+            PostcopyRecover if for_long(self.source_since, HANDSHAKE) => Some(Step::PauseSource),
+            PostcopyPaused if self.listening || self.by_source_alone => Some(Step::Resume),
+            PostcopyPaused => Some(self.probe),
             _ => None,
         }
     }
 
     /// A step was carried out.
     pub fn done(&mut self, now: Duration, step: Step) {
-        if step == Step::Listen {
-            self.listening = true;
-        } else {
-            // What follows is told by a status.
-            self.not_before = now + RETRY;
+        match step {
+            Step::Listen => {
+                self.listening = true;
+                return;
+            }
+            Step::PauseDestination => self.probe = Step::Listen,
+            Step::PauseSource | Step::Resume => {}
         }
+        // What follows is told by a status.
+        self.not_before = now + RETRY;
     }
 
     /// A step was refused, or not answered.
     pub fn refused(&mut self, now: Duration, step: Step) {
         match step {
-            // Only a destination that is not paused refuses, or one that still
-            // lets go of its old address: pausing it does no harm.
-            Step::Listen => self.destination = MigrationStatus::PostcopyActive,
-            Step::PauseDestination => self.destination = MigrationStatus::PostcopyPaused,
+            // It is not paused, or still lets go of its old address: asking it
+            // to pause does no harm then.
+            Step::Listen => self.probe = Step::PauseDestination,
+            // It is paused, or not in post-copy yet.
+            Step::PauseDestination => self.probe = Step::Listen,
             Step::PauseSource | Step::Resume => {}
         }
         self.not_before = now + RETRY;
@@ -168,6 +199,11 @@ impl Recovery {
     /// Whether the stream is broken: the guest is split between both ends.
     pub fn is_broken(&self) -> bool {
         self.broken
+    }
+
+    /// Whether the destination was told to listen, and nobody came yet.
+    pub fn is_listening(&self) -> bool {
+        self.listening
     }
 
     /// Whether the guest is between both ends, the stream broken or not.
@@ -236,13 +272,13 @@ mod tests {
     fn a_silent_stream_is_broken_listened_for_and_resumed() {
         let mut recovery = in_postcopy();
         assert_eq!(recovery.next(s(7)), None);
+        assert_eq!(recovery.next(s(8)), Some(Step::PauseDestination));
+        recovery.done(s(8), Step::PauseDestination);
+        recovery.status(s(8), Side::Destination, &PostcopyPaused);
         assert_eq!(recovery.next(s(8)), Some(Step::PauseSource));
         recovery.done(s(8), Step::PauseSource);
         recovery.status(s(8), Side::Source, &PostcopyPaused);
         assert!(recovery.is_broken());
-        assert_eq!(recovery.next(s(9)), Some(Step::PauseDestination));
-        recovery.done(s(9), Step::PauseDestination);
-        recovery.status(s(9), Side::Destination, &PostcopyPaused);
         assert_eq!(recovery.next(s(9)), Some(Step::Listen));
         recovery.done(s(9), Step::Listen);
         assert_eq!(recovery.next(s(9)), Some(Step::Resume));
@@ -251,9 +287,39 @@ mod tests {
         recovery.status(s(9), Side::Source, &PostcopyRecover);
         assert_eq!(recovery.next(s(12)), None);
         recovery.status(s(12), Side::Source, &PostcopyActive);
+        assert_eq!(recovery.next(s(13)), None);
         recovery.status(s(12), Side::Destination, &PostcopyActive);
         assert!(!recovery.is_broken() && recovery.is_under_way());
         assert_eq!(recovery.next(s(13)), None);
+    }
+
+    /// Measured: with the link cut before the devices are there, the
+    /// destination refuses to be paused and to listen.
+    #[test]
+    fn a_source_whose_guest_has_not_arrived_is_not_paused() {
+        let mut recovery = Recovery::default();
+        recovery.status(s(0), Side::Source, &PostcopyActive);
+        recovery.status(s(0), Side::Destination, &Active);
+        for second in (5..100).step_by(2) {
+            assert_eq!(recovery.next(s(second)), Some(Step::PauseDestination));
+            recovery.refused(s(second), Step::PauseDestination);
+            assert_eq!(recovery.next(s(second)), None);
+            assert_eq!(recovery.next(s(second + 1)), Some(Step::Listen));
+            recovery.refused(s(second + 1), Step::Listen);
+        }
+        recovery.sent(s(100), Some(Bytes(1)));
+        assert_eq!(recovery.next(s(102)), None);
+    }
+
+    #[test]
+    fn a_destination_found_to_listen_has_lost_its_stream() {
+        let mut recovery = Recovery::default();
+        recovery.status(s(0), Side::Source, &PostcopyActive);
+        recovery.refused(s(5), Step::PauseDestination);
+        recovery.done(s(6), Step::Listen);
+        assert_eq!(recovery.next(s(6)), Some(Step::PauseSource));
+        recovery.status(s(6), Side::Source, &PostcopyPaused);
+        assert_eq!(recovery.next(s(6)), Some(Step::Resume));
     }
 
     #[test]
@@ -299,12 +365,24 @@ mod tests {
     fn refusals_tell_what_was_missed() {
         let mut recovery = Recovery::default();
         recovery.status(s(0), Side::Source, &PostcopyPaused);
-        assert_eq!(recovery.next(s(0)), Some(Step::Listen));
-        recovery.refused(s(0), Step::Listen);
+        assert_eq!(recovery.next(s(0)), Some(Step::PauseDestination));
+        recovery.refused(s(0), Step::PauseDestination);
         assert_eq!(recovery.next(s(0)), None);
-        assert_eq!(recovery.next(s(1)), Some(Step::PauseDestination));
-        recovery.refused(s(1), Step::PauseDestination);
-        assert_eq!(recovery.next(s(2)), Some(Step::Listen));
+        assert_eq!(recovery.next(s(1)), Some(Step::Listen));
+        recovery.refused(s(1), Step::Listen);
+        assert_eq!(recovery.next(s(2)), Some(Step::PauseDestination));
+    }
+
+    #[test]
+    fn the_source_alone_tries_a_destination_that_may_listen() {
+        let mut recovery = Recovery::by_source_alone();
+        recovery.status(s(0), Side::Source, &PostcopyPaused);
+        assert_eq!(recovery.next(s(0)), Some(Step::Resume));
+        recovery.done(s(0), Step::Resume);
+        recovery.status(s(0), Side::Source, &PostcopyRecover);
+        assert_eq!(recovery.next(s(10)), Some(Step::PauseSource));
+        recovery.status(s(10), Side::Source, &PostcopyPaused);
+        assert_eq!(recovery.next(s(11)), Some(Step::Resume));
     }
 
     #[test]

@@ -4,8 +4,8 @@
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
-use vmferry_control::EndKind;
 use vmferry_control::phase::is_past_return;
+use vmferry_control::{EndKind, Recovery, Side, Step};
 use vmferry_core::{
     Bytes, MigrationStatus, Millis, MoveEvent, Outcome, OutcomeStatus, Place, Plan,
 };
@@ -55,6 +55,7 @@ pub(crate) async fn follow(
     let mut last: Option<MigrationInfo> = None;
     let mut asked = false;
     let mut nobody = false;
+    let mut recovery = Recovery::by_source_alone();
     loop {
         let (_poller, mut polls) = Poller::start(source.clone());
         loop {
@@ -108,6 +109,21 @@ pub(crate) async fn follow(
                     error: Some(error),
                     info: Some(Box::new(info)),
                 };
+            }
+            recovery.status(now, Side::Source, &info.status);
+            recovery.sent(now, info.ram.transferred_bytes.map(Bytes));
+            if let Some(step) = recovery.next(now) {
+                let tried = match step {
+                    Step::Resume => source.migrate_resume(&(&plan.via).into()).await,
+                    _ => source.migrate_pause().await,
+                };
+                match tried {
+                    Ok(()) => recovery.done(now, step),
+                    Err(error) => {
+                        tracing::info!(%error, "post-copy");
+                        recovery.refused(now, step);
+                    }
+                }
             }
             let wanted = stall.expired() || *rules.cancel.borrow();
             // Later the destination may have everything, and nobody can keep

@@ -108,6 +108,14 @@ impl PostCopy {
         let Some(step) = self.recovery.next(now) else {
             return;
         };
+        if step == Step::PauseDestination && !self.recovery.is_broken() {
+            self.tell_once(
+                "nothing was sent for 5 s in post-copy: is the link up? The guest stands still where it needs memory that is \
+                 still at the source; it cannot be given up, and goes on once the link is back"
+                    .to_owned(),
+                sink,
+            );
+        }
         let at_source = matches!(step, Step::PauseSource | Step::Resume);
         if !(if at_source { connected.0 } else { connected.1 }) {
             let message = "the stream can be made anew only once both monitors are reached again";
@@ -189,12 +197,17 @@ impl PostCopy {
 
     /// What an operator reads who stops the trying.
     pub(crate) fn stopped(&self) -> String {
-        let uri = self.via.uri();
+        let uri = self.listens_at.uri();
         let listen = json!({ "execute": "migrate-recover", "arguments": { "uri": uri } });
         let resume = json!({ "execute": "migrate", "arguments": { "uri": uri, "resume": true } });
+        let by_hand = if self.recovery.is_listening() {
+            format!("{resume} at the source (the destination listens already)")
+        } else {
+            format!("{listen} at the destination, then {resume} at the source")
+        };
         format!(
             "stopped trying to put a broken post-copy together; once the link is back run `vmferry recover`, \
-             or by hand {listen} at the destination, then {resume} at the source"
+             or by hand {by_hand}"
         )
     }
 }

@@ -18,7 +18,7 @@ use crate::fence::{self, Fence};
 use crate::meters::{Baseline, VcpuReading};
 use crate::place::{self, EndState, PlaceCheck};
 use crate::poller::{POLL, Poller};
-use crate::postcopy::{self, PostCopy};
+use crate::postcopy::PostCopy;
 use crate::reconnect::{Back, Return};
 use crate::stall::StallWatch;
 use crate::stamps::Stamps;
@@ -381,8 +381,7 @@ impl RunningMigration {
     /// Whether a post-copy that nobody was told of yet has taken the guest away.
     async fn may_have_left(&self) -> bool {
         let status = self.ends.source.migration().await.map(|info| info.status);
-        postcopy::allowed(&self.plan)
-            && !matches!(status, Ok(MigrationStatus::Setup | MigrationStatus::Active))
+        !matches!(status, Ok(MigrationStatus::Setup | MigrationStatus::Active))
     }
 
     /// The guest moved after all: the destination may start it.
