@@ -4,8 +4,8 @@
 //! stands.
 //!
 //! ```text
-//! silent or broken ──> destination paused ──> it listens ──> source paused ──> source resumes
-//!                      PauseDestination       Listen         PauseSource       Resume
+//! silent or broken ──> destination paused ──> source paused ──> destination listens ──> source resumes
+//!                      PauseDestination       PauseSource       Listen                  Resume
 //! ```
 //!
 //! The destination comes first: one that has not loaded the guest's devices
