@@ -180,6 +180,12 @@ impl HypervisorError {
         )
     }
 
+    /// Whether the hypervisor answered, and would not.
+    #[must_use]
+    pub fn is_refused(&self) -> bool {
+        matches!(self, Self::Refused { .. })
+    }
+
     /// Whether the hypervisor answered that it does not know the command or feature.
     #[must_use]
     pub fn is_unsupported(&self) -> bool {

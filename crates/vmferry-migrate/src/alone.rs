@@ -4,9 +4,10 @@
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
-use vmferry_control::EndKind;
+use vmferry_control::phase::is_past_return;
+use vmferry_control::{EndKind, Recovery, Side, Step};
 use vmferry_core::{
-    Bytes, GuestUri, MigrationStatus, Millis, MoveEvent, Outcome, OutcomeStatus, Place, Plan,
+    Bytes, MigrationStatus, Millis, MoveEvent, Outcome, OutcomeStatus, Place, Plan,
 };
 use vmferry_hypervisor::qmp::{Guest, MigrationInfo};
 
@@ -53,12 +54,20 @@ pub(crate) async fn follow(
     let mut source = source.clone();
     let mut last: Option<MigrationInfo> = None;
     let mut asked = false;
+    let mut nobody = false;
+    let mut recovery = Recovery::by_source_alone();
     loop {
         let (_poller, mut polls) = Poller::start(source.clone(), POLL);
         loop {
             let info = tokio::select! {
                 Some(poll) = polls.recv() => poll,
-                destination = connected(reached, &plan.destination) => return Alone::Joined(destination),
+                destination = reached.settled(&plan.destination), if !nobody => {
+                    match destination {
+                        Some(destination) => return Alone::Joined(destination),
+                        None => nobody = true,
+                    }
+                    continue;
+                }
             };
             let Some(info) = info else {
                 break;
@@ -93,6 +102,29 @@ pub(crate) async fn follow(
                     info: Some(Box::new(info)),
                 };
             }
+            if nobody && is_past_return(&info.status) {
+                let error = format!("the QEMU of {} exited in post-copy", plan.destination);
+                return Alone::Ended {
+                    kind: None,
+                    error: Some(error),
+                    info: Some(Box::new(info)),
+                };
+            }
+            recovery.status(now, Side::Source, &info.status);
+            recovery.sent(now, info.ram.transferred_bytes.map(Bytes));
+            if let Some(step) = recovery.next(now) {
+                let tried = match step {
+                    Step::Resume => source.migrate_resume(&(&plan.via).into()).await,
+                    _ => source.migrate_pause().await,
+                };
+                match tried {
+                    Ok(()) => recovery.done(now, step),
+                    Err(error) => {
+                        tracing::info!(%error, "post-copy");
+                        recovery.refused(now, step);
+                    }
+                }
+            }
             let wanted = stall.expired() || *rules.cancel.borrow();
             // Later the destination may have everything, and nobody can keep
             // it from starting the guest.
@@ -125,13 +157,6 @@ pub(crate) async fn follow(
     }
 }
 
-async fn connected(reached: &Reached, uri: &GuestUri) -> Guest {
-    match reached.of(uri).await {
-        At::Connected(guest) => guest,
-        _ => std::future::pending().await,
-    }
-}
-
 /// The outcome of a move whose source alone was followed.
 pub(crate) fn outcome(
     kind: Option<EndKind>,
@@ -149,7 +174,10 @@ pub(crate) fn outcome(
         None => OutcomeStatus::Unknown,
     };
     let reason = error.unwrap_or_else(|| format!("{status:?}").to_lowercase());
-    let said = format!("{reason} ({})", check.explain());
+    let advice = check
+        .advice()
+        .map_or_else(String::new, |advice| format!("; {advice}"));
+    let said = format!("{reason} ({}){advice}", check.explain());
     let unseen = finish::unmeasured(status, place, said, baseline.started_at);
     let error = unseen
         .error

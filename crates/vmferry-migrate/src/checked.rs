@@ -15,6 +15,7 @@ use crate::facts;
 use crate::journal::{Journal, UndoAction};
 use crate::meters::Baseline;
 use crate::place;
+use crate::postcopy;
 use crate::preflight::{self, Check, EndFacts};
 use crate::running::RunningMigration;
 
@@ -196,6 +197,16 @@ async fn make_ready(
             && let Some(capability) = plan.promise.and_then(|p| throttled_by(p.throttle))
         {
             changer.enable(capability).await?;
+        }
+        if postcopy::allowed(plan) {
+            // Refused where its host cannot tell QEMU of missing pages.
+            let enabled = changer.enable(postcopy::CAPABILITY).await;
+            enabled.map_err(|error| match error {
+                MigrateError::End { end, source } if source.is_refused() => {
+                    MigrateError::NoPostCopy { end, source }
+                }
+                other => other,
+            })?;
         }
         changer
             .set_parameters(parameters(plan, beginning, end))

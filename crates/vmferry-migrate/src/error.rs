@@ -51,6 +51,14 @@ pub enum MigrateError {
         /// The hypervisor's answer.
         source: HypervisorError,
     },
+    /// An end cannot do the post-copy that the plan allows; nothing was sent.
+    #[error("the {end} cannot do post-copy: {source}; move without --allow-postcopy")]
+    NoPostCopy {
+        /// `source` or `destination`.
+        end: End,
+        /// The hypervisor's answer.
+        source: HypervisorError,
+    },
     /// The guard could not be started.
     #[error("the guard process did not start: {source}; no guest is moved without it")]
     Guard {

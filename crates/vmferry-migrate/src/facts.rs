@@ -6,6 +6,7 @@ use vmferry_core::{Bytes, Plan};
 use vmferry_hypervisor::qmp::Guest;
 
 use crate::error::{End, MigrateError};
+use crate::postcopy;
 use crate::preflight::{Devices, EndFacts, LocalAddresses, resolve};
 
 /// Asks one end everything that the pre-flight checks need.
@@ -20,6 +21,12 @@ pub(crate) async fn gather(guest: &Guest, end: End, plan: &Plan) -> Result<EndFa
         End::Source => Vec::new(),
         End::Destination => resolve(&plan.via.host, plan.via.port).await,
     };
+    let knows_postcopy = if postcopy::allowed(plan) {
+        let known = guest.capabilities().await.map_err(fail())?;
+        Some(known.contains_key(postcopy::CAPABILITY))
+    } else {
+        None
+    };
     let local_destination = pid.filter(|_| end == End::Destination);
     Ok(EndFacts {
         guest: info,
@@ -32,6 +39,8 @@ pub(crate) async fn gather(guest: &Guest, end: End, plan: &Plan) -> Result<EndFa
         local_addresses: local_destination.and_then(LocalAddresses::of),
         devices,
         available_memory: local_destination.and_then(|_| available_memory()),
+        knows_postcopy,
+        userfaultfd: local_destination.and_then(userfaultfd),
     })
 }
 
@@ -54,6 +63,23 @@ fn listens_on(line: &str, port: u16) -> bool {
     let local = fields.next().and_then(|address| address.rsplit(':').next());
     let state = fields.nth(1);
     state == Some("0A") && local.and_then(|p| u16::from_str_radix(p, 16).ok()) == Some(port)
+}
+
+/// Whether a process may be told of pages that are missing, as QEMU needs it
+/// for post-copy; `None` where that is not certain.
+fn userfaultfd(pid: u32) -> Option<bool> {
+    const CAP_SYS_PTRACE: u64 = 1 << 19;
+    let for_all = match fs::read_to_string("/proc/sys/vm/unprivileged_userfaultfd") {
+        Ok(text) => text.trim() == "1",
+        // Older kernels than 5.2 have it for everybody, or not at all.
+        Err(_) => return None,
+    };
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find_map(|l| l.strip_prefix("CapEff:"))?;
+    let capabilities = u64::from_str_radix(line.trim(), 16).ok()?;
+    let may = for_all || capabilities & CAP_SYS_PTRACE != 0;
+    // Whom the device is open to is for its permissions to say.
+    (may || !std::path::Path::new("/dev/userfaultfd").exists()).then_some(may)
 }
 
 /// `MemAvailable` of this machine.
@@ -80,6 +106,11 @@ mod tests {
         assert!(!listens_on(listener, 4445));
         assert!(!listens_on(connection, 4444));
         assert!(!listens_on("  sl  local_address rem_address   st", 4444));
+    }
+
+    #[test]
+    fn a_process_that_is_gone_tells_nothing_of_userfaultfd() {
+        assert_eq!(userfaultfd(u32::MAX), None);
     }
 
     #[test]

@@ -4,6 +4,8 @@ use jiff::Timestamp;
 use vmferry_control::EndKind;
 use vmferry_core::{Bytes, GuestUri, Millis, Outcome, OutcomeStatus, Place, Plan, Ratio};
 
+use vmferry_hypervisor::qmp::MigrationInfo;
+
 use crate::running::Ended;
 
 /// Guests that use less of their virtual CPUs than this do no work that a
@@ -80,7 +82,15 @@ fn slowdown(ended: &Ended, total: Millis, downtime: Option<Millis>) -> Option<Ra
     if before < IDLE {
         return None;
     }
-    let until_resumed = (reading.elapsed_s + downtime?.0 / 1e3).max(total.0 / 1e3);
+    let seen = reading.elapsed_s + downtime?.0 / 1e3;
+    // After a post-copy the total holds the time in which the guest ran at the
+    // destination: what it lost there, waiting for pages, is not in this share.
+    let postcopy = ended.info.as_ref().is_some_and(MigrationInfo::was_postcopy);
+    let until_resumed = if postcopy {
+        seen
+    } else {
+        seen.max(total.0 / 1e3)
+    };
     let due = before * f64::from(reading.vcpus) * until_resumed;
     Some(Ratio((1.0 - reading.cpu_s / due).clamp(0.0, 1.0)))
 }

@@ -3,9 +3,13 @@
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
+use vmferry_control::phase::is_past_return;
 use vmferry_core::{GuestUri, Place};
 use vmferry_hypervisor::HypervisorError;
-use vmferry_hypervisor::qmp::{ConnectOptions, Guest};
+use vmferry_hypervisor::qmp::{ConnectOptions, Guest, MigrationInfo};
+
+/// What an end answers in a moment, or not at all.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What one end says of the guest.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,6 +18,11 @@ pub enum EndState {
     Running,
     /// The hypervisor is there and does not run it; its own word for it.
     Stopped(String),
+    /// The guest is between both ends, in post-copy: each holds a part of its
+    /// memory. The status of the migration.
+    Split(String),
+    /// The guest was handed over by post-copy, and has run at the destination.
+    HandedOver,
     /// The hypervisor's process is gone: it runs nothing.
     Gone,
     /// The end could not be asked.
@@ -22,7 +31,7 @@ pub enum EndState {
 
 impl EndState {
     fn is_known_idle(&self) -> bool {
-        matches!(self, Self::Stopped(_) | Self::Gone)
+        matches!(self, Self::Stopped(_) | Self::HandedOver | Self::Gone)
     }
 }
 
@@ -31,6 +40,8 @@ impl std::fmt::Display for EndState {
         match self {
             Self::Running => f.write_str("running"),
             Self::Stopped(word) => write!(f, "not running ({word})"),
+            Self::Split(word) => write!(f, "holds a part of the guest ({word})"),
+            Self::HandedOver => f.write_str("has handed the guest over"),
             Self::Gone => f.write_str("its QEMU has exited"),
             Self::Unknown(why) => write!(f, "could not be asked ({why})"),
         }
@@ -69,6 +80,20 @@ impl PlaceCheck {
     /// What to do, where somebody has to do something.
     pub fn advice(&self) -> Option<&'static str> {
         match (&self.source, &self.destination) {
+            (EndState::Split(_) | EndState::HandedOver, EndState::Gone) => Some(
+                "the guest is lost: it ran at the destination, whose QEMU has exited, and the source's memory is from before that; \
+                 do not resume it there (QMP `cont`): end that QEMU, then start the guest again from its disk",
+            ),
+            (EndState::Gone, EndState::Split(_)) => Some(
+                "the guest is lost: the memory that the destination lacks has gone with the source's QEMU; \
+                 end the destination's too, then start the guest again from its disk",
+            ),
+            (EndState::Split(_), _) | (_, EndState::Split(_)) => Some(
+                "neither QEMU may be resumed, restarted or ended: once the link is back and both are reached, run `vmferry recover`",
+            ),
+            (EndState::HandedOver, EndState::Stopped(_)) => Some(
+                "it runs nowhere: resume it at the destination (QMP `cont`), never at the source",
+            ),
             (EndState::Running, EndState::Gone | EndState::Stopped(_)) => {
                 Some("start the destination again (-incoming defer) before the next attempt")
             }
@@ -124,9 +149,10 @@ pub async fn ask(uri: &GuestUri, connected: Option<&Guest>) -> EndState {
 }
 
 async fn run_state(guest: &Guest) -> Result<EndState, HypervisorError> {
-    let answer = guest
-        .request_within("query-status", None, Duration::from_secs(10))
-        .await?;
+    let answer = guest.request_within("query-status", None, PATIENCE).await?;
+    if let Some(state) = in_postcopy(guest, &answer).await {
+        return Ok(state);
+    }
     let running = answer.get("running").and_then(serde_json::Value::as_bool);
     let word = answer
         .get("status")
@@ -137,6 +163,23 @@ async fn run_state(guest: &Guest) -> Result<EndState, HypervisorError> {
         Some(false) => EndState::Stopped(word.to_owned()),
         None => EndState::Unknown(format!("query-status says {answer}")),
     })
+}
+
+/// What the run state alone would hide: that of a destination in post-copy is
+/// `running`, also while it waits for memory that the source has.
+async fn in_postcopy(guest: &Guest, run_state: &serde_json::Value) -> Option<EndState> {
+    let word = run_state.get("status")?.as_str()?;
+    if word == "inmigrate" {
+        return None;
+    }
+    // Not told: the run state has to do.
+    let answer = guest.request_within("query-migrate", None, PATIENCE).await;
+    let migration = MigrationInfo::from_value(answer.ok()?);
+    if is_past_return(&migration.status) {
+        return Some(EndState::Split(migration.status.to_string()));
+    }
+    let handed_over = word == "postmigrate" && migration.was_postcopy();
+    handed_over.then_some(EndState::HandedOver)
 }
 
 /// Asks both ends until the place is certain, at most for `patience`: a source
@@ -170,11 +213,23 @@ mod tests {
     #[test]
     fn only_certain_answers_give_a_place() {
         let stopped = || EndState::Stopped("postmigrate".into());
+        let split = || EndState::Split("postcopy-paused".into());
         let unknown = || EndState::Unknown("ssh failed".into());
         for (source, destination, place) in [
             (EndState::Running, stopped(), Place::RunningAtSource),
             (EndState::Running, EndState::Gone, Place::RunningAtSource),
             (stopped(), EndState::Running, Place::RunningAtDestination),
+            (
+                EndState::HandedOver,
+                EndState::Running,
+                Place::RunningAtDestination,
+            ),
+            (split(), EndState::Running, Place::Uncertain),
+            (split(), split(), Place::Uncertain),
+            (EndState::HandedOver, split(), Place::Uncertain),
+            (EndState::Gone, split(), Place::Uncertain),
+            (split(), EndState::Gone, Place::Uncertain),
+            (EndState::HandedOver, EndState::Gone, Place::Uncertain),
             (
                 EndState::Gone,
                 EndState::Running,
@@ -194,6 +249,34 @@ mod tests {
                 .place(),
                 place
             );
+        }
+    }
+
+    /// A source that a post-copy has left must never run its guest again.
+    #[test]
+    fn nobody_is_told_to_resume_a_source_after_the_switch() {
+        let split = || EndState::Split("postcopy-paused".into());
+        let ends = || {
+            [
+                EndState::Running,
+                EndState::Stopped("paused".into()),
+                split(),
+                EndState::Gone,
+                EndState::Unknown("ssh failed".into()),
+            ]
+        };
+        for source in [split(), EndState::HandedOver] {
+            for destination in ends() {
+                let check = PlaceCheck {
+                    source: source.clone(),
+                    destination,
+                };
+                assert!(!check.is_stranded_at_source(), "{check:?}");
+                assert_ne!(check.place(), Place::RunningAtSource, "{check:?}");
+                let advice = check.advice().unwrap_or_default();
+                assert!(!advice.contains("resume it at the source"), "{advice}");
+                assert!(!advice.contains("resume it at one end"), "{advice}");
+            }
         }
     }
 }

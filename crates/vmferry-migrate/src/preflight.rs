@@ -55,6 +55,12 @@ pub struct EndFacts {
     /// At the destination: memory that can still be used; `None` where that
     /// cannot be seen.
     pub available_memory: Option<Bytes>,
+    /// Whether its hypervisor knows post-copy; `None` where the plan does not
+    /// allow it.
+    pub knows_postcopy: Option<bool>,
+    /// At the destination: whether its process may handle missing pages, which
+    /// post-copy needs; `None` where that cannot be seen.
+    pub userfaultfd: Option<bool>,
 }
 
 /// Runs every check.
@@ -76,6 +82,7 @@ pub fn check(plan: &Plan, source: &EndFacts, destination: &EndFacts) -> Vec<Chec
         port_free(plan, destination),
     ];
     checks.extend(tls_files(plan, source, destination));
+    checks.extend(postcopy(source, destination));
     checks
 }
 
@@ -344,6 +351,34 @@ fn port_free(plan: &Plan, destination: &EndFacts) -> Check {
             )
         },
     )
+}
+
+/// Only asked where the plan allows it.
+fn postcopy(source: &EndFacts, destination: &EndFacts) -> Option<Check> {
+    let (source_knows, destination_knows) = (source.knows_postcopy?, destination.knows_postcopy?);
+    let lacking = if !source_knows {
+        Some("the QEMU at the source does not know it".to_owned())
+    } else if !destination_knows {
+        Some("the QEMU at the destination does not know it".to_owned())
+    } else if destination.userfaultfd == Some(false) {
+        Some(
+            "the destination's QEMU may not use userfaultfd (sysctl vm.unprivileged_userfaultfd=1, or run it with CAP_SYS_PTRACE)"
+                .to_owned(),
+        )
+    } else {
+        None
+    };
+    Some(verdict(
+        "post-copy",
+        lacking.is_none(),
+        "both ends know it; asked of the destination's host when it is prepared",
+        || {
+            format!(
+                "post-copy is allowed, but {}; or move without --allow-postcopy",
+                lacking.unwrap_or_default()
+            )
+        },
+    ))
 }
 
 /// QEMU reads the directory on its own host, so only local ends can be looked at.

@@ -38,10 +38,17 @@ impl Default for Reached {
 }
 
 impl Reached {
-    /// Tries to reach an end, tells all who wait for it, and rests.
+    /// Tries to reach an end, again and again, and tells all who wait for it.
+    /// Rests once it is connected or gone.
     pub(crate) async fn reach(&self, uri: &GuestUri, identity: Option<&Identity>) -> Infallible {
-        self.set(uri, reach(uri, identity).await);
-        std::future::pending().await
+        loop {
+            let at = reach(uri, identity).await;
+            let go_on = matches!(at, At::Unreachable);
+            self.set(uri, at);
+            if !go_on {
+                return std::future::pending().await;
+            }
+        }
     }
 
     /// Tells what became of an end.
@@ -58,6 +65,18 @@ impl Reached {
         match ends.wait_for(|all| all.contains_key(uri)).await {
             Ok(all) => all.get(uri).cloned().unwrap_or(At::Unreachable),
             Err(_) => At::Unreachable,
+        }
+    }
+
+    /// The connection to an end, once it is reached; `None` once its QEMU is
+    /// known to have exited.
+    pub(crate) async fn settled(&self, uri: &GuestUri) -> Option<Guest> {
+        let mut ends = self.0.subscribe();
+        let settled =
+            |all: &HashMap<_, _>| matches!(all.get(uri), Some(At::Connected(_) | At::Gone));
+        match ends.wait_for(settled).await.ok()?.get(uri) {
+            Some(At::Connected(guest)) => Some(guest.clone()),
+            _ => None,
         }
     }
 

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tokio::sync::watch;
 use tokio::time::{interval, sleep, timeout};
+use vmferry_control::phase::is_past_return;
 use vmferry_control::throttle::{Looks, Reason};
 use vmferry_control::{
     EndKind, GuestEvent, Input, MigrationSample, Output, Side, Supervisor, Warning,
@@ -19,6 +20,7 @@ use crate::journal::Journal;
 use crate::meters::{Baseline, VcpuReading};
 use crate::place::{self, EndState, PlaceCheck};
 use crate::poller::{POLL, Poller};
+use crate::postcopy::PostCopy;
 use crate::reconnect::{Back, Return};
 use crate::stall::StallWatch;
 use crate::stamps::Stamps;
@@ -44,6 +46,8 @@ pub struct RunningMigration {
     destination_events: EventStream,
     stall_timeout: Duration,
     joined_late: bool,
+    /// Whether a broken post-copy is tried on whatever the operator said before.
+    insists: bool,
     /// Whether the destination was told not to start the guest.
     fenced: bool,
 }
@@ -112,6 +116,7 @@ impl RunningMigration {
             destination_events: streams.1,
             stall_timeout,
             joined_late: false,
+            insists: false,
             fenced: false,
         }
     }
@@ -125,10 +130,22 @@ impl RunningMigration {
         }
     }
 
+    /// The same for a guard: it puts a broken post-copy together also where
+    /// vmferry was told to cancel.
+    #[must_use]
+    pub fn insisting(self) -> Self {
+        Self {
+            insists: true,
+            ..self
+        }
+    }
+
     /// Follows the move to its end. The first `true` on `cancel` cancels it;
     /// a stream that stands still longer than the stall timeout is cancelled
-    /// too. A connection that breaks is made anew; a source whose process is
-    /// gone ends the supervision.
+    /// too. In post-copy neither happens any more: a broken stream is made anew,
+    /// which a `true` on `cancel` stops. A connection that breaks is made anew;
+    /// a source whose process is gone ends the supervision, and in post-copy a
+    /// destination whose process is gone too.
     pub async fn supervise(self, cancel: watch::Receiver<bool>, sink: EventSink) -> Ended {
         self.follow(cancel, sink, None).await
     }
@@ -163,6 +180,7 @@ impl RunningMigration {
         let mut stamps = Stamps::default();
         let mut vcpu = None;
         let mut last = None;
+        let mut postcopy = PostCopy::new(&self.plan);
         let mut lost = Lost {
             resume_missed: self.joined_late,
             ..Lost::default()
@@ -175,6 +193,10 @@ impl RunningMigration {
         let (mut poller, mut polls) = Poller::start(self.ends.source.clone(), look_every);
 
         let kind = 'follow: loop {
+            let connected = (!lost.source, !lost.destination);
+            postcopy
+                .act(self.began.elapsed(), &self.ends, connected, &sink)
+                .await;
             let seen = tokio::select! {
                 Some(info) = polls.recv(), if !lost.source => Seen::Poll(info.map(Box::new)),
                 event = self.source_events.next(), if !lost.source => Seen::SourceEvent(event),
@@ -229,7 +251,10 @@ impl RunningMigration {
                     stamps.resumed(&event);
                     Input::Event(GuestEvent::Resume)
                 }
-                Seen::DestinationEvent(Some(_)) => continue,
+                Seen::DestinationEvent(Some(event)) => {
+                    postcopy.destination_says(now, &event);
+                    continue;
+                }
                 Seen::DestinationEvent(None) => {
                     lost.destination = true;
                     lost.resume_missed = true;
@@ -260,10 +285,23 @@ impl RunningMigration {
                     lost.reason = Some(why_lost(&self.plan.source, &back));
                     Input::ConnectionLost(Side::Source)
                 }
+                // The guest cannot do without either end.
+                Seen::Back(Side::Destination, Back::GaveUp(_)) if postcopy.is_under_way() => {
+                    destination_back.begin(&self.plan.destination);
+                    continue;
+                }
+                Seen::Back(Side::Destination, back) if postcopy.is_under_way() => {
+                    lost.reason = Some(why_lost(&self.plan.destination, &back));
+                    Input::ConnectionLost(Side::Destination)
+                }
                 // The source reports the failure that this means, if it means one.
                 Seen::Back(Side::Destination, _) => Input::ConnectionLost(Side::Destination),
+                Seen::Cancel if postcopy.is_broken() && !self.insists => {
+                    lost.reason = Some(postcopy.stopped());
+                    break 'follow None;
+                }
                 Seen::Cancel => {
-                    by_operator = !stall.expired();
+                    by_operator = !stall.expired() && !postcopy.is_under_way();
                     Input::OperatorCancel
                 }
                 Seen::GivenUp(reason) => {
@@ -281,6 +319,9 @@ impl RunningMigration {
                     continue;
                 }
             };
+            if let Input::Status(sample) = &input {
+                postcopy.source_says(now, sample);
+            }
             let mut outputs = supervisor.input(now, input);
             if stall.expired() && !supervisor.cancel_asked() {
                 outputs.extend(supervisor.input(now, Input::OperatorCancel));
@@ -316,7 +357,9 @@ impl RunningMigration {
             if self.fenced || self.joined_late {
                 self.unfence(&sink).await;
             }
-            self.await_resume(&mut stamps, lost.resume_missed).await;
+            // A post-copy is over at the destination a moment later.
+            let ask = lost.resume_missed || postcopy.was_there();
+            self.await_resume(&mut stamps, ask).await;
         }
         // The end was an event perhaps: the reason and the last numbers are
         // known only now.
@@ -355,6 +398,12 @@ impl RunningMigration {
     /// when it has to be tried again.
     async fn cancel(&mut self, status: &MigrationStatus, sink: &EventSink) -> bool {
         let warn = |message: String| sink(&MoveEvent::Warning { message });
+        // Tried again until it has come too late for good.
+        if is_past_return(status) {
+            let status = status.clone();
+            sink(&Warning::CancelRefused { status }.into());
+            return true;
+        }
         match fence::put_up(&self.ends.destination).await {
             Fence::Up => self.fenced = true,
             Fence::Nobody => {}
@@ -362,7 +411,9 @@ impl RunningMigration {
                 sink(&Warning::CancelTooLate.into());
                 return true;
             }
-            Fence::Unreachable(error) if *status == MigrationStatus::Device => {
+            Fence::Unreachable(error)
+                if *status == MigrationStatus::Device || self.may_have_left().await =>
+            {
                 warn(format!(
                     "not cancelled: the guest is being handed over, and whether the destination has it cannot be asked ({error})"
                 ));
@@ -383,6 +434,12 @@ impl RunningMigration {
                 false
             }
         }
+    }
+
+    /// Whether a post-copy that nobody was told of yet has taken the guest away.
+    async fn may_have_left(&self) -> bool {
+        let status = self.ends.source.migration().await.map(|info| info.status);
+        !matches!(status, Ok(MigrationStatus::Setup | MigrationStatus::Active))
     }
 
     /// The guest moved after all: the destination may start it.

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use vmferry_control::phase::is_past_return;
 use vmferry_hypervisor::qmp::MigrationInfo;
 
 /// Watches the counter of sent bytes.
@@ -38,7 +39,8 @@ impl StallWatch {
         self.answered = now;
         self.silent = false;
         let sent = info.ram.transferred_bytes;
-        if sent != self.sent || !info.status.is_under_way() {
+        // In post-copy a move can no longer be given up, only put together again.
+        if sent != self.sent || !info.status.is_under_way() || is_past_return(&info.status) {
             self.sent = sent;
             self.since = now;
             self.warned = false;
@@ -82,6 +84,18 @@ mod tests {
 
     fn sent(bytes: u64) -> MigrationInfo {
         MigrationInfo::from_value(json!({"status": "active", "ram": {"transferred": bytes}}))
+    }
+
+    #[test]
+    fn a_broken_post_copy_is_not_given_up() {
+        let mut watch = StallWatch::new(Duration::from_secs(30));
+        let paused = MigrationInfo::from_value(
+            json!({"status": "postcopy-paused", "ram": {"transferred": 5}}),
+        );
+        for second in 0..1000 {
+            assert!(watch.look(Duration::from_secs(second), &paused).is_none());
+        }
+        assert!(!watch.expired());
     }
 
     #[test]

@@ -50,6 +50,17 @@ pub struct TakenOver {
 /// follows the migration to its end, undoes the rest, and says how it ended.
 /// An outcome that nobody saw is looked for again.
 pub async fn take_over(dir: &MoveDir, stall_timeout: Duration, sink: EventSink) -> TakenOver {
+    end(dir, stall_timeout, sink, false).await
+}
+
+/// The same for an operator who asks for it: a guest that was left between
+/// both ends, or whose place was uncertain for another reason, is looked for
+/// again, and a broken post-copy put together.
+pub async fn recover(dir: &MoveDir, stall_timeout: Duration, sink: EventSink) -> TakenOver {
+    end(dir, stall_timeout, sink, true).await
+}
+
+async fn end(dir: &MoveDir, stall_timeout: Duration, sink: EventSink, again: bool) -> TakenOver {
     let mut record: Option<MoveRecord> = dir.read_json(RECORD_FILE).ok();
     let mut report = UndoReport::default();
     let mut unreadable = None;
@@ -67,7 +78,11 @@ pub async fn take_over(dir: &MoveDir, stall_timeout: Duration, sink: EventSink) 
         }
     };
     let mut connections = Connections::new();
-    let unseen = |outcome: &Option<Outcome>| !matches!(outcome, Some(o) if o.status != OutcomeStatus::Unknown);
+    let unseen = |outcome: &Option<Outcome>| {
+        outcome.as_ref().is_none_or(|o| {
+            o.status == OutcomeStatus::Unknown || (again && o.place == Place::Uncertain)
+        })
+    };
     if let Some(record) = record.as_mut().filter(|record| unseen(&record.outcome)) {
         let cancel = watch::Sender::new(false);
         // Before the word is given: whoever follows waits for a change.
@@ -103,7 +118,11 @@ pub async fn take_over(dir: &MoveDir, stall_timeout: Duration, sink: EventSink) 
         sink(&MoveEvent::Ended {
             outcome: Box::new(outcome.clone()),
         });
-        record.outcome = Some(outcome);
+        // What was seen before tells more than that nobody saw it.
+        let nothing = (OutcomeStatus::Unknown, Place::Uncertain);
+        if (outcome.status, outcome.place) != nothing || record.outcome.is_none() {
+            record.outcome = Some(outcome);
+        }
     }
     if let Some(journal) = &mut journal {
         absorb(
@@ -227,7 +246,8 @@ async fn follow(
                 streams,
                 how.stall_timeout,
             )
-            .joined_late();
+            .joined_late()
+            .insisting();
             let ended = running.supervise(how.cancel, sink.clone()).await;
             for guest in [&ended.ends.source, &ended.ends.destination] {
                 reached.set(guest.uri(), At::Connected(guest.clone()));

@@ -134,6 +134,7 @@ impl Error {
                     _ => ExitCode::Uncertain,
                 },
                 MigrateError::Guard { .. }
+                | MigrateError::NoPostCopy { .. }
                 | MigrateError::CpuCap(_)
                 | MigrateError::NotTaken { .. }
                 | MigrateError::State { .. }

@@ -6,11 +6,13 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
+use vmferry_control::phase::is_past_return;
 use vmferry_core::{ExitCode, MoveRecord, Place};
 use vmferry_history::{History, HistoryError, Store as _, history_path};
+use vmferry_hypervisor::qmp::MigrationInfo;
 use vmferry_migrate::event_log::{self, EventSink};
 use vmferry_migrate::guard::{Watch, Watchman};
-use vmferry_migrate::takeover::{RECORD_FILE, TakenOver, take_over};
+use vmferry_migrate::takeover::{self, RECORD_FILE, TakenOver, take_over};
 use vmferry_migrate::{DEFAULT_STALL_TIMEOUT, MoveDir, StateDir};
 
 use crate::Error;
@@ -70,12 +72,23 @@ async fn insist(dir: &MoveDir, sink: EventSink) -> TakenOver {
         keep_outcome(dir, &taken);
         // Counted from the end of the move, which may take its time.
         let deadline = *deadline.get_or_insert_with(|| Instant::now() + INSIST);
-        if taken.failed.is_empty() || Instant::now() >= deadline {
+        if taken.failed.is_empty() || is_split(&taken) || Instant::now() >= deadline {
             return taken;
         }
         tracing::warn!(failed = ?taken.failed, "not undone yet");
         sleep(Duration::from_secs(1)).await;
     }
+}
+
+/// Whether the guest was left between both hosts, in a post-copy that nobody
+/// tries to put together any more: until `vmferry recover` does, neither can
+/// be put back, and it must not find the guard in its way.
+fn is_split(taken: &TakenOver) -> bool {
+    let statistics = taken
+        .record
+        .as_ref()
+        .and_then(|record| record.raw_statistics.clone());
+    statistics.is_some_and(|raw| is_past_return(&MigrationInfo::from_value(raw).status))
 }
 
 /// Writes the outcome beside the journal, for whoever comes later. On a full
@@ -161,7 +174,7 @@ async fn recover_one(dir: &MoveDir) -> RecoveredMove {
     };
     let quiet: EventSink = Arc::new(|event| tracing::info!(?event));
     let sink = event_log::tee(&dir.events_path(), quiet);
-    let taken = take_over(dir, DEFAULT_STALL_TIMEOUT, sink).await;
+    let taken = takeover::recover(dir, DEFAULT_STALL_TIMEOUT, sink).await;
     keep_outcome(dir, &taken);
     result.undone = taken.undone;
     result.place = taken

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
-use tokio::sync::{broadcast, mpsc, oneshot, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast, mpsc, oneshot, watch};
 use tokio::task::AbortHandle;
 
 use super::event::{EventStream, QmpEvent};
@@ -14,6 +14,10 @@ use super::line_reader::LineReader;
 
 /// Events kept for a reader that is behind. A migration gives a few a second at most.
 const EVENT_BACKLOG: usize = 4096;
+
+/// Commands that may wait for their answers at once. QEMU takes seven more than the one it works on,
+/// and then stops reading, urgent commands too.
+const UNANSWERED: usize = 4;
 
 /// The link to a monitor. Ends both tasks, and with them the connection, when dropped.
 #[derive(Debug)]
@@ -26,6 +30,9 @@ pub(crate) struct Connection {
 #[derive(Debug)]
 struct Shared {
     pending: Mutex<HashMap<u64, oneshot::Sender<Reply>>>,
+    /// Held for every command that QEMU has not answered, also when nobody waits for it any more.
+    unanswered: Mutex<HashMap<u64, OwnedSemaphorePermit>>,
+    room: Arc<Semaphore>,
     /// `None` once the connection has ended, so that every [`EventStream`] ends too.
     events: Mutex<Option<broadcast::Sender<QmpEvent>>>,
     /// Why the connection ended; empty for a plain end of the stream.
@@ -49,6 +56,8 @@ impl Connection {
         let (outgoing, to_send) = mpsc::unbounded_channel();
         let shared = Arc::new(Shared {
             pending: Mutex::default(),
+            unanswered: Mutex::default(),
+            room: Arc::new(Semaphore::new(UNANSWERED)),
             events: Mutex::new(Some(broadcast::Sender::new(EVENT_BACKLOG))),
             ended: watch::Sender::new(None),
         });
@@ -59,6 +68,17 @@ impl Connection {
             shared,
             tasks: [reading, writing],
         }
+    }
+
+    /// As [`Connection::send`], once QEMU has answered enough of what it was sent before.
+    pub(crate) async fn send_in_turn(&self, id: u64, line: Vec<u8>) -> Result<Pending, String> {
+        let room = Arc::clone(&self.shared.room).acquire_owned().await;
+        // Never closed; a connection that has ended says so below.
+        if let Ok(permit) = room {
+            lock(&self.shared.unanswered).insert(id, permit);
+        }
+        self.send(id, line)
+            .inspect_err(|_| drop(lock(&self.shared.unanswered).remove(&id)))
     }
 
     /// Sends a line whose reply will carry `id`; `Err` says why the connection has ended.
@@ -136,6 +156,7 @@ impl Shared {
                 id: Some(id),
                 result,
             }) => {
+                lock(&self.unanswered).remove(&id);
                 let waiting = lock(&self.pending).remove(&id);
                 match waiting {
                     // The requester may give up at this very moment.
@@ -173,6 +194,8 @@ impl Shared {
             first
         });
         pending.clear();
+        // Whoever waits for room learns that the connection has ended.
+        lock(&self.unanswered).clear();
         lock(&self.events).take();
     }
 }

@@ -57,7 +57,8 @@ impl fmt::Display for QemuVersion {
 pub struct Greeting {
     /// The version of QEMU.
     pub version: QemuVersion,
-    /// Capabilities of the protocol, for example `oob`. vmferry turns none of them on.
+    /// Capabilities of the protocol, for example `oob`, which vmferry turns on
+    /// where it is offered.
     pub capabilities: Vec<String>,
     /// The line as it came.
     pub raw: Value,

@@ -18,6 +18,9 @@ use super::schema::Schema;
 use crate::HypervisorError;
 use crate::ssh::{SshCommand, Tunnel};
 
+/// The protocol's own word for commands that do not wait for QEMU's main loop.
+const URGENT: &str = "oob";
+
 /// How patient a connection is, and how it calls ssh.
 #[derive(Debug, Clone)]
 pub struct ConnectOptions {
@@ -87,10 +90,18 @@ impl Guest {
                 _tunnel: endpoint.tunnel,
             }),
         };
+        let wanted = guest.takes_urgent().then(|| json!({ "enable": [URGENT] }));
         guest
-            .request_within("qmp_capabilities", None, options.greeting_timeout)
+            .request_within("qmp_capabilities", wanted, options.greeting_timeout)
             .await?;
         Ok(guest)
+    }
+
+    /// Whether the monitor carries out urgent commands beside the others, since QEMU 3.0.
+    #[must_use]
+    pub fn takes_urgent(&self) -> bool {
+        let offered = &self.inner.greeting.capabilities;
+        offered.iter().any(|capability| capability == URGENT)
     }
 
     /// The address this guest was connected by.
@@ -156,9 +167,39 @@ impl Guest {
         arguments: Option<Value>,
         limit: Duration,
     ) -> Result<Value, HypervisorError> {
+        self.send("execute", command, arguments, limit).await
+    }
+
+    /// As [`Guest::request_within`], for the few commands that QEMU carries out even while its main
+    /// loop stands still, as that of a destination in post-copy does when a page is missing. Sent
+    /// like any other to a monitor that does not take them.
+    ///
+    /// # Errors
+    /// As [`Guest::request`].
+    pub async fn request_urgently(
+        &self,
+        command: &str,
+        arguments: Option<Value>,
+        limit: Duration,
+    ) -> Result<Value, HypervisorError> {
+        let how = if self.takes_urgent() {
+            "exec-oob"
+        } else {
+            "execute"
+        };
+        self.send(how, command, arguments, limit).await
+    }
+
+    async fn send(
+        &self,
+        how: &str,
+        command: &str,
+        arguments: Option<Value>,
+        limit: Duration,
+    ) -> Result<Value, HypervisorError> {
         let id = self.inner.next_id.fetch_add(1, Ordering::Relaxed);
         let mut message = Map::new();
-        message.insert("execute".to_owned(), json!(command));
+        message.insert(how.to_owned(), json!(command));
         message.insert("id".to_owned(), json!(id));
         if let Some(arguments) = arguments {
             message.insert("arguments".to_owned(), arguments);
@@ -171,8 +212,15 @@ impl Guest {
             guest: self.address(),
             detail,
         };
-        let mut pending = self.inner.connection.send(id, line).map_err(closed)?;
-        match timeout(limit, pending.reply()).await {
+        let connection = &self.inner.connection;
+        let answer = async {
+            let mut pending = match how {
+                "execute" => connection.send_in_turn(id, line).await,
+                _ => connection.send(id, line),
+            }?;
+            pending.reply().await
+        };
+        match timeout(limit, answer).await {
             Err(_) => Err(HypervisorError::Timeout {
                 guest: self.address(),
                 command: command.to_owned(),

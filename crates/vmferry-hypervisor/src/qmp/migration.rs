@@ -1,6 +1,7 @@
 //! Starting, watching and ending a migration.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use vmferry_core::StreamUri;
@@ -8,6 +9,9 @@ use vmferry_core::StreamUri;
 use super::guest::Guest;
 use super::migration_info::MigrationInfo;
 use crate::HypervisorError;
+
+/// Urgent commands are answered at once or not at all.
+const URGENT_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Where the migration stream goes (at the source) or comes in (at the destination).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -127,6 +131,42 @@ impl Guest {
     /// [`HypervisorError::Refused`] without the capability, and as [`Guest::request`].
     pub async fn migrate_start_postcopy(&self) -> Result<(), HypervisorError> {
         self.request("migrate-start-postcopy", None).await?;
+        Ok(())
+    }
+
+    /// Breaks the stream of a post-copy that hangs (`migrate-pause`), at either end; the status
+    /// becomes `postcopy-paused`. Urgent: works while the guest stands still for a missing page.
+    ///
+    /// # Errors
+    /// [`HypervisorError::Refused`] where no post-copy sends or receives, and as [`Guest::request`].
+    pub async fn migrate_pause(&self) -> Result<(), HypervisorError> {
+        self.request_urgently("migrate-pause", None, URGENT_PATIENCE)
+            .await?;
+        Ok(())
+    }
+
+    /// Tells a destination whose post-copy is paused to listen for the source anew
+    /// (`migrate-recover`). Urgent, as [`Guest::migrate_pause`].
+    ///
+    /// # Errors
+    /// [`HypervisorError::Refused`] in any other status and for an address that is taken, and as
+    /// [`Guest::request`].
+    pub async fn migrate_recover(&self, at: &MigrationAddress) -> Result<(), HypervisorError> {
+        let arguments = json!({ "uri": at.uri() });
+        self.request_urgently("migrate-recover", Some(arguments), URGENT_PATIENCE)
+            .await?;
+        Ok(())
+    }
+
+    /// Lets the source of a paused post-copy go on, to a destination that listens again (`migrate`
+    /// with `resume`). Returns as soon as QEMU tries.
+    ///
+    /// # Errors
+    /// [`HypervisorError::Refused`] in any other status, and as [`Guest::request`].
+    pub async fn migrate_resume(&self, to: &MigrationAddress) -> Result<(), HypervisorError> {
+        let mut arguments = self.address_arguments("migrate", to).await?;
+        arguments["resume"] = json!(true);
+        self.request("migrate", Some(arguments)).await?;
         Ok(())
     }
 

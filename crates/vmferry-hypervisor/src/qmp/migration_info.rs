@@ -75,6 +75,12 @@ pub struct RamProgress {
 }
 
 impl MigrationInfo {
+    /// Whether memory was sent after the guest had started at the destination.
+    #[must_use]
+    pub fn was_postcopy(&self) -> bool {
+        self.ram.postcopy_bytes.is_some_and(|sent| sent > 0)
+    }
+
     /// Reads an answer; every field may be missing.
     #[must_use]
     pub fn from_value(raw: Value) -> Self {

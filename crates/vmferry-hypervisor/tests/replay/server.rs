@@ -85,7 +85,10 @@ async fn serve(listener: UnixListener, steps: Vec<Step>) {
                     let arguments = message["arguments"].as_object();
                     arguments.map(|a| a.keys().cloned().collect::<Vec<_>>())
                 };
-                assert_eq!(names(&request), names(&recorded), "{line}");
+                // Which capabilities of the protocol are turned on is no matter of the recording.
+                if recorded["execute"] != "qmp_capabilities" {
+                    assert_eq!(names(&request), names(&recorded), "{line}");
+                }
                 ids.insert(recorded["id"].to_string(), request["id"].clone());
             }
             Step::Say(line) => {

@@ -37,6 +37,8 @@ fn end(run_state: &str, pid: u32) -> EndFacts {
         local_addresses: LocalAddresses::of(std::process::id()),
         devices: Some(Devices::default()),
         available_memory: Some(Bytes::from_mib(4096)),
+        knows_postcopy: None,
+        userfaultfd: None,
     }
 }
 
@@ -168,4 +170,28 @@ fn memory_blocks_are_compared_one_by_one() {
         found.contains("`pc.rom` is 1 B at the source, 2 B at"),
         "{found}"
     );
+}
+
+#[test]
+fn post_copy_is_looked_at_only_where_it_is_allowed() {
+    let report = |source: Option<bool>, destination: Option<bool>, userfaultfd: Option<bool>| {
+        failed(|_, s, d| {
+            s.knows_postcopy = source;
+            d.knows_postcopy = destination;
+            d.userfaultfd = userfaultfd;
+        })
+        .join("\n")
+    };
+    assert_eq!(report(None, None, Some(false)), "");
+    assert_eq!(report(Some(true), Some(true), None), "");
+    assert_eq!(report(Some(true), Some(true), Some(true)), "");
+    for (found, words) in [
+        (report(Some(false), Some(true), None), "at the source"),
+        (report(Some(true), Some(false), None), "at the destination"),
+        (report(Some(true), Some(true), Some(false)), "userfaultfd"),
+    ] {
+        assert!(found.starts_with("post-copy: "), "{found}");
+        assert!(found.contains(words), "{found}");
+        assert!(found.ends_with("without --allow-postcopy"), "{found}");
+    }
 }
