@@ -1,24 +1,25 @@
 //! A move under way: follows it to its end, whoever started it.
 
+mod connections;
+mod ending;
+
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tokio::sync::watch;
-use tokio::time::{interval, sleep, timeout};
-use vmferry_control::phase::is_past_return;
+use tokio::time::interval;
 use vmferry_control::throttle::{Looks, Reason};
-use vmferry_control::{
-    EndKind, GuestEvent, Input, MigrationSample, Output, Side, Supervisor, Warning,
-};
-use vmferry_core::{Bytes, GuestUri, MigrationStatus, Millis, MoveEvent, PassRecord, Place, Plan};
+use vmferry_control::{EndKind, GuestEvent, Input, MigrationSample, Output, Side, Supervisor};
+use vmferry_core::{Bytes, Millis, MoveEvent, PassRecord, Plan};
 use vmferry_hypervisor::qmp::{EventStream, MigrationInfo, QmpEvent};
+
+use connections::{Lost, connected_again, connection_lost, why_lost};
 
 use crate::ends::Ends;
 use crate::event_log::EventSink;
-use crate::fence::{self, Fence};
 use crate::journal::Journal;
 use crate::meters::{Baseline, VcpuReading};
-use crate::place::{self, EndState, PlaceCheck};
+use crate::place::PlaceCheck;
 use crate::poller::{POLL, Poller};
 use crate::postcopy::PostCopy;
 use crate::reconnect::{Back, Return};
@@ -32,8 +33,6 @@ const START_PATIENCE: Duration = Duration::from_secs(30);
 const TICK: Duration = Duration::from_secs(1);
 /// QEMU's `downtime-limit` where nothing else was asked for.
 const USUAL_LIMIT: Duration = Duration::from_millis(300);
-/// Patience for both ends to agree on where the guest is.
-const PLACE_PATIENCE: Duration = Duration::from_secs(10);
 
 /// A migration that the source has accepted.
 #[derive(Debug)]
@@ -394,217 +393,10 @@ impl RunningMigration {
         }
     }
 
-    /// Cancels the migration, unless the guest has arrived already. False
-    /// when it has to be tried again.
-    async fn cancel(&mut self, status: &MigrationStatus, sink: &EventSink) -> bool {
-        let warn = |message: String| sink(&MoveEvent::Warning { message });
-        // Tried again until it has come too late for good.
-        if is_past_return(status) {
-            let status = status.clone();
-            sink(&Warning::CancelRefused { status }.into());
-            return true;
-        }
-        match fence::put_up(&self.ends.destination).await {
-            Fence::Up => self.fenced = true,
-            Fence::Nobody => {}
-            Fence::TooLate => {
-                sink(&Warning::CancelTooLate.into());
-                return true;
-            }
-            Fence::Unreachable(error)
-                if *status == MigrationStatus::Device || self.may_have_left().await =>
-            {
-                warn(format!(
-                    "not cancelled: the guest is being handed over, and whether the destination has it cannot be asked ({error})"
-                ));
-                return false;
-            }
-            Fence::Unreachable(error) => {
-                warn(format!(
-                    "the destination cannot be asked ({error}); cancelling all the same"
-                ));
-            }
-        }
-        match self.ends.source.migrate_cancel().await {
-            Ok(()) => true,
-            Err(error) => {
-                if !error.is_closed() {
-                    warn(format!("cancelling failed, and is tried again: {error}"));
-                }
-                false
-            }
-        }
-    }
-
-    /// Whether a post-copy that nobody was told of yet has taken the guest away.
-    async fn may_have_left(&self) -> bool {
-        let status = self.ends.source.migration().await.map(|info| info.status);
-        !matches!(status, Ok(MigrationStatus::Setup | MigrationStatus::Active))
-    }
-
-    /// The guest moved after all: the destination may start it.
-    async fn unfence(&self, sink: &EventSink) {
-        if let Err(error) = fence::settle(&self.ends.source, &self.ends.destination).await {
-            sink(&MoveEvent::Warning {
-                message: format!(
-                    "the guest has moved, but could not be resumed at the destination: {error}; resume it there (QMP `cont`)"
-                ),
-            });
-        }
-    }
-
-    async fn find_place(&self) -> PlaceCheck {
-        place::find(
-            (&self.plan.source, Some(&self.ends.source)),
-            (&self.plan.destination, Some(&self.ends.destination)),
-            PLACE_PATIENCE,
-        )
-        .await
-    }
-
-    /// The source has sent everything and the destination has died of it: the
-    /// guest stands still at the source, and nobody else can run it.
-    async fn rescue(&self, before: PlaceCheck, sink: &EventSink) -> PlaceCheck {
-        match self.ends.source.cont().await {
-            Ok(()) => {
-                sink(&MoveEvent::Warning {
-                    message: "the destination exited with the guest; it was resumed at the source"
-                        .into(),
-                });
-                self.find_place().await
-            }
-            Err(error) => {
-                sink(&MoveEvent::Warning {
-                    message: format!("the guest could not be resumed at the source: {error}"),
-                });
-                before
-            }
-        }
-    }
-
-    /// The source is done before the destination has resumed the guest. Where
-    /// the event may have been missed, the destination is asked instead.
-    async fn await_resume(&mut self, stamps: &mut Stamps, missed: bool) {
-        if missed {
-            let uri = &self.plan.destination;
-            let running = async {
-                while place::ask(uri, Some(&self.ends.destination)).await != EndState::Running {
-                    sleep(POLL).await;
-                }
-            };
-            // Asking both ends says what became of it.
-            let _ = timeout(START_PATIENCE, running).await;
-            // What was announced before that answer is here already.
-            while let Ok(Some(event)) =
-                timeout(Duration::ZERO, self.destination_events.next()).await
-            {
-                if event.name == "RESUME" {
-                    stamps.resumed(&event);
-                }
-            }
-            return;
-        }
-        let wait = async {
-            while stamps.resume_missing() {
-                match self.destination_events.next().await {
-                    Some(event) if event.name == "RESUME" => stamps.resumed(&event),
-                    Some(_) => {}
-                    None => break,
-                }
-            }
-        };
-        // A destination that does not start in time is found by asking both ends.
-        let _ = timeout(START_PATIENCE, wait).await;
-    }
-
-    fn stalled(&self) -> String {
-        format!(
-            "given up: nothing was sent over {} for {} s; check the link between the hosts, then migrate again",
-            self.plan.via,
-            self.stall_timeout.as_secs()
-        )
-    }
-
     /// The longest pause that the hypervisor plans for, at most.
     fn downtime_limit(&self) -> Duration {
         let stated = self.plan.limits.max_downtime_ms;
         stated.map_or(USUAL_LIMIT, Millis::duration)
-    }
-
-    fn explain(
-        &self,
-        kind: Option<EndKind>,
-        info: Option<&MigrationInfo>,
-        given_up: Option<String>,
-        lost: &Lost,
-        place: &PlaceCheck,
-    ) -> Option<String> {
-        let said = info.and_then(|info| info.error_desc.clone());
-        let reason = match (kind, given_up) {
-            (Some(EndKind::Completed), _) if place.place() == Place::RunningAtDestination => {
-                return None;
-            }
-            (Some(EndKind::Completed), _) => {
-                "the source handed the guest over, but the destination does not run it; \
-                 its log says why"
-                    .to_owned()
-            }
-            (_, Some(given_up)) => given_up,
-            (Some(EndKind::Failed), _) => said.unwrap_or_else(|| {
-                "the hypervisor gave no reason; see its logs at both ends".to_owned()
-            }),
-            (Some(EndKind::Cancelled), _) => "cancelled".to_owned(),
-            (None, _) => lost
-                .reason
-                .clone()
-                .unwrap_or_else(|| format!("{} was lost", self.plan.source)),
-        };
-        let advice = place
-            .advice()
-            .map_or_else(String::new, |advice| format!("; {advice}"));
-        Some(format!("{reason} ({}){advice}", place.explain()))
-    }
-}
-
-/// What is lost of the connections to both ends.
-#[derive(Debug, Default)]
-struct Lost {
-    source: bool,
-    destination: bool,
-    /// Whether RESUME may have come while the destination was not connected.
-    resume_missed: bool,
-    /// Why the source will not come back.
-    reason: Option<String>,
-}
-
-fn connection_lost(side: Side, plan: &Plan) -> MoveEvent {
-    let (uri, goes_on) = match side {
-        Side::Source => (
-            &plan.source,
-            "the migration goes on by itself unless its QEMU has exited",
-        ),
-        Side::Destination => (
-            &plan.destination,
-            "the source says what becomes of the migration",
-        ),
-    };
-    MoveEvent::Warning {
-        message: format!("the connection to {uri} was lost; {goes_on}; connecting again"),
-    }
-}
-
-fn connected_again(uri: &GuestUri) -> MoveEvent {
-    MoveEvent::Warning {
-        message: format!("connected to {uri} again"),
-    }
-}
-
-fn why_lost(uri: &GuestUri, back: &Back) -> String {
-    match back {
-        Back::GaveUp(error) => {
-            format!("the connection to {uri} was lost in mid-move and not made again: {error}")
-        }
-        _ => format!("the QEMU of {uri} exited in mid-move"),
     }
 }
 
