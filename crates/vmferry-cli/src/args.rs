@@ -3,6 +3,7 @@
 mod compare;
 mod imports;
 mod model;
+mod promising;
 mod simulate;
 mod when;
 
@@ -19,6 +20,7 @@ pub(crate) use self::when::{Prefer, When};
 pub(crate) use compare::Compare;
 pub(crate) use imports::HistoryImport;
 pub(crate) use model::Forecasting;
+pub(crate) use promising::Promising;
 pub(crate) use simulate::{Simulate, Values};
 
 /// Live migration of virtual machines, made predictable: what a move will
@@ -257,15 +259,8 @@ pub(crate) struct Limits {
     /// Without it the rate is learned from history or measured
     #[arg(long, value_parser = parse_rate, value_name = "RATE")]
     pub(crate) bandwidth: Option<ByteRate>,
-    /// Longest pause to plan for (sets the hypervisor's downtime limit)
-    #[arg(long, value_parser = parse_downtime, value_name = "TIME")]
-    pub(crate) max_downtime: Option<Duration>,
-    /// Most the migration may send (sets the hypervisor's max-bandwidth)
-    #[arg(long, value_parser = parse_rate, value_name = "RATE")]
-    pub(crate) max_bandwidth: Option<ByteRate>,
-    /// Time within which the move should converge
-    #[arg(long, value_parser = parse_span, value_name = "TIME", default_value = "120s")]
-    pub(crate) deadline: Duration,
+    #[command(flatten)]
+    pub(crate) promising: Promising,
     /// Use this observation (`measure -o json`) instead of making one
     #[arg(long, value_name = "FILE")]
     pub(crate) profile: Option<PathBuf>,

@@ -17,11 +17,12 @@ mod watch;
 mod when;
 
 use vmferry::Error;
-use vmferry::core::plan::MoveLimits;
-use vmferry::core::{ExitCode, GuestUri};
+use vmferry::core::plan::{DEFAULT_DEADLINE, MoveLimits};
+use vmferry::core::{ExitCode, GuestUri, Promise};
 use vmferry::measure::{Method, ObserveOptions, PageOptions, default_budget};
+use vmferry::promising;
 
-use crate::args::{self, Cli, Command, Limits, Observing};
+use crate::args::{self, Cli, Command, Global, Limits, Observing, Promising};
 
 /// Runs the subcommand that was asked for.
 pub(crate) async fn run(cli: &Cli) -> Result<ExitCode, Error> {
@@ -77,9 +78,28 @@ fn observe_options(args: &Observing) -> ObserveOptions {
 }
 
 fn limits(args: &Limits) -> MoveLimits {
+    let Promising {
+        max_downtime,
+        max_bandwidth,
+        deadline,
+        ..
+    } = args.promising;
     MoveLimits {
-        max_downtime_ms: args.max_downtime.map(Into::into),
-        max_bandwidth: args.max_bandwidth,
-        deadline_ms: args.deadline.into(),
+        max_downtime_ms: max_downtime.map(Into::into),
+        max_bandwidth,
+        deadline_ms: deadline.unwrap_or(DEFAULT_DEADLINE).into(),
     }
+}
+
+/// What the operator is to be promised, if it makes sense; says what of it will
+/// be ignored. `observed` is whether the guest is observed first.
+fn promise(global: &Global, args: &Limits, observed: bool) -> Result<Option<Promise>, Error> {
+    let Some(promise) = args.promising.promise()? else {
+        return Ok(None);
+    };
+    let ignored = promising::check(&promise, observed)?;
+    for what in ignored.iter().chain(args.promising.idle_policy().as_ref()) {
+        crate::progress::note(global, &format!("note: {what}"));
+    }
+    Ok(Some(promise))
 }

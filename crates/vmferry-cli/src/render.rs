@@ -9,6 +9,7 @@ pub(crate) mod imports;
 pub(crate) mod moves;
 pub(crate) mod observation;
 pub(crate) mod outcome;
+pub(crate) mod promise;
 mod quantities;
 pub(crate) mod record;
 pub(crate) mod recovery;

@@ -46,14 +46,36 @@ pub enum ControlError {
         /// The most.
         most: ByteRate,
     },
-    /// A controller that plans, and a move that was not forecast.
+    /// C without the rule that it belongs to.
     #[error(
-        "--throttle {throttle} plans on what is forecast of the guest, and this move is not forecast; leave --no-forecast out, or choose --throttle jin --expectant-ratio 0.8, qemu or off"
+        "--expectant-ratio is the C of --throttle jin, and does nothing for --throttle {throttle}; leave it out or choose jin"
     )]
-    NothingToPlanWith {
+    ExpectantWithoutJin {
         /// Who steers.
         throttle: Throttle,
     },
+    /// C outside 0..1.
+    #[error("--expectant-ratio {ratio} makes no sense; give a number above 0 and at most 1, for example 0.8", ratio = .ratio.0)]
+    BadExpectant {
+        /// As given.
+        ratio: Ratio,
+    },
+    /// Nothing says when to end.
+    #[error("--throttle deadline ends when --deadline says; give a --deadline")]
+    NoDeadline,
+    /// A controller that plans has nothing to plan with.
+    #[error(
+        "--throttle {throttle} plans with what is observed before the move, and --no-forecast observes nothing; leave --no-forecast out, or choose --throttle qemu or off (auto is what --max-slowdown and --policy stand for)"
+    )]
+    NothingObserved {
+        /// Who should steer.
+        throttle: Throttle,
+    },
+    /// `jin2011` eq. 5 wants the guest's memory and the link.
+    #[error(
+        "with --no-forecast nothing is known that the C of --throttle jin follows from; give --expectant-ratio, for example 0.8"
+    )]
+    NoExpectant,
     /// Nothing is known of what the guest writes.
     #[error(transparent)]
     Model(#[from] vmferry_model::ModelError),

@@ -30,6 +30,7 @@
 //! | *promise* | what the operator was promised that a move costs at most ([`Promise`]) |
 //! | *throttle* | who slows the guest down so that its move keeps to a promise ([`Throttle`]) |
 //! | *cap* | share of the CPU time it uses that a guest gets |
+//! | *relaxation* | the least change to a promise with which it can be kept ([`Relaxation`]) |
 //! | *remedy* | the least change that makes a move converge ([`Remedy`]) |
 
 pub mod analysis;
@@ -51,6 +52,7 @@ pub mod page_mix;
 pub mod phase;
 pub mod plan;
 pub mod promise;
+pub mod promise_forecast;
 pub mod quantity;
 pub mod record;
 pub mod remedy;
@@ -78,6 +80,7 @@ pub use page_mix::PageMix;
 pub use phase::MigrationStatus;
 pub use plan::Plan;
 pub use promise::{Missed, Preset, Promise, Throttle};
+pub use promise_forecast::{Change, MovedBy, PromiseForecast, Relaxation};
 pub use record::MoveRecord;
 pub use remedy::{Remedy, RemedyKind};
 pub use scatter::scattered;

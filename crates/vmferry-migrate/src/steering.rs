@@ -21,7 +21,9 @@ use serde_json::json;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{MissedTickBehavior, interval};
 use uuid::Uuid;
-use vmferry_control::throttle::{Action, Controller, Governor, Look, Reason, Stage};
+use vmferry_control::throttle::{
+    Action, AnyController, Controller as _, Governor, Look, Reason, Stage,
+};
 use vmferry_core::{ByteRate, Millis, MoveEvent, Ratio};
 use vmferry_hypervisor::qmp::Guest;
 
@@ -35,9 +37,6 @@ use live_parameters::LiveParameters;
 pub const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// How often it is checked that nobody took the cap off.
 const CAP_CHECK: Duration = Duration::from_secs(1);
-
-/// A controller that may be moved between threads.
-pub type AnyController = Box<dyn Controller + Send + Sync>;
 
 /// Everything that steering one move needs.
 pub struct Steering {

@@ -9,6 +9,7 @@
 //! Observation ─> analyse(): working set, stationarity, period, the curve beyond the window
 //! Forecast, Outcome ─> Accuracy
 //! Pasts ─> learned::Learned ─> Predictor; leaderboard::compare() ─> Leaderboard
+//! the same draws ─> DrawnMoves ─> trials of whatever steers a move
 //! MoveRecords of a route ─> Experience ─> Assumptions::with()
 //! Past moves ─> predictor::Fit ─> predictor::Predictor: the papers' models beside ours
 //! Observation, sweep::Grid ─> sweep::sweep() ─> what a move would cost at every point, and the boundary
@@ -21,6 +22,7 @@ pub mod analysis;
 pub mod assumptions;
 pub mod conformal;
 mod cycle;
+pub mod drawn_moves;
 mod draws;
 pub mod drift;
 mod error;
@@ -40,6 +42,7 @@ mod threads;
 pub use accuracy::{Accuracy, QuantityAccuracy};
 pub use analysis::analyse;
 pub use assumptions::{Assumptions, Factor, SocketFill};
+pub use drawn_moves::DrawnMoves;
 pub use error::ModelError;
 pub use experience::{Estimate, Experience};
 pub use forecast::{MODEL_VERSION, forecast};

@@ -104,10 +104,12 @@ impl Begin for AtCommand {
     }
 }
 
-/// A rule set that a draw is replayed by.
-trait Play {
+/// What is done with the dirt, the hosts' costs and the link's rate of a draw.
+pub trait Play {
+    /// What comes of it.
     type Played;
-    fn play<D: UnitDirt>(&self, dirt: &D, costs: &HostCosts, rate: ByteRate) -> Self::Played;
+    /// Moves the guest; `rate` is that of the stream.
+    fn play<D: UnitDirt>(&self, dirt: D, costs: &HostCosts, rate: ByteRate) -> Self::Played;
 }
 
 struct PreCopy<'a, B> {
@@ -118,9 +120,9 @@ struct PreCopy<'a, B> {
 
 impl<B: Begin> Play for PreCopy<'_, B> {
     type Played = Replay;
-    fn play<D: UnitDirt>(&self, dirt: &D, costs: &HostCosts, rate: ByteRate) -> Replay {
-        let start = self.begin.begin(dirt, costs, rate.0);
-        qemu::replay(dirt, self.rules, costs, rate, &start, self.deadline)
+    fn play<D: UnitDirt>(&self, dirt: D, costs: &HostCosts, rate: ByteRate) -> Replay {
+        let start = self.begin.begin(&dirt, costs, rate.0);
+        qemu::replay(&dirt, self.rules, costs, rate, &start, self.deadline)
     }
 }
 
@@ -144,15 +146,15 @@ impl Any<'_> {
 
 impl Play for Any<'_> {
     type Played = Replay;
-    fn play<D: UnitDirt>(&self, dirt: &D, costs: &HostCosts, rate: ByteRate) -> Replay {
-        self.replay(dirt, costs, rate)
+    fn play<D: UnitDirt>(&self, dirt: D, costs: &HostCosts, rate: ByteRate) -> Replay {
+        self.replay(&dirt, costs, rate)
     }
 }
 
 impl Play for postcopy::Rules {
     type Played = PostCopy;
-    fn play<D: UnitDirt>(&self, dirt: &D, costs: &HostCosts, rate: ByteRate) -> PostCopy {
-        postcopy::replay(dirt, self, costs, rate)
+    fn play<D: UnitDirt>(&self, dirt: D, costs: &HostCosts, rate: ByteRate) -> PostCopy {
+        postcopy::replay(&dirt, self, costs, rate)
     }
 }
 
@@ -355,7 +357,12 @@ impl<'a> Sampler<'a> {
     }
 
     /// What comes of draw `number`, with the overhead drawn.
-    fn played<P: Play>(&self, number: u32, scenario: &Scenario, play: &P) -> (P::Played, f64) {
+    pub(crate) fn played<P: Play>(
+        &self,
+        number: u32,
+        scenario: &Scenario,
+        play: &P,
+    ) -> (P::Played, f64) {
         let Drawn {
             mut draws,
             rate,
@@ -389,7 +396,7 @@ impl<'a> Sampler<'a> {
                     None => speed,
                 };
                 let dirt: RecordedDirt<'_> = recording.replayed(offset, speed, units);
-                play.play(&dirt, &costs, ByteRate(rate))
+                play.play(dirt, &costs, ByteRate(rate))
             }
             Source::Curve(curve) => {
                 let factor = (CURVE_SD * draws.normal()).exp();
@@ -401,7 +408,7 @@ impl<'a> Sampler<'a> {
                     point.dirtied_bytes = point.dirtied_bytes * Ratio(factor);
                 }
                 let dirt = CurveDirt::new(&curve, memory, zero, speed);
-                play.play(&dirt, &costs, ByteRate(rate))
+                play.play(dirt, &costs, ByteRate(rate))
             }
         };
         (played, overhead)

@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 use vmferry_core::plan::MoveLimits;
 use vmferry_core::{
-    Analysis, Forecast, GuestInfo, GuestUri, HostInfo, LinkSpeed, Millis, MoveEvent, MoveRecord,
-    Observation, Outcome, Place, Plan, Ratio, SCHEMA_VERSION,
+    Analysis, Forecast, GuestInfo, GuestUri, HostInfo, LinkSpeed, Millis, Missed, MoveEvent,
+    MoveRecord, Observation, Outcome, Place, Plan, PromiseForecast, Ratio, SCHEMA_VERSION,
 };
 use vmferry_history::MoveSummary;
 use vmferry_history::trace::TraceSummary;
@@ -85,8 +85,12 @@ pub struct PredictReport {
     pub options: ObservingOptions,
     /// The link as it was assumed.
     pub link: LinkSpeed,
-    /// The limits that were assumed.
+    /// The limits that were asked for; under a promise the forecast assumes a
+    /// lower downtime limit (`model.max_downtime_ms`).
     pub limits: MoveLimits,
+    /// What becomes of the promise; `None` where none was made.
+    #[serde(default)]
+    pub promise: Option<PromiseForecast>,
     /// The forecast.
     #[serde(flatten)]
     pub forecast: Forecast,
@@ -117,6 +121,14 @@ pub struct MigrateReport {
     /// The forecast, frozen before the move; without one its fields are null.
     #[serde(flatten, serialize_with = "fields_or_nulls")]
     pub forecast: Option<Forecast>,
+    /// What becomes of the promise, as seen before the move; `None` where none
+    /// was made, or nothing was forecast.
+    #[serde(default)]
+    pub promise: Option<PromiseForecast>,
+    /// Promises that the move did not keep; empty where it kept all, or did not
+    /// move the guest.
+    #[serde(default)]
+    pub missed: Vec<Missed>,
     /// What was measured; `None` for a dry run.
     pub outcome: Option<Outcome>,
     /// Where the guest is.
@@ -286,6 +298,8 @@ mod tests {
             link: None,
             checks: Vec::new(),
             forecast: None,
+            promise: None,
+            missed: Vec::new(),
             outcome: None,
             place: Place::RunningAtSource,
         };

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 use vmferry_control::ControlError;
-use vmferry_core::ExitCode;
+use vmferry_core::{ExitCode, GuestUri};
 use vmferry_history::HistoryError;
 use vmferry_history::trace::TraceError;
 use vmferry_hypervisor::HypervisorError;
@@ -39,9 +39,6 @@ pub enum Error {
     /// No forecast was possible.
     #[error(transparent)]
     Model(#[from] ModelError),
-    /// A promise contradicts itself, or cannot be planned for.
-    #[error(transparent)]
-    Promise(#[from] ControlError),
     /// No simulation was possible.
     #[error(transparent)]
     Sweep(#[from] SweepError),
@@ -51,6 +48,19 @@ pub enum Error {
     /// A model has to learn first, and there is too little to learn from.
     #[error(transparent)]
     TooLittleToLearn(#[from] TooLittleData),
+    /// A promise contradicts itself, or nothing can be said of it.
+    #[error(transparent)]
+    Promise(#[from] ControlError),
+    /// A dirty limit was asked for where there is none.
+    #[error(
+        "{guest}: --throttle dirty-limit needs KVM with the dirty ring ({said}): start QEMU with -accel kvm,dirty-ring-size=4096, or use --throttle curve"
+    )]
+    NoDirtyRing {
+        /// The source.
+        guest: GuestUri,
+        /// The hypervisor's words.
+        said: String,
+    },
     /// A move failed, or could not be started.
     #[error(transparent)]
     Migrate(#[from] MigrateError),
@@ -96,9 +106,10 @@ impl Error {
     /// The exit code of this failure.
     pub fn exit_code(&self) -> ExitCode {
         match self {
+            Self::Usage(_) | Self::Profile { .. } => ExitCode::Usage,
+            Self::Hypervisor(_) | Self::NoDirtyRing { .. } => ExitCode::Hypervisor,
             Self::Promise(ControlError::Model(_)) => ExitCode::TooLittleData,
-            Self::Usage(_) | Self::Profile { .. } | Self::Promise(_) => ExitCode::Usage,
-            Self::Hypervisor(_) => ExitCode::Hypervisor,
+            Self::Promise(_) => ExitCode::Usage,
             Self::Measure(error) => match error {
                 MeasureError::BadOption { .. } | MeasureError::Resolve { .. } => ExitCode::Usage,
                 MeasureError::Kernel { .. } | MeasureError::Thread { .. } => ExitCode::Internal,

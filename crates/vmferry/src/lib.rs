@@ -6,6 +6,7 @@
 //! | [`predict`] | says what a move would cost |
 //! | [`models`] | which model says it, and what it learned from earlier moves |
 //! | [`moving`] | makes a move: forecast, supervised migration, outcome, record |
+//! | [`promising`] | whether a promise can be kept, before a move |
 //! | [`guard_command()`] | the command that starts a guard |
 //! | [`guarding`] | what the guard process runs, and `recover` |
 //! | [`imports`] | takes other people's migrations into the history |
@@ -33,6 +34,7 @@ pub mod models;
 pub mod moving;
 pub mod predict;
 pub mod profile;
+pub mod promising;
 pub mod recording;
 pub mod simulating;
 mod steering;

@@ -8,9 +8,10 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use uuid::Uuid;
+use vmferry_core::plan::MoveLimits;
 use vmferry_core::{
-    ByteRate, ExitCode, Forecast, LinkSpeed, MoveEvent, MoveRecord, Observation, Outcome,
-    OutcomeStatus, Place, Plan, SCHEMA_VERSION,
+    ByteRate, ExitCode, Forecast, LinkSpeed, Missed, MoveEvent, MoveRecord, Observation, Outcome,
+    OutcomeStatus, Place, Plan, PromiseForecast, SCHEMA_VERSION,
 };
 use vmferry_history::{History, HistoryError, Store as _, history_path};
 use vmferry_measure::{ObserveOptions, observe};
@@ -29,6 +30,7 @@ use crate::earlier::Earlier;
 use crate::link::{self, RouteEnd};
 use crate::models::{self, Fitted};
 use crate::predict::{self, Reforecaster};
+use crate::promising::{self, Known};
 use crate::{Error, TOOL_VERSION, profile, steering};
 
 /// What a move needs beside its plan.
@@ -60,7 +62,10 @@ pub struct PreparedMove {
     observation: Option<Observation>,
     link: Option<LinkSpeed>,
     assumptions: Option<Assumptions>,
+    /// The limits that were forecast under.
+    limits: MoveLimits,
     forecast: Option<Forecast>,
+    promise: Option<PromiseForecast>,
     stall_timeout: Duration,
 }
 
@@ -68,14 +73,12 @@ pub struct PreparedMove {
 /// searched. A move that needs remedies is rarely made.
 const UNTIL_COMMAND: Duration = Duration::from_millis(300);
 
-/// Below this probability of converging a move is advised against.
-pub const ADVISABLE: f64 = 0.5;
-
 /// Checks both ends and forecasts the move.
 ///
 /// # Errors
-/// When the model does not describe pre-copy, another vmferry moves the guest,
-/// an end cannot be reached, a check fails, or no forecast is possible.
+/// When the model does not describe pre-copy, the promise contradicts itself or
+/// cannot be throttled for, another vmferry moves the guest, an end cannot be
+/// reached, a check fails, or no forecast is possible.
 pub async fn prepare(
     plan: Plan,
     options: &MoveOptions,
@@ -83,6 +86,9 @@ pub async fn prepare(
 ) -> Result<PreparedMove, Error> {
     if options.forecast {
         models::describes_our_moves(&options.model)?;
+    }
+    if let Some(promise) = &plan.promise {
+        promising::check(promise, options.forecast)?;
     }
     // Before anything is asked: a monitor held by the other vmferry would only look busy.
     let lock = StateDir::from_env()?.lock_guest(&plan.source.to_string())?;
@@ -93,13 +99,17 @@ pub async fn prepare(
         }
     })?;
     tell_checks(checked.checks(), sink);
+    let promise = checked.plan().promise.as_ref();
+    promising::dirty_limit_is_possible(&checked.ends().source, promise).await?;
     let mut prepared = PreparedMove {
         _lock: lock,
+        limits: checked.plan().limits,
         checked,
         observation: None,
         link: None,
         assumptions: None,
         forecast: None,
+        promise: None,
         stall_timeout: options.stall_timeout,
     };
     if options.forecast {
@@ -142,9 +152,18 @@ impl PreparedMove {
         if options.at_once {
             assumptions.command_at = Some(jiff::Timestamp::now() + UNTIL_COMMAND);
         }
+        let known = Known {
+            observation: &observation,
+            link: &link,
+            assumptions: &assumptions,
+        };
+        let promise = plan.promise.as_ref();
+        let limits = known.limits(&plan.limits, promise)?;
         let forecast = model
-            .forecast(&assumptions, &observation, &link, &plan.limits)
+            .forecast(&assumptions, &observation, &link, &limits)
             .await?;
+        self.promise = known.promised(promise).await?;
+        self.limits = limits;
         self.assumptions = Some(assumptions);
         self.observation = Some(observation);
         self.link = Some(link);
@@ -167,11 +186,16 @@ impl PreparedMove {
         self.link.as_ref()
     }
 
-    /// Whether the forecast advises against the move.
+    /// What becomes of the promise, where one was made.
+    pub fn promise(&self) -> Option<&PromiseForecast> {
+        self.promise.as_ref()
+    }
+
+    /// Whether the forecast advises against the move: its promise cannot be kept,
+    /// or without one it hardly converges.
     pub fn is_advised_against(&self) -> bool {
-        self.forecast
-            .as_ref()
-            .is_some_and(|f| f.converges_probability < ADVISABLE)
+        let converges = self.forecast.as_ref().map(|f| f.converges_probability);
+        promising::is_advised_against(converges, self.promise.as_ref())
     }
 
     /// The report of a move that is not made.
@@ -191,6 +215,8 @@ impl PreparedMove {
             link: self.link.clone(),
             checks: self.checked.checks().to_vec(),
             forecast: self.forecast.clone(),
+            promise: self.promise.clone(),
+            missed: missed(self.checked.plan(), outcome.as_ref()),
             outcome,
             place,
         }
@@ -277,7 +303,7 @@ impl PreparedMove {
         let plans = steersman.as_ref().is_some_and(|s| s.throttle.plans());
         let sink = match (self.observation, self.link, self.assumptions) {
             (Some(observation), Some(link), Some(assumptions)) if !plans => {
-                Reforecaster::new(observation, link, record.plan.limits, assumptions)
+                Reforecaster::new(observation, link, self.limits, assumptions)
                     .listen(Arc::clone(&site.sink))
             }
             _ => Arc::clone(&site.sink),
@@ -309,6 +335,7 @@ impl PreparedMove {
         site.close(record, &mut connections).await;
         Ok(MigrateReport {
             place: outcome.place,
+            missed: missed(&report.plan, Some(&outcome)),
             outcome: Some(outcome),
             ..report
         })
@@ -455,13 +482,27 @@ async fn remember(
     Ok(())
 }
 
-/// The exit code of a move that was started.
+/// What was promised and not kept by a move that reached the destination.
+fn missed(plan: &Plan, outcome: Option<&Outcome>) -> Vec<Missed> {
+    match (&plan.promise, outcome) {
+        (Some(promise), Some(outcome)) if outcome.status == OutcomeStatus::Completed => {
+            promise.missed(outcome.downtime_ms, outcome.total_time_ms, outcome.slowdown)
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// The exit code of a move that was started. Where the guest is comes before
+/// what was promised.
 pub fn exit_code(report: &MigrateReport) -> ExitCode {
     let Some(outcome) = &report.outcome else {
         return ExitCode::Done;
     };
     match (outcome.status, outcome.place) {
-        (OutcomeStatus::Completed, Place::RunningAtDestination) => ExitCode::Done,
+        (OutcomeStatus::Completed, Place::RunningAtDestination) if report.missed.is_empty() => {
+            ExitCode::Done
+        }
+        (OutcomeStatus::Completed, Place::RunningAtDestination) => ExitCode::PromiseMissed,
         (_, Place::Uncertain) | (OutcomeStatus::Completed, _) => ExitCode::Uncertain,
         (_, Place::RunningAtDestination) => ExitCode::Uncertain,
         (OutcomeStatus::Cancelled, _) => ExitCode::Cancelled,

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use vmferry_core::plan::MoveLimits;
 use vmferry_core::{
-    ByteRate, Bytes, GuestInfo, GuestUri, LinkSpeed, MoveEvent, Observation, PassRecord, StreamUri,
+    ByteRate, Bytes, GuestInfo, GuestUri, LinkSpeed, MoveEvent, Observation, PassRecord, Promise,
+    StreamUri,
 };
 use vmferry_hypervisor::qmp::{ConnectOptions, Guest};
 use vmferry_measure::{ObserveOptions, observe};
@@ -20,6 +21,7 @@ use crate::link::{self, RouteEnd};
 use crate::measure::describe;
 use crate::models::{Fitted, SEED};
 use crate::profile;
+use crate::promising::{self, Known};
 
 /// What a forecast is asked for.
 #[derive(Clone, Debug)]
@@ -28,6 +30,8 @@ pub struct PredictOptions {
     pub model: String,
     /// The limits of the move.
     pub limits: MoveLimits,
+    /// What the operator would be promised.
+    pub promise: Option<Promise>,
     /// The link's rate, where the operator knows it.
     pub bandwidth: Option<ByteRate>,
     /// How to observe the guest.
@@ -41,10 +45,11 @@ pub struct PredictOptions {
 /// Observes a guest and forecasts its move.
 ///
 /// # Errors
-/// When the guest cannot be reached or observed, the rate of the link is
-/// unknown, or no forecast is possible: the model knows too little.
+/// When the guest cannot be reached or observed, or cannot be throttled as
+/// promised, the rate of the link is unknown, or no forecast is possible: the model knows too little.
 pub async fn predict(guest: &GuestUri, options: &PredictOptions) -> Result<PredictReport, Error> {
     let source = Guest::connect(guest, ConnectOptions::default()).await?;
+    promising::dirty_limit_is_possible(&source, options.promise.as_ref()).await?;
     let destination = match &options.route {
         Some((uri, via)) => Some((Guest::connect(uri, ConnectOptions::default()).await?, via)),
         None => None,
@@ -70,9 +75,17 @@ pub async fn predict(guest: &GuestUri, options: &PredictOptions) -> Result<Predi
             describe(&options.observe),
         ),
     };
+    let known = Known {
+        observation: &observation,
+        link: &link,
+        assumptions: &assumptions,
+    };
+    let promise = options.promise.as_ref();
+    let limits = known.limits(&options.limits, promise)?;
     let forecast = model
-        .forecast(&assumptions, &observation, &link, &options.limits)
+        .forecast(&assumptions, &observation, &link, &limits)
         .await?;
+    let promise = known.promised(promise).await?;
     Ok(PredictReport {
         versions: Versions::default(),
         guest: observation.guest.clone(),
@@ -80,6 +93,7 @@ pub async fn predict(guest: &GuestUri, options: &PredictOptions) -> Result<Predi
         options: observed,
         link,
         limits: options.limits,
+        promise,
         forecast,
     })
 }

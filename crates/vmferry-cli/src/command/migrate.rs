@@ -5,7 +5,7 @@ use vmferry::migrate::DEFAULT_STALL_TIMEOUT;
 use vmferry::moving::{self, MoveOptions};
 use vmferry::{Error, document::MigrateReport, guard_command};
 
-use super::{absolute, limits, observe_options};
+use super::{absolute, limits, observe_options, promise};
 use crate::answer::Answer;
 use crate::args::{Format, Global, Migrate};
 use crate::progress::Progress;
@@ -19,7 +19,7 @@ pub(crate) async fn run(global: &Global, args: &Migrate) -> Result<ExitCode, Err
         via: args.via.clone(),
         limits: limits(&args.limits),
         tls_dir: tls_dir(args)?,
-        promise: None,
+        promise: promise(global, &args.limits, !args.no_forecast)?,
     };
     if plan.source == plan.destination {
         return Err(Error::Usage(format!(
@@ -64,7 +64,7 @@ async fn make(
     }
     let prepared = moving::prepare(plan, options, &sink).await?;
     if let Some(forecast) = prepared.forecast() {
-        progress.note(&render::forecast::lines(forecast));
+        progress.note(&render::forecast::lines(forecast, prepared.promise()));
     }
     if args.dry_run {
         let report = prepared.dry_report();
@@ -100,6 +100,12 @@ fn advice(prepared: &moving::PreparedMove) -> ExitCode {
 }
 
 fn advice_text(prepared: &moving::PreparedMove) -> String {
+    if let Some(promise) = prepared.promise() {
+        return format!(
+            "{}\n  nothing was moved; --force moves it all the same",
+            render::promise::refusal(promise)
+        );
+    }
     let mut text =
         "advised against: the move is not expected to converge, and nothing was moved".to_owned();
     let remedies = prepared

@@ -2,9 +2,9 @@
 
 use vmferry::core::ExitCode;
 use vmferry::predict::{self, PredictOptions};
-use vmferry::{Error, moving};
+use vmferry::{Error, promising};
 
-use super::{limits, observe_options};
+use super::{limits, observe_options, promise};
 use crate::answer::Answer;
 use crate::args::{Global, Predict};
 use crate::render;
@@ -16,6 +16,7 @@ pub(crate) async fn run(global: &Global, args: &Predict) -> Result<ExitCode, Err
     let options = PredictOptions {
         model: args.forecasting.model.name(),
         limits: limits(&args.limits),
+        promise: promise(global, &args.limits, true)?,
         bandwidth: args.limits.bandwidth,
         observe: observe_options(&args.observing),
         profile: args.limits.profile.clone(),
@@ -29,8 +30,9 @@ pub(crate) async fn run(global: &Global, args: &Predict) -> Result<ExitCode, Err
     }
     let report = predict::predict(&guest, &options).await?;
     answer.give(&report, || render::forecast::table(&report))?;
+    let converges = Some(report.forecast.converges_probability);
     Ok(
-        if report.forecast.converges_probability < moving::ADVISABLE {
+        if promising::is_advised_against(converges, report.promise.as_ref()) {
             ExitCode::AdvisedAgainst
         } else {
             ExitCode::Done

@@ -1,10 +1,10 @@
 //! A forecast for people.
 
-use vmferry::core::Forecast;
+use vmferry::core::{Forecast, PromiseForecast};
 use vmferry::document::PredictReport;
 
 use super::quantities::quantities;
-use super::{or_dash, remedy, table as new_table, text};
+use super::{or_dash, promise, remedy, table as new_table, text};
 
 /// The answer of `predict`.
 pub(crate) fn table(report: &PredictReport) -> String {
@@ -20,11 +20,15 @@ pub(crate) fn table(report: &PredictReport) -> String {
         summary.pages.0,
         summary.cost.cpu,
     );
-    format!("{header}{}", lines(&report.forecast))
+    format!(
+        "{header}{}",
+        lines(&report.forecast, report.promise.as_ref())
+    )
 }
 
-/// The forecast itself, with its remedies and notes.
-pub(crate) fn lines(forecast: &Forecast) -> String {
+/// The forecast itself, with its notes, and what becomes of a promise; where none
+/// was made, remedies.
+pub(crate) fn lines(forecast: &Forecast, promised: Option<&PromiseForecast>) -> String {
     let model = &forecast.model;
     let replays = match model.samples {
         0 => "a formula".to_owned(),
@@ -46,7 +50,10 @@ pub(crate) fn lines(forecast: &Forecast) -> String {
         out.push_str(&text(&rows));
         out.push('\n');
     }
-    if !forecast.remedies.is_empty() {
+    if let Some(promised) = promised {
+        out.push_str(&promise::lines(promised));
+        out.push('\n');
+    } else if !forecast.remedies.is_empty() {
         out.push_str("it would converge with any one of\n");
         for found in &forecast.remedies {
             out.push_str(&format!("  {}\n", remedy::line(found)));

@@ -4,14 +4,18 @@ use vmferry::core::{Forecast, Outcome};
 use vmferry::document::MigrateReport;
 
 use super::quantities::quantities;
-use super::{table as new_table, text};
+use super::{promise, table as new_table, text};
 
 /// The answer of `migrate`.
 pub(crate) fn table(report: &MigrateReport) -> String {
     let Some(outcome) = &report.outcome else {
         return format!("nothing was moved: {}", report.place);
     };
-    beside(report.forecast.as_ref(), outcome)
+    let told = beside(report.forecast.as_ref(), outcome);
+    match promise::kept(report) {
+        Some(kept) => format!("{told}\n{kept}"),
+        None => told,
+    }
 }
 
 /// A forecast, where there is one, beside an outcome.

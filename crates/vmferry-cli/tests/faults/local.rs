@@ -135,7 +135,7 @@ async fn no_move_without_room_for_its_journal() {
         .expect("a faster link");
     run.finish()
         .await
-        .expect(0, &["ended: the guest runs at the destination"]);
+        .moved(&["ended: the guest runs at the destination"]);
     site::runs_only_at(&guest, Side::Destination).await;
     site.is_put_back(&guest, &before).await;
     assert_eq!(moves(), 0);

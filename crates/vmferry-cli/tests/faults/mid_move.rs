@@ -136,7 +136,7 @@ async fn without_sockets_the_move_goes_on() {
         .expect("a faster link");
     run.finish()
         .await
-        .expect(0, &["ended: the guest runs at the destination"]);
+        .moved(&["ended: the guest runs at the destination"]);
     site::runs_only_at(&guest, Side::Destination).await;
     site.is_put_back(&guest, &before).await;
 }
@@ -156,7 +156,7 @@ async fn unknown_statuses_and_fields_do_not_stop_a_move() {
         .migrate_between(&proxy.uri(), &destination, &guest, &options)
         .run()
         .await
-        .expect(0, &[]);
+        .moved(&[]);
     let mut lines = moved.lines();
     let report = lines.pop().expect("the report");
     is_valid("migrate", &report);

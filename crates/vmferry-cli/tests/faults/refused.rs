@@ -179,20 +179,27 @@ async fn a_guest_that_does_not_converge_is_not_moved_unless_forced() {
     assert_eq!(report["outcome"], Value::Null);
     site.is_untouched(&guest, &before).await;
 
-    // It converges with a longer pause, though not within the deadline.
-    let limits = ["--max-downtime", "20s", "--deadline", "1s"];
+    // It converges with a longer pause, which costs more than is promised.
+    let costly = [
+        "--max-downtime",
+        "20s",
+        "--max-slowdown",
+        "1%",
+        "--throttle",
+        "off",
+    ];
     site.migrate(&guest, &common)
-        .args(&limits)
+        .args(&costly)
         .run()
         .await
-        .expect(10, &["--force"]);
+        .expect(10, &["refused", "work lost", "--force"]);
     let moved = site
         .migrate(&guest, &common)
-        .args(&limits)
+        .args(&costly)
         .args(&["--force"])
         .run()
         .await
-        .expect(0, &["started"]);
+        .moved(&["started"]);
     is_valid("migrate", &moved.json());
     site::runs_only_at(&guest, Side::Destination).await;
     site.is_put_back(&guest, &before).await;

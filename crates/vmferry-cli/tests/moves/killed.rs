@@ -21,12 +21,12 @@ async fn the_guard_puts_back_and_records() {
     let running = site.migrate(&guest, &plain(&LIMITS)).spawn();
     in_mid_move(&guest, MIDDLE).await;
     let changed = parameters(&guest, Side::Source).await;
-    assert_eq!(
-        (
-            changed["max-bandwidth"].as_u64(),
-            changed["downtime-limit"].as_u64()
-        ),
-        (Some(90 << 20), Some(777))
+    assert_eq!(changed["max-bandwidth"].as_u64(), Some(90 << 20));
+    // A promised pause is longer than what the hypervisor plans for.
+    let limit = changed["downtime-limit"].as_u64();
+    assert!(
+        limit.is_some_and(|ms| (600..=777).contains(&ms)),
+        "{limit:?}"
     );
 
     // A recovery has nothing to do with a move that is supervised.

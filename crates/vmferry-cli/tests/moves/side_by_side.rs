@@ -36,7 +36,7 @@ async fn two_testbeds_and_two_guests_of_one() {
     }
     let mut ended = Vec::new();
     for ((site, guest), (before, running)) in guests.into_iter().zip(moves) {
-        let report: MigrateReport = running.finish().await.expect(0, &[]).json();
+        let report: MigrateReport = running.finish().await.moved(&[]).json();
         assert_eq!(report.place, Place::RunningAtDestination);
         ended.push((site, guest, before));
     }

@@ -64,7 +64,7 @@ async fn forecast_by_the_hypervisor_and_moved() {
         .await
         .run()
         .await
-        .expect(0, &[]);
+        .moved(&[]);
     let document: Value = moved.json();
     assert!(
         document["observation"]["method"]
@@ -104,14 +104,11 @@ async fn connections_that_break_are_made_again() {
     })
     .await;
     site.bed.set_rate(Some(FAST)).await.expect("a faster link");
-    let moved = running.finish().await.expect(
-        0,
-        &[
-            "was lost",
-            "source/qmp.sock again",
-            "destination/qmp.sock again",
-        ],
-    );
+    let moved = running.finish().await.moved(&[
+        "was lost",
+        "source/qmp.sock again",
+        "destination/qmp.sock again",
+    ]);
     let report: MigrateReport = moved.json();
     is_completed(&report);
     assert!(

@@ -167,6 +167,15 @@ impl Finished {
         self
     }
 
+    /// The guest moved, and the messages hold all these words. Whether its promise
+    /// was kept (exit 0) or missed (exit 11) on a loaded machine is another
+    /// test's matter.
+    #[track_caller]
+    pub(crate) fn moved(self, words: &[&str]) -> Self {
+        let code = if self.code == Some(11) { 11 } else { 0 };
+        self.expect(code, words)
+    }
+
     /// The answer, a JSON document.
     #[track_caller]
     pub(crate) fn json<T: DeserializeOwned>(&self) -> T {

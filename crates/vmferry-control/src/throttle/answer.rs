@@ -7,9 +7,17 @@ use super::pass_clock::GuestPass;
 
 /// Share of the whole of its difference that one pass is believed.
 const BELIEVED: f64 = 0.5;
+/// Depth of a cap, -ln of its share, at which half of what its first pass tells
+/// of the elasticity is believed.
+const TELLING_DEPTH: f64 = 0.25;
+/// What is believed of later ones at most.
+const BELIEVED_LATER: f64 = 0.6;
 /// Growth of the curve over twice the time below which a pass says how large
 /// the written memory is, but not how fast it is written.
 const SATURATED: f64 = 1.1;
+/// Below this elasticity dirt does not answer to a cap: just above the barrier
+/// the little it seems to would make deep caps look like a way.
+const INELASTIC: f64 = 0.15;
 /// Shares above this are full speed.
 const FULL: f64 = 0.97;
 /// Bounds of pace and size.
@@ -52,7 +60,12 @@ impl Answer {
     /// How fast the guest is thought to dirty with a share of its CPU, 1 as
     /// observed.
     pub(super) fn pace(&self, share: Ratio) -> f64 {
-        self.caution * self.pace * share.0.max(0.0).powf(self.elasticity)
+        let elasticity = if self.elasticity < INELASTIC {
+            0.0
+        } else {
+            self.elasticity
+        };
+        self.caution * self.pace * share.0.max(0.0).powf(elasticity)
     }
 
     /// Percent of dirt that one percent of CPU is worth, 0..1.5.
@@ -98,7 +111,9 @@ impl Answer {
             self.size = bounded(self.size * ratio.powf(BELIEVED));
             return;
         }
-        let needed = time_for(&written_in, found / self.size, ran);
+        // A guest that does not care for its cap runs for all of the pass.
+        let most = ran.max(self.pace * pass.length) * FARTHEST.1;
+        let needed = time_for(&written_in, found / self.size, (ran * FARTHEST.0, most));
         let factor = needed / ran;
         if share.0 >= FULL {
             self.pace = bounded(self.pace * factor.powf(BELIEVED));
@@ -107,10 +122,13 @@ impl Answer {
         // needed = pace share^elasticity length.
         let seen = (needed / (self.pace * pass.length)).ln() / share.0.ln();
         let seen = seen.clamp(0.0, 1.5);
+        // The deeper the cap, the less a miscount matters.
+        let depth = -share.0.ln();
+        let told = depth / (depth + TELLING_DEPTH);
         let trust = if self.capped_passes == 0 {
-            0.7
+            told
         } else {
-            BELIEVED
+            told.min(BELIEVED_LATER)
         };
         self.elasticity += trust * (seen - self.elasticity);
         self.capped_passes += 1;
@@ -126,9 +144,9 @@ fn bounded(factor: f64) -> f64 {
     factor.clamp(FARTHEST.0, FARTHEST.1)
 }
 
-/// The time in which so much is written, within a tenth to ten times `about`.
-fn time_for(written_in: &impl Fn(f64) -> f64, amount: f64, about: f64) -> f64 {
-    let (mut less, mut more) = (about * FARTHEST.0, about * FARTHEST.1);
+/// The time in which so much is written, within bounds.
+fn time_for(written_in: &impl Fn(f64) -> f64, amount: f64, bounds: (f64, f64)) -> f64 {
+    let (mut less, mut more) = bounds;
     for _ in 0..30 {
         let middle = (less * more).sqrt();
         if written_in(middle) < amount {

@@ -24,6 +24,16 @@ const LIMITS: [f64; 8] = [1.0, 0.75, 0.55, 0.4, 0.28, 0.2, 0.12, 0.07];
 const DELAYS: [u32; 6] = [0, 1, 2, 3, 5, 8];
 /// Steps of the search between two shares.
 const REFINEMENTS: usize = 4;
+/// A plan may cost so much more of the guest's work than the one that costs
+/// least, whatever time it saves: a share of it, and seconds.
+const MORE_WORK: f64 = 0.1;
+const LITTLE_WORK: f64 = 0.05;
+/// A throttle that costs more seconds of work than this
+const CHEAP_WORK: f64 = 3.0;
+/// is not begun at less than this times the least share.
+const RESERVED_SHARE: f64 = 1.1;
+/// Shares above this are full speed.
+const FULL_SPEED: f64 = 0.99;
 /// A plan is looked over this often,
 const REPLAN: Duration = Duration::from_millis(500);
 /// and when a pass begins, but not before this.
@@ -36,6 +46,9 @@ const BY: f64 = 0.98;
 /// A plan that is this much late, as a share of the time it foresaw, was wrong.
 const LATE: f64 = 0.1;
 const LATE_AT_LEAST: Duration = Duration::from_millis(500);
+/// Work lost over what was foreseen that is too much, and so much more.
+const DEAR: f64 = 1.5;
+const DEAR_AT_LEAST: Duration = Duration::from_secs(1);
 /// After so many ends that did not come under a cap no other is tried: the guest
 /// is not what was observed, and would be starved for nothing.
 const TRIES: u32 = 2;
@@ -65,11 +78,14 @@ pub struct Curve<O> {
     plan: Option<Plan>,
     /// When the end was foreseen first, and for when. Plans made anew do not
     /// move it: else an end that is always a little ahead would never be late.
-    foreseen: Option<(Duration, Duration)>,
+    foreseen: Option<Foreseen>,
     planned_at: Duration,
     planned_in: u64,
     /// Ends that did not come while a cap was in force.
     failed_caps: u32,
+    /// Ends that did not come at all: each halves the limits that are tried, as
+    /// a move that nearly ends under a low one may do so for ever.
+    late_ends: u32,
     stuck: Stuck,
 }
 
@@ -82,8 +98,28 @@ struct Plan {
     share: Ratio,
     limit: Duration,
     ends_at: Duration,
+    /// Seconds of the guest's work that it loses from here on.
+    lost: f64,
     /// Seconds of the guest's work.
     cost: f64,
+}
+
+/// What was foreseen first.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Foreseen {
+    made_at: Duration,
+    ends_at: Duration,
+    /// The guest's work lost by then, since the command.
+    lost: Duration,
+}
+
+impl Plan {
+    /// Whether a guest at full speed may be throttled for it. Long throttling at
+    /// the least share would have no way left if it wrote a little more than
+    /// thought.
+    fn may_begin(&self, policy: &Policy) -> bool {
+        self.share.0 >= policy.least_share.0 * RESERVED_SHARE || self.lost <= CHEAP_WORK
+    }
 }
 
 impl<O: Outlook> Curve<O> {
@@ -98,6 +134,7 @@ impl<O: Outlook> Curve<O> {
             planned_at: Duration::ZERO,
             planned_in: 0,
             failed_caps: 0,
+            late_ends: 0,
             stuck: Stuck::default(),
         }
     }
@@ -127,6 +164,17 @@ impl<O: Outlook> Curve<O> {
         }
     }
 
+    /// Whether the end that was foreseen should have come, or the throttling for
+    /// it has cost far more than thought.
+    fn is_late(&self, look: &Look, lost: Duration) -> bool {
+        let Some(foreseen) = self.foreseen else {
+            return false;
+        };
+        let grace = foreseen.ends_at.saturating_sub(foreseen.made_at);
+        let latest = foreseen.ends_at + grace.mul_f64(LATE).max(LATE_AT_LEAST);
+        look.now > latest || lost > foreseen.lost.mul_f64(DEAR) + DEAR_AT_LEAST
+    }
+
     fn replan(&mut self, look: &Look, lost: Duration) -> Wish {
         let mut search = Search {
             curve: self,
@@ -134,6 +182,9 @@ impl<O: Outlook> Curve<O> {
             lost,
             shortfall: Shortfall::default(),
             best: None,
+            capped: look.in_force.speed.0 < FULL_SPEED,
+            found: Vec::new(),
+            least: f64::INFINITY,
         };
         // The plan in force first: it stays unless another is clearly better.
         let kept = self
@@ -141,7 +192,8 @@ impl<O: Outlook> Curve<O> {
             .and_then(|plan| search.plan(plan.delay, plan.share, plan.limit));
         search.best = None;
         search.all();
-        let (best, shortfall) = (search.best, search.shortfall);
+        let kept = kept.filter(|plan| search.is_affordable(plan));
+        let (best, shortfall) = (search.affordable(), search.shortfall);
         self.plan = match (kept, best) {
             (Some(kept), Some(best)) if best.cost >= WORTH_CHANGING * kept.cost => Some(kept),
             (_, best) => best,
@@ -151,7 +203,11 @@ impl<O: Outlook> Curve<O> {
         match self.plan {
             Some(plan) => {
                 self.stuck.resolved();
-                self.foreseen.get_or_insert((look.now, plan.ends_at));
+                self.foreseen.get_or_insert(Foreseen {
+                    made_at: look.now,
+                    ends_at: plan.ends_at,
+                    lost: lost + Duration::from_secs_f64(plan.lost),
+                });
                 self.wish(&plan, look)
             }
             None => {
@@ -186,17 +242,15 @@ impl<O: Outlook> Controller for Curve<O> {
                 .saturating_sub(u32::try_from(passes).unwrap_or(u32::MAX));
             self.planned_in = look.pass;
         }
-        if let Some((made_at, end)) = self.foreseen {
-            let grace = end.saturating_sub(made_at).mul_f64(LATE);
-            if look.now > end + grace.max(LATE_AT_LEAST) {
-                self.outlook.overdue();
-                let capped = self
-                    .plan
-                    .is_some_and(|plan| plan.delay == 0 && plan.share.0 < 1.0);
-                self.failed_caps += u32::from(capped);
-                self.foreseen = None;
-                self.plan = None;
-            }
+        if self.is_late(look, lost) {
+            self.outlook.overdue();
+            self.late_ends += 1;
+            let capped = self
+                .plan
+                .is_some_and(|plan| plan.delay == 0 && plan.share.0 < 1.0);
+            self.failed_caps += u32::from(capped);
+            self.foreseen = None;
+            self.plan = None;
         }
         match &self.plan {
             Some(plan) if since < REPLAN_AT_PASS || (!passed && since < REPLAN) => {
@@ -214,17 +268,37 @@ struct Search<'a, O> {
     lost: Duration,
     shortfall: Shortfall,
     best: Option<Plan>,
+    /// Whether the guest is throttled already.
+    capped: bool,
+    /// All that keep the promises and may begin, and the least work that any of
+    /// them costs.
+    found: Vec<Plan>,
+    least: f64,
 }
 
 impl<O: Outlook> Search<'_, O> {
+    /// Whether a plan buys its time with little work.
+    fn is_affordable(&self, plan: &Plan) -> bool {
+        plan.lost <= self.least * (1.0 + MORE_WORK) + LITTLE_WORK
+    }
+
+    /// The best of those that do.
+    fn affordable(&self) -> Option<Plan> {
+        let affordable = |plan: &&Plan| self.is_affordable(plan);
+        let plans = self.found.iter().filter(affordable);
+        plans.min_by(|a, b| a.cost.total_cmp(&b.cost)).copied()
+    }
+
     fn all(&mut self) {
         let most = self
             .curve
             .promises
             .downtime_limit(self.curve.outlook.outside());
         let limits = LIMITS.map(|share| most.mul_f64(share).max(Duration::from_millis(1)));
+        let allowed = LIMITS.len().checked_shr(self.curve.late_ends).unwrap_or(0);
+        let limits = &limits[..allowed.max(1)];
         for limit in limits {
-            self.plan(0, Ratio(1.0), limit);
+            self.plan(0, Ratio(1.0), *limit);
         }
         if self.curve.failed_caps >= TRIES {
             return;
@@ -241,7 +315,7 @@ impl<O: Outlook> Search<'_, O> {
                 }
             }
         }
-        self.refine(&limits);
+        self.refine(limits);
     }
 
     /// Tries other limits with the best cap, and milder caps.
@@ -289,8 +363,13 @@ impl<O: Outlook> Search<'_, O> {
             share,
             limit,
             ends_at,
+            lost: ahead.lost.as_secs_f64(),
             cost: ahead.lost.as_secs_f64() + policy.time_weight.0 * to_go,
         };
+        if self.capped || plan.may_begin(policy) {
+            self.least = self.least.min(plan.lost);
+            self.found.push(plan);
+        }
         if self.best.is_none_or(|best| plan.cost < best.cost) {
             self.best = Some(plan);
         }

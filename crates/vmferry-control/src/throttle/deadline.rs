@@ -21,19 +21,27 @@ const SHARES: [f64; 14] = [
 const REPLAN: Duration = Duration::from_secs(1);
 /// and when a pass begins, but not before this.
 const REPLAN_AT_PASS: Duration = Duration::from_millis(200);
-/// Shares of the deadline that are aimed at in turn. Well before it; by it,
-/// where what was not foreseen has used that up; and at worst so little after it
-/// that giving up a move that is nearly there would help nobody.
-const AIMS: [f64; 3] = [0.975, 0.99, 1.05];
+/// Shares of the deadline that are aimed at in turn: a little before it; ever
+/// nearer, where what was not foreseen has used that up; and at worst so little
+/// after it that giving up a move that is nearly there would help nobody.
+const AIMS: [f64; 4] = [0.975, 0.985, 0.995, 1.05];
 /// From this share of the time on nothing is saved by sending slower: a lower
 /// rate lowers QEMU's threshold too, and passes go back and forth around it.
 const ENDGAME: f64 = 0.98;
-/// Share of the time that the fastest course takes which is kept in reserve. At
-/// the least rate that converges a little more dirt is for ever; of 50 guests
-/// drawn at random 7 missed their deadline without.
-const RESERVE: f64 = 0.3;
+/// Until a pause would end after this share of the deadline the guest is not
+/// stopped, where that can wait: a pass that happens to find little ends a move
+/// early else.
+const OPENS: f64 = 0.965;
+/// Share of the downtime limit that is set until then.
+const CLOSED: f64 = 0.01;
+/// Share of the longest pause that a pass sent to its end is taken to cost the
+/// fastest course.
+const LEISURE: f64 = 0.3;
+/// Share of the time that the fastest course takes which is kept in reserve: at
+/// the least rate that converges a little more dirt is for ever.
+const RESERVE: f64 = 0.15;
 /// The same under a cap, which converges whatever a little more dirt.
-const CAPPED_RESERVE: f64 = 0.1;
+const CAPPED_RESERVE: f64 = 0.08;
 /// Steps of a search for the least rate.
 const STEPS: usize = 10;
 /// Least rate that is asked for where none is promised, as a share of the
@@ -50,12 +58,21 @@ pub struct Deadline<O> {
     outlook: O,
     promises: Promises,
     policy: Policy,
-    plan: Option<Course>,
     /// The end that the plan foresaw when it was made.
     ends_at: Option<Duration>,
+    plan: Option<Plan>,
     planned_at: Duration,
     planned_in: u64,
     stuck: Stuck,
+}
+
+/// What is to hold until the end.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Plan {
+    course: Course,
+    /// Whether there is time for the pass now running to be sent to its end, so
+    /// that the guest need not be stopped before.
+    leisure: bool,
 }
 
 impl<O: Outlook> Deadline<O> {
@@ -87,10 +104,14 @@ impl<O: Outlook> Deadline<O> {
 
     /// What a course sets now: as it says, and the cap of the next pass a little
     /// before that begins.
-    fn wish(&self, course: &Course, look: &Look) -> Wish {
-        let (here, after) = (course.first, course.after);
+    fn wish(&self, plan: &Plan, look: &Look) -> Wish {
+        let (here, after) = (plan.course.first, plan.course.after);
         let rate = here.rate.unwrap_or(self.most_rate());
         let limit = self.promises.downtime_limit(self.outlook.outside());
+        let pause = self.outlook.outside() + look.remaining / self.most_rate();
+        let opens_at = self.promises.deadline.mul_f64(OPENS);
+        let closed = plan.leisure && look.now + pause < opens_at;
+        let limit = if closed { limit.mul_f64(CLOSED) } else { limit };
         let ending = look.pass_is_ending(rate, limit);
         Wish {
             share: if ending && after.speed < here.speed {
@@ -99,6 +120,7 @@ impl<O: Outlook> Deadline<O> {
                 here.speed
             },
             max_bandwidth: here.rate,
+            downtime_limit: closed.then_some(limit),
             ..Wish::default()
         }
     }
@@ -114,21 +136,23 @@ impl<O: Outlook> Deadline<O> {
         };
         let found = AIMS.into_iter().find_map(|aim| {
             search.aim = self.promises.deadline.mul_f64(aim);
-            search.hurried = aim > AIMS[1];
-            search.course()
+            search.hurried = aim > AIMS[2];
+            let course = search.course()?;
+            let leisure = search.leisure(&course);
+            Some(Plan { course, leisure })
         });
         let shortfall = search.shortfall;
         self.plan = found;
-        self.ends_at = found.and_then(|course| {
+        self.ends_at = found.and_then(|plan| {
             let limit = self.promises.downtime_limit(self.outlook.outside());
-            self.outlook.ahead(look, &course, limit).ends_at
+            self.outlook.ahead(look, &plan.course, limit).ends_at
         });
         self.planned_at = look.now;
         self.planned_in = look.pass;
         match found {
-            Some(course) => {
+            Some(plan) => {
                 self.stuck.resolved();
-                self.wish(&course, look)
+                self.wish(&plan, look)
             }
             None => {
                 let link = self.outlook.link_rate();
@@ -153,12 +177,12 @@ impl<O: Outlook> Controller for Deadline<O> {
         self.outlook.learn(look);
         let since = look.now.saturating_sub(self.planned_at);
         let passed = look.pass != self.planned_in;
-        if let Some(course) = self.plan.as_mut().filter(|_| passed) {
-            course.first = course.after;
+        if let Some(plan) = self.plan.as_mut().filter(|_| passed) {
+            plan.course.first = plan.course.after;
         }
         match &self.plan {
-            Some(course) if since < REPLAN_AT_PASS || (!passed && since < REPLAN) => {
-                self.wish(course, look)
+            Some(plan) if since < REPLAN_AT_PASS || (!passed && since < REPLAN) => {
+                self.wish(plan, look)
             }
             _ => self.replan(look, lost),
         }
@@ -217,6 +241,30 @@ impl<O: Outlook> Search<'_, O> {
         Some(course(here, later))
     }
 
+    /// Whether a course can still be left for the fastest once this pass was
+    /// sent to its end, with nothing left for the pause.
+    fn leisure(&mut self, course: &Course) -> bool {
+        if self.hurried || course.after.speed.0 < 1.0 {
+            return false;
+        }
+        let most = self.deadline.most_rate();
+        let limit = self.deadline.promises.max_downtime;
+        let look = Look {
+            remaining: self.look.remaining + most * limit.mul_f64(LEISURE),
+            ..*self.look
+        };
+        let settings = Settings {
+            rate: Some(most),
+            speed: Ratio(1.0),
+        };
+        let fastest = Course {
+            first: settings,
+            passes: 1,
+            after: settings,
+        };
+        self.in_time_from(&look, &fastest).is_some()
+    }
+
     /// The shares that cost least of those with which the move ends in time at
     /// the greatest rate: in the pass now running, and afterwards; and when that
     /// is. A deep cap may
@@ -272,10 +320,14 @@ impl<O: Outlook> Search<'_, O> {
     /// When a course ends and what it costs of the guest's work; `None` where it
     /// does not end in time or breaks another promise.
     fn in_time(&mut self, course: &Course) -> Option<(Duration, Duration)> {
+        self.in_time_from(self.look, course)
+    }
+
+    fn in_time_from(&mut self, look: &Look, course: &Course) -> Option<(Duration, Duration)> {
         let promises = &self.deadline.promises;
         let outlook = &self.deadline.outlook;
         let limit = promises.downtime_limit(outlook.outside());
-        let ahead = outlook.ahead(self.look, course, limit);
+        let ahead = outlook.ahead(look, course, limit);
         let kept = self.shortfall.keeps(&ahead, promises, self.aim, self.lost);
         ahead.ends_at.filter(|_| kept).map(|end| (end, ahead.lost))
     }

@@ -15,15 +15,17 @@
 //! | [`AutoConverge`] | QEMU's own, for comparison |
 //! | [`Off`] | nothing but the promised limits |
 //!
-//! [`Steersman`] is the one that a promise asks for. A [`Governor`] keeps any of them within the [`Promises`] and undoes all in
-//! the end. [`trial`] runs them over recorded dirt.
+//! A [`Governor`] keeps any of them within the [`Promises`] and undoes all in
+//! the end. [`trial`] runs them over recorded dirt. [`Steersman`] is the one a
+//! promise asks for, [`feasibility`] says beforehand whether it can keep it.
 
 mod answer;
 mod auto_converge;
-mod by_promise;
+mod chosen;
 mod courtesy;
 mod curve;
 mod deadline;
+pub mod feasibility;
 mod governor;
 mod jin;
 mod look;
@@ -32,16 +34,19 @@ mod observed;
 mod outlook;
 mod pass_clock;
 mod promise;
+mod relaxation;
+mod steersman;
 mod stuck;
 pub mod trial;
 mod weights;
 
 pub use answer::Answer;
 pub use auto_converge::AutoConverge;
-pub use by_promise::{Known, Steersman};
+pub use chosen::{AnyController, check, controller, steered_by};
 pub use courtesy::Courtesy;
 pub use curve::Curve;
 pub use deadline::Deadline;
+pub use feasibility::promise_forecast;
 pub use governor::{Action, Controller, Ending, Governor, Off, Wish};
 pub use jin::Jin;
 pub use look::{Look, Stage};
@@ -49,5 +54,6 @@ pub use looks::Looks;
 pub use observed::ObservedOutlook;
 pub use outlook::{Ahead, Outlook};
 pub use promise::{ASSUMED_OUTSIDE, Policy, Promises, Reason};
+pub use steersman::{Known, Steersman};
 pub use vmferry_core::Preset;
 pub use weights::{CGROUP_V1_SHARES, CGROUP_V2_WEIGHT, ShareByWeight, weight_for};

@@ -26,6 +26,8 @@ const BEYOND: [f64; 5] = [1.5, 2.0, 3.0, 5.0, 10.0];
 const MARGIN: f64 = 1.06;
 /// Standard deviations above the median that nineteen in twenty stay below.
 const NINETEEN_IN_TWENTY: f64 = 1.645;
+/// How old what is told to remain may be.
+const STALE: Duration = Duration::from_millis(250);
 /// Rounds shorter than this say little of the link.
 const TELLING_ROUND: Duration = Duration::from_millis(500);
 
@@ -51,6 +53,9 @@ pub struct ObservedOutlook {
     horizon: Duration,
     answer: Answer,
     clock: PassClock,
+    /// What was told to remain, and when, in the pass before this one, last.
+    left_over: Option<(Duration, Bytes)>,
+    told: Option<(u64, Duration, Bytes)>,
 }
 
 impl ObservedOutlook {
@@ -104,6 +109,8 @@ impl ObservedOutlook {
             horizon,
             answer: Answer::new(assumptions.dirt.median),
             clock: PassClock::default(),
+            left_over: None,
+            told: None,
         })
     }
 
@@ -115,6 +122,22 @@ impl ObservedOutlook {
     /// The pace of dirt that is planned for under a share of the CPU.
     fn pace(&self, share: Ratio) -> f64 {
         self.answer.pace(share) * MARGIN
+    }
+
+    /// What remains. What is told may be older than the pass: the little that
+    /// the pass before left, without what was found since.
+    fn remaining(&self, look: &Look) -> Bytes {
+        let (Some(round), Some((at, left))) = (look.last_round, self.left_over) else {
+            return look.remaining;
+        };
+        if look.in_pass >= STALE {
+            return look.remaining;
+        }
+        let held = look.in_force.rate;
+        let rate = held.map_or(self.link, |held| ByteRate(held.0.min(self.link.0)));
+        let left = left.saturating_sub(rate * (look.now - look.in_pass).saturating_sub(at));
+        let reckoned = (left + round.dirtied).saturating_sub(rate * look.in_pass);
+        look.remaining.max(reckoned)
     }
 
     fn dirt(&self) -> Sized<'_> {
@@ -148,7 +171,7 @@ impl Outlook for ObservedOutlook {
         let full = self.pace(Ratio(1.0));
         let state = AmountUnderway {
             elapsed: look.now,
-            remaining: look.remaining,
+            remaining: self.remaining(look),
             never_sent: look.pass <= 1,
             guest_since_sync: self.clock.since_sync().mul_f64(full),
             guest_last_pass: self.clock.last_pass().map(|span| span.mul_f64(full)),
@@ -193,6 +216,12 @@ impl Outlook for ObservedOutlook {
     }
 
     fn learn(&mut self, look: &Look) {
+        if let Some((pass, at, remaining)) = self.told
+            && pass < look.pass
+        {
+            self.left_over = (pass + 1 == look.pass).then_some((at, remaining));
+        }
+        self.told = Some((look.pass, look.now, look.remaining));
         let elasticity = self.answer.elasticity();
         let over = self.clock.advance(look, elasticity);
         let (Some(pass), Some(round)) = (over, look.last_round) else {

@@ -1,5 +1,7 @@
 //! A controller judged without a hypervisor: QEMU's rules over recorded dirt.
 
+mod disturbance;
+
 use std::time::Duration;
 
 use vmferry_core::{ByteRate, Bytes, Ratio};
@@ -12,6 +14,8 @@ use vmferry_precopy::tuning::{Round, Settings};
 use super::governor::{Action, Controller, Governor};
 use super::look::{Look, Stage};
 use super::promise::Reason;
+pub use disturbance::Disturbance;
+use disturbance::Unrest;
 
 /// How often a controller is asked.
 pub const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -32,6 +36,8 @@ pub struct Trial {
     pub elasticity: f64,
     /// When the guest is stopped whatever remains: the cap on time.
     pub forced_after: Duration,
+    /// How it differs from what the controller is told; `None` for not at all.
+    pub disturbance: Option<Disturbance>,
 }
 
 impl Trial {
@@ -48,6 +54,7 @@ impl Trial {
             link_changes: Vec::new(),
             elasticity: 1.0,
             forced_after: Duration::from_secs(120),
+            disturbance: None,
         }
     }
 }
@@ -100,6 +107,11 @@ struct Underway<'a, D: Dirt> {
     replay: Stepped<'a, PacedDirt<D>>,
     in_force: Settings,
     link: ByteRate,
+    unrest: Unrest,
+    /// A cap that was set and does not act yet, and when it will.
+    coming_cap: Option<(Duration, Ratio)>,
+    /// Until when the guest's speed is settled.
+    paced_until: Duration,
     actions: Vec<(Duration, Action)>,
 }
 
@@ -116,6 +128,9 @@ impl Trial {
                 speed: Ratio(1.0),
             },
             link: self.link,
+            unrest: Unrest::new(self.disturbance),
+            coming_cap: None,
+            paced_until: Duration::ZERO,
             actions: Vec::new(),
         };
         let end = underway.until_done(governor);
@@ -134,26 +149,43 @@ impl<D: Dirt> Underway<'_, D> {
             if now >= self.trial.forced_after {
                 return TrialEnd::Forced;
             }
-            self.follow_the_link(now);
-            let next = (now + LOOK_EVERY).min(self.trial.forced_after);
-            if self.replay.advance(next).is_some() {
+            let next = (now + self.unrest.next_look()).min(self.trial.forced_after);
+            if self.advance(next) {
                 return TrialEnd::SwitchedOver;
+            }
+        }
+    }
+
+    /// Goes on to an instant and tells whether the guest was stopped.
+    fn advance(&mut self, until: Duration) -> bool {
+        loop {
+            let now = self.replay.now();
+            self.follow_the_link(now);
+            let next = self.unrest.next_note(now, until);
+            self.pace(next);
+            if self.replay.advance(next).is_some() {
+                return true;
+            }
+            let now = self.replay.now();
+            self.unrest.note(now, self.replay.remaining());
+            if now >= until {
+                return false;
             }
         }
     }
 
     fn follow_the_link(&mut self, now: Duration) {
         let changes = self.trial.link_changes.iter();
-        let Some((_, rate)) = changes.take_while(|(since, _)| *since <= now).last() else {
-            return;
-        };
-        if *rate != self.link {
-            self.link = *rate;
-            self.replay.set_link_rate(*rate);
+        let change = changes.take_while(|(since, _)| *since <= now).last();
+        let rate = change.map_or(self.trial.link, |(_, rate)| *rate);
+        let rate = self.unrest.link_rate(now, rate);
+        if rate != self.link {
+            self.link = rate;
+            self.replay.set_link_rate(rate);
         }
     }
 
-    fn look(&self, stage: Stage) -> Look {
+    fn look(&mut self, stage: Stage) -> Look {
         let passes = self.replay.passes();
         let now = self.replay.now();
         let begun = passes.last().map_or(Duration::ZERO, |pass| pass.start);
@@ -169,12 +201,14 @@ impl<D: Dirt> Underway<'_, D> {
             }),
             _ => None,
         };
+        let last_round = last_round.map(|round| self.unrest.told(round));
+        let remaining = self.replay.remaining();
         Look {
             now,
             stage,
             pass: self.replay.dirty_syncs(),
             in_pass: now.saturating_sub(begun),
-            remaining: self.replay.remaining(),
+            remaining: self.unrest.told_to_remain(now, remaining),
             transferred: self.replay.transferred(),
             last_round,
             in_force: self.in_force,
@@ -204,9 +238,45 @@ impl<D: Dirt> Underway<'_, D> {
     }
 
     fn cap(&mut self, now: Duration, share: Ratio) {
-        self.in_force.speed = share;
-        let pace = share.0.max(0.0).powf(self.trial.elasticity);
-        self.dirt.set_speed(now, Ratio(pace));
+        let coming = self.unrest.granted(now, share);
+        self.coming_cap = Some(coming);
+        if coming.0 <= now {
+            self.pace(now);
+        }
+    }
+
+    /// Settles the guest's speed up to an instant: what is replayed never asks
+    /// for later.
+    fn pace(&mut self, until: Duration) {
+        while let Some((since, share)) = self.coming_cap.filter(|(since, _)| *since <= until) {
+            let since = since.max(self.paced_until);
+            self.pace_at_this_cap(since);
+            self.paced_until = since;
+            self.in_force.speed = share;
+            self.coming_cap = None;
+        }
+        self.pace_at_this_cap(until);
+        self.paced_until = self.paced_until.max(until);
+    }
+
+    fn pace_at_this_cap(&self, until: Duration) {
+        let share = self.in_force.speed.0.max(0.0);
+        let pace = share.powf(self.trial.elasticity);
+        let from = self.paced_until;
+        let Some(period) = self.unrest.cap_period().filter(|_| pace < 1.0) else {
+            self.dirt.set_speed(from, Ratio(pace));
+            return;
+        };
+        let runs = period.mul_f64(pace);
+        let mut begin = period * (from.as_nanos() / period.as_nanos()) as u32;
+        while begin < until {
+            for (since, speed) in [(begin, 1.0), (begin + runs, 0.0)] {
+                if since < until {
+                    self.dirt.set_speed(since.max(from), Ratio(speed));
+                }
+            }
+            begin += period;
+        }
     }
 
     fn hold(&mut self, rate: Option<ByteRate>) {

@@ -283,7 +283,7 @@ pub fn is_advisable(report: &WhenReport) -> bool {
     report
         .best
         .as_ref()
-        .is_none_or(|best| best.cost.converges_probability.p50 >= crate::moving::ADVISABLE)
+        .is_none_or(|best| best.cost.converges_probability.p50 >= crate::promising::ADVISABLE)
 }
 
 /// The times that are as good as the best, as stretches of the grid: first

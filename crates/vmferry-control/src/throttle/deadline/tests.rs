@@ -79,7 +79,7 @@ fn slow_first_and_fast_where_only_that_converges() {
     let wish = deadline.decide(&look(0, 400_000_000), Duration::ZERO);
     let rate = wish.max_bandwidth.unwrap().0;
     assert!(rate < 24e6, "{rate}");
-    let after = deadline.plan.unwrap().after.rate.unwrap().0;
+    let after = deadline.plan.unwrap().course.after.rate.unwrap().0;
     assert!((60e6..63e6).contains(&after), "{after}");
 }
 
@@ -87,7 +87,7 @@ fn slow_first_and_fast_where_only_that_converges() {
 fn the_guest_is_slowed_only_where_the_link_does_not_do() {
     let mut deadline = controller(150e6, 20);
     deadline.decide(&look(0, 400_000_000), Duration::ZERO);
-    let plan = deadline.plan.unwrap();
+    let plan = deadline.plan.unwrap().course;
     assert_eq!(
         (plan.first.speed, plan.after.speed),
         (Ratio(1.0), Ratio(0.6))

@@ -1,25 +1,20 @@
-//! The controller that a promise asks for.
+//! The controller that a promise asks for, with what it has to keep.
 
 use std::time::Duration;
 
-use vmferry_core::{ByteRate, LinkSpeed, Observation, Promise, Ratio, Throttle};
+use vmferry_core::{ByteRate, LinkSpeed, Observation, Promise, Throttle};
 use vmferry_model::Assumptions;
-use vmferry_model::predictor::rounds::PreCopy;
 use vmferry_precopy::qemu::Rules;
-use vmferry_precopy::tuning::AdaptiveRate;
 
-use super::governor::{Controller, Governor, Off};
-use super::promise::{ASSUMED_OUTSIDE, Policy, Promises};
-use super::{Courtesy, Curve, Deadline, Jin, ObservedOutlook, Outlook};
+use super::chosen::{AnyController, controller, courtesy, steered_by};
+use super::governor::{Governor, Off};
+use super::promise::{ASSUMED_OUTSIDE, Promises};
+use super::{Jin, ObservedOutlook, Outlook};
 use crate::error::ControlError;
 
 /// Nothing later than so many deadlines after the command is foreseen: a plan
 /// that comes too late says by how much.
 const HORIZON: f64 = 2.0;
-/// Least rate of a courteous stream where none is promised, delta above the
-/// guest's dirt: shares of the most.
-const COURTEOUS_LEAST: Ratio = Ratio(0.1);
-const COURTEOUS_DELTA: Ratio = Ratio(0.1);
 
 /// What is known of the guest and its way before the move.
 #[derive(Clone, Copy, Debug)]
@@ -37,7 +32,7 @@ pub struct Steersman {
     /// Who steers: never [`Throttle::Auto`].
     pub throttle: Throttle,
     /// The controller.
-    pub controller: Box<dyn Controller + Send + Sync>,
+    pub controller: AnyController,
     /// What it keeps.
     pub promises: Promises,
     /// What a pause takes beyond what QEMU plans for.
@@ -58,13 +53,8 @@ impl Steersman {
         rules: &Rules,
         known: Option<Known<'_>>,
     ) -> Result<Self, ControlError> {
-        let throttle = match promise.throttle {
-            Throttle::Auto if promise.min_bandwidth.is_some() => Throttle::Courtesy,
-            Throttle::Auto => Throttle::Curve,
-            stated => stated,
-        };
+        let throttle = steered_by(promise);
         let mut promises = Promises::from(promise).checked()?;
-        let policy = Policy::from(promise.policy);
         let switchover_bandwidth = match (throttle, known) {
             (Throttle::Deadline | Throttle::Courtesy, Some(known)) => {
                 switchover_bandwidth(rules, known.link)
@@ -85,36 +75,21 @@ impl Steersman {
         if promise.max_downtime_ms.is_none() {
             promises.max_downtime = Promises::pause_under(rules.downtime_limit, outside);
         }
-        let needs = |outlook: Option<ObservedOutlook>| {
-            outlook.ok_or(ControlError::NothingToPlanWith { throttle })
-        };
-        let controller: Box<dyn Controller + Send + Sync> = match throttle {
-            Throttle::Off | Throttle::Qemu | Throttle::DirtyLimit => Box::new(Off),
-            Throttle::Auto | Throttle::Curve => {
-                Box::new(Curve::new(needs(outlook)?, promises, policy))
+        let nothing = ControlError::NothingObserved { throttle };
+        let controller: AnyController = match (throttle, &outlook, known) {
+            // The hypervisor does it itself.
+            (Throttle::Qemu | Throttle::DirtyLimit, _, _) => Box::new(Off),
+            (_, Some(outlook), Some(known)) => {
+                let memory = known.observation.page_mix.total_pages.bytes();
+                controller(promise, outlook, memory)
             }
-            Throttle::Deadline => Box::new(Deadline::new(needs(outlook)?, promises, policy)),
-            Throttle::Courtesy => {
-                let most = match (promises.max_bandwidth, &outlook) {
-                    (Some(most), _) => most,
-                    (None, Some(outlook)) => outlook.link_rate(),
-                    (None, None) => return Err(ControlError::NothingToPlanWith { throttle }),
-                };
-                let least = promises.min_bandwidth.unwrap_or(most * COURTEOUS_LEAST);
-                Box::new(Courtesy::new(AdaptiveRate::new(
-                    most * COURTEOUS_DELTA,
-                    least,
-                    most,
-                )))
+            (Throttle::Off, _, _) => Box::new(Off),
+            (Throttle::Jin, _, _) => Box::new(Jin::new(promise.expectant_ratio.ok_or(nothing)?)),
+            (Throttle::Courtesy, _, _) => {
+                let most = promise.max_bandwidth.ok_or(nothing)?;
+                Box::new(courtesy(promise, most))
             }
-            Throttle::Jin => Box::new(match (promise.expectant_ratio, known) {
-                (Some(expectant), _) => Jin::new(expectant),
-                (None, Some(known)) => Jin::at_the_boundary(&PreCopy::xen(
-                    known.observation.page_mix.total_pages.bytes(),
-                    known.link.stream_rate(),
-                )),
-                (None, None) => return Err(ControlError::NothingToPlanWith { throttle }),
-            }),
+            _ => return Err(nothing),
         };
         Ok(Self {
             throttle,
@@ -131,7 +106,7 @@ impl Steersman {
     }
 
     /// The controller behind its governor.
-    pub fn governed(self) -> Governor<Box<dyn Controller + Send + Sync>> {
+    pub fn governed(self) -> Governor<AnyController> {
         Governor::new(self.controller, self.promises, self.outside)
     }
 }
@@ -157,7 +132,7 @@ fn switchover_bandwidth(rules: &Rules, link: &LinkSpeed) -> Option<ByteRate> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use vmferry_core::Millis;
+    use vmferry_core::{Millis, Ratio};
 
     fn of(promise: Promise) -> Result<Steersman, ControlError> {
         Steersman::of(&promise, &Rules::default(), None)
@@ -172,7 +147,7 @@ mod tests {
             };
             assert!(matches!(
                 of(promise),
-                Err(ControlError::NothingToPlanWith { .. })
+                Err(ControlError::NothingObserved { .. })
             ));
         }
         let jin = Promise {
