@@ -214,6 +214,7 @@ impl Play for PromisedMove<'_> {
             link_changes: Vec::new(),
             elasticity: self.elasticity,
             forced_after: self.promises.deadline.mul_f64(STOPPED),
+            disturbance: None,
         };
         let controller = controller(self.promise, self.outlook, self.memory);
         let outside = self.outlook.outside();
