@@ -17,7 +17,7 @@ use vmferry_control::throttle::{
 use vmferry_precopy::HostCosts;
 use vmferry_precopy::dirt::Recording;
 
-use crate::cells::{MAX_DOWNTIME_MS, Part};
+use crate::cells::{GUESTS, MAX_DOWNTIME_MS, Part};
 use crate::record::Record;
 use crate::run::Fault;
 use crate::steering::Steering;
@@ -86,28 +86,31 @@ pub(crate) struct Steps {
     pub(crate) over_s: f64,
 }
 
-/// Searches, for every guest that was observed. The first record of a guest counts.
+/// Searches, for every guest that was observed: before a move under `curve`, or before another
+/// where there is none. The first such record of a guest counts.
 pub(crate) fn search(records: &[Record]) -> Result<Vec<Verdict>, Fault> {
     let mut verdicts = Vec::new();
-    let mut seen: Vec<&str> = Vec::new();
-    let observed = records.iter().filter(|record| {
-        record.cell.part == Part::Guests && record.cell.steering == Steering::CURVE
-    });
-    for record in observed {
+    for kind in GUESTS {
+        let of = |record: &&Record| {
+            record.cell.part == Part::Guests
+                && record.cell.guest == kind.name
+                && record.observation.is_some()
+        };
+        let by_curve = |record: &&&Record| record.cell.steering == Steering::CURVE;
+        let observed: Vec<&Record> = records.iter().filter(of).collect();
+        let Some(record) = observed.iter().find(by_curve).or(observed.first()) else {
+            continue;
+        };
         let (Some(observation), Some(link)) = (&record.observation, &record.link) else {
             continue;
         };
-        if seen.contains(&record.cell.guest.as_str()) {
-            continue;
-        }
-        seen.push(&record.cell.guest);
         let Some(guest) = Replayed::new(observation, link) else {
             continue;
         };
         for pause in PAUSES_MS {
             for time in TIMES {
                 let within_s = record.cell.within_s * time;
-                verdicts.push(guest.verdict(&record.cell.guest, pause, within_s)?);
+                verdicts.push(guest.verdict(kind.name, pause, within_s)?);
             }
         }
     }

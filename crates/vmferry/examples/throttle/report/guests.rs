@@ -160,7 +160,7 @@ impl Report<'_> {
             return;
         }
         page.say(
-            "## What can be promised at all\n\nThe dirt recorded before the moves under `curve`, replayed page by page by \
+            "## What can be promised at all\n\nThe dirt recorded before a move of each guest, replayed page by page by \
              QEMU's rules: the constant cap, from the command or from 3 to 30 s on and not below 20 %, that keeps the \
              promise for the least work; whether `--throttle curve` would take the promise on, and what it does over the same \
              dirt. Dirt is taken to follow the CPU.",
