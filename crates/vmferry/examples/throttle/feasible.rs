@@ -12,11 +12,12 @@ use vmferry::model::{Assumptions, at_one_pace};
 use vmferry_control::throttle::trial::{Trial, TrialEnd, TrialOutcome};
 use vmferry_control::throttle::{
     Controller, Governor, Known, Look, ObservedOutlook, Outlook, Policy, Promises, Steersman, Wish,
+    promise_forecast,
 };
 use vmferry_precopy::HostCosts;
 use vmferry_precopy::dirt::Recording;
 
-use crate::cells::{MAX_DOWNTIME_MS, Part};
+use crate::cells::{GUESTS, MAX_DOWNTIME_MS, Part};
 use crate::record::Record;
 use crate::run::Fault;
 use crate::steering::Steering;
@@ -25,6 +26,8 @@ use crate::steering::Steering;
 const PAUSES_MS: [f64; 3] = [100.0, MAX_DOWNTIME_MS, 1000.0];
 /// Times that are tried, as shares of the bench's own.
 const TIMES: [f64; 3] = [0.35, 0.6, 1.0];
+/// Of the draws behind an acceptance.
+const SEED: u64 = 1;
 /// Caps that the search tries, from none to the floor of `balanced` and of `jin2011`.
 const SHARES: [f64; 17] = [
     1.0, 0.95, 0.9, 0.85, 0.8, 0.75, 0.7, 0.65, 0.6, 0.55, 0.5, 0.45, 0.4, 0.35, 0.3, 0.25, 0.2,
@@ -40,6 +43,9 @@ pub(crate) struct Verdict {
     pub(crate) within_s: f64,
     /// The cap that keeps the promise and loses least; `None` where none keeps it.
     pub(crate) cap: Option<Cap>,
+    /// Whether `vmferry migrate --throttle curve` would begin the move.
+    #[serde(default)]
+    pub(crate) accepted: bool,
     /// How `curve` ends over the same dirt.
     pub(crate) curve: CurveEnd,
     /// What the steps of `curve` took.
@@ -62,8 +68,8 @@ pub(crate) enum CurveEnd {
     Kept,
     /// It moved the guest, and not as promised.
     Missed,
-    /// It refused the promise, or gave up on the way.
-    Refused,
+    /// It gave up on the way.
+    GaveUp,
 }
 
 /// What asking a controller takes.
@@ -80,28 +86,31 @@ pub(crate) struct Steps {
     pub(crate) over_s: f64,
 }
 
-/// Searches, for every guest that was observed. The first record of a guest counts.
+/// Searches, for every guest that was observed: before a move under `curve`, or before another
+/// where there is none. The first such record of a guest counts.
 pub(crate) fn search(records: &[Record]) -> Result<Vec<Verdict>, Fault> {
     let mut verdicts = Vec::new();
-    let mut seen: Vec<&str> = Vec::new();
-    let observed = records.iter().filter(|record| {
-        record.cell.part == Part::Guests && record.cell.steering == Steering::CURVE
-    });
-    for record in observed {
+    for kind in GUESTS {
+        let of = |record: &&Record| {
+            record.cell.part == Part::Guests
+                && record.cell.guest == kind.name
+                && record.observation.is_some()
+        };
+        let by_curve = |record: &&&Record| record.cell.steering == Steering::CURVE;
+        let observed: Vec<&Record> = records.iter().filter(of).collect();
+        let Some(record) = observed.iter().find(by_curve).or(observed.first()) else {
+            continue;
+        };
         let (Some(observation), Some(link)) = (&record.observation, &record.link) else {
             continue;
         };
-        if seen.contains(&record.cell.guest.as_str()) {
-            continue;
-        }
-        seen.push(&record.cell.guest);
         let Some(guest) = Replayed::new(observation, link) else {
             continue;
         };
         for pause in PAUSES_MS {
             for time in TIMES {
                 let within_s = record.cell.within_s * time;
-                verdicts.push(guest.verdict(&record.cell.guest, pause, within_s)?);
+                verdicts.push(guest.verdict(kind.name, pause, within_s)?);
             }
         }
     }
@@ -182,9 +191,16 @@ impl<'a> Replayed<'a> {
             max_downtime_ms: pause_ms,
             within_s,
             cap: self.least_cap(&promise, within)?,
+            accepted: self.accepts(&promise)?,
             curve,
             steps,
         })
+    }
+
+    fn accepts(&self, promise: &Promise) -> Result<bool, Fault> {
+        let (link, assumptions) = (self.link, &self.assumptions);
+        let told = promise_forecast(self.observation, link, assumptions, promise, SEED)?;
+        Ok(told.accepted)
     }
 
     /// As `vmferry migrate --throttle curve` would steer it.
@@ -203,7 +219,7 @@ impl<'a> Replayed<'a> {
         let outcome = self.run(within, &mut governor);
         let end = match outcome.end {
             _ if keeps(&outcome, promise, within) => CurveEnd::Kept,
-            TrialEnd::GaveUp(_) => CurveEnd::Refused,
+            TrialEnd::GaveUp(_) => CurveEnd::GaveUp,
             _ => CurveEnd::Missed,
         };
         let steps = Steps {

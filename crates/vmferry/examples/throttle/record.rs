@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use vmferry::core::{
-    Interval, LinkSpeed, Millis, MoveEvent, Observation, Outcome, OutcomeStatus, Place, Ratio,
+    Interval, LinkSpeed, Millis, MoveEvent, Observation, Outcome, OutcomeStatus, Place,
+    PromiseForecast, Ratio,
 };
 
 use crate::cells::{Cell, Part};
@@ -26,8 +27,11 @@ pub(crate) struct Record {
     /// What was observed before the move, where it was.
     pub(crate) observation: Option<Observation>,
     pub(crate) link: Option<LinkSpeed>,
-    /// Why the move was refused, where it was; nothing was moved then.
+    /// Why the move could not even be prepared; nothing was moved then.
     pub(crate) refused: Option<String>,
+    /// What was said of the promise before the move. One that is not accepted is refused by the
+    /// command line; the bench makes the move all the same, to see whether that was right.
+    pub(crate) promised: Option<PromiseForecast>,
     /// The report of the move as `vmferry migrate -o json` prints it, without what stands beside.
     pub(crate) report: Option<Value>,
     pub(crate) outcome: Option<Outcome>,
@@ -130,16 +134,31 @@ impl Record {
         })
     }
 
-    /// Whether it moved by itself within the time it had.
+    /// Whether the promise was taken on, by a controller that plans; others take on any.
+    pub(crate) fn accepted(&self) -> bool {
+        let told = self.promised.as_ref().is_none_or(|told| told.accepted);
+        self.refused.is_none() && (told || !self.cell.steering.plans())
+    }
+
+    /// Whether it moved by itself within the time it had, and would have been begun at all.
     pub(crate) fn finished(&self) -> bool {
+        self.accepted() && self.ended_in_time()
+    }
+
+    fn ended_in_time(&self) -> bool {
         let in_time = |s: f64| s <= self.cell.within_s;
         self.moved() && self.forced_at_ms.is_none() && self.total_s().is_some_and(in_time)
     }
 
     /// Whether both promises were kept.
     pub(crate) fn kept(&self) -> bool {
+        self.accepted() && self.came_as_promised()
+    }
+
+    /// Whether both came as promised, accepted or not.
+    pub(crate) fn came_as_promised(&self) -> bool {
         let short = |ms: f64| ms <= self.cell.max_downtime_ms;
-        self.finished() && self.downtime_ms().is_some_and(short)
+        self.ended_in_time() && self.downtime_ms().is_some_and(short)
     }
 
     pub(crate) fn downtime_ms(&self) -> Option<f64> {
@@ -210,7 +229,9 @@ impl Record {
     /// How it ended, in a word or two.
     pub(crate) fn end(&self) -> &'static str {
         match (&self.outcome, self.forced_at_ms) {
-            _ if self.refused.is_some() => "refused",
+            _ if self.refused.is_some() => "not begun",
+            _ if !self.accepted() && self.came_as_promised() => "refused, wrongly",
+            _ if !self.accepted() => "refused, rightly",
             (_, Some(_)) if self.moved() => "forced",
             _ if self.kept() => "kept",
             _ if self.finished() => "pause too long",

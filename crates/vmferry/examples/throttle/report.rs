@@ -67,6 +67,7 @@ impl<'a> Report<'a> {
                     "qemu": record.qemu,
                     "end": record.end(),
                     "refused": record.refused,
+                    "promised": record.promised,
                     "kept": record.kept(),
                     "total_time_ms": record.total_s().map(|s| s * 1e3),
                     "downtime_ms": record.downtime_ms(),

@@ -56,6 +56,7 @@ async fn on(testbed: &Testbed, cell: &Cell) -> Result<Record, Fault> {
         observation: None,
         link: None,
         refused: None,
+        promised: None,
         report: None,
         outcome: None,
         events: Vec::new(),
@@ -67,7 +68,6 @@ async fn on(testbed: &Testbed, cell: &Cell) -> Result<Record, Fault> {
     };
     let prepared = match prepare(&guest, cell).await {
         Ok(prepared) => prepared,
-        // What cannot be promised is refused before anything moves.
         Err(refused) if cell.steering.plans() => {
             record.refused = Some(refused.to_string());
             return Ok(record);
@@ -76,6 +76,7 @@ async fn on(testbed: &Testbed, cell: &Cell) -> Result<Record, Fault> {
     };
     record.observation = prepared.observation().cloned();
     record.link = prepared.link().cloned();
+    record.promised = prepared.promise().cloned();
     if cell.ages {
         tokio::time::sleep(OBSERVED_IN.saturating_sub(looked.elapsed())).await;
     }
@@ -174,6 +175,7 @@ async fn go(
         // These stand beside.
         fields.remove("outcome");
         fields.remove("remedies");
+        fields.remove("promise");
     }
     Ok((outcome, report))
 }

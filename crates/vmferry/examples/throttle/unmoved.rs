@@ -115,7 +115,7 @@ mod tests {
             .map(|(at, work)| (ms(10_000 + at), vec![work]));
         let cycle = Cycle::of(&seen, ms(2000)).expect("they suffice");
         let cycle = Unmoved::Cyclic(cycle);
-        let expected = |from, length| cycle.expected(ms(10_000 + from), ms(length))[0];
+        let expected = |from: u64, length: u64| cycle.expected(ms(10_000 + from), ms(length))[0];
         assert!((expected(500, 1000) - 5.0).abs() < 1e-9);
         assert!(expected(1000, 500).abs() < 1e-9);
         assert!((expected(500, 4000) - 4.0 * cycle.per_s()[0]).abs() < 1e-9);

@@ -4,6 +4,7 @@ use super::rows::{self, Row};
 use super::targets::Target;
 use super::{Report, percent, text};
 use crate::cells::{CAP_S, GUESTS, MAX_DOWNTIME_MS};
+use crate::feasible::CurveEnd;
 use crate::page::Page;
 use crate::record::{Cost, Record};
 use crate::steering::Steering;
@@ -28,7 +29,8 @@ impl Report<'_> {
              - *freeze* is the longest time in which the load reported nothing; it reports every 100 ms\n\
              - *CPU* is what the virtual CPUs used while the guest ran, of what they use unmoved\n\
              - *kept*: ended by itself within both promises; *pause too long* and *late*: by itself, against one; \
-             *forced*: by the bench at the cap on time; *given up*: by the controller, the guest stays",
+             *forced*: by the bench at the cap on time; *given up*: by the controller, the guest stays; \
+             *refused*: before the move, which was made all the same to see whether that was right",
             self.records.len()
         ));
         let disturbed = self.records.iter().filter(|run| run.disturbed()).count();
@@ -158,9 +160,10 @@ impl Report<'_> {
             return;
         }
         page.say(
-            "## What can be promised at all\n\nThe dirt recorded before the moves under `curve`, replayed page by page by \
+            "## What can be promised at all\n\nThe dirt recorded before a move of each guest, replayed page by page by \
              QEMU's rules: the constant cap, from the command or from 3 to 30 s on and not below 20 %, that keeps the \
-             promise for the least work, and what `curve` does over the same dirt. Dirt is taken to follow the CPU.",
+             promise for the least work; whether `--throttle curve` would take the promise on, and what it does over the same \
+             dirt. Dirt is taken to follow the CPU.",
         );
         let line = |v: &crate::feasible::Verdict| {
             let cap = v.cap.map_or_else(
@@ -176,11 +179,25 @@ impl Report<'_> {
                 format!("{:.0} s", v.within_s),
                 cap,
                 text(v.cap.map(|cap| cap.lost_s), 1),
-                format!("{:?}", v.curve).to_lowercase(),
+                if v.accepted { "accepts" } else { "refuses" }.to_owned(),
+                match v.curve {
+                    CurveEnd::Kept => "kept",
+                    CurveEnd::Missed => "missed",
+                    CurveEnd::GaveUp => "given up",
+                }
+                .to_owned(),
             ]
         };
         let lines: Vec<Vec<String>> = self.verdicts.iter().map(line).collect();
-        let head = ["guest", "pause", "within", "least cap", "lost s", "`curve`"];
+        let head = [
+            "guest",
+            "pause",
+            "within",
+            "least cap",
+            "lost s",
+            "`curve`",
+            "its move",
+        ];
         page.table(&head, &lines);
     }
 

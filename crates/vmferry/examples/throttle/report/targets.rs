@@ -105,7 +105,7 @@ impl Report<'_> {
 
     fn promises(&self, targets: &mut Vec<Target>) {
         let runs: Vec<&Record> = self.curve_runs().collect();
-        let accepted: Vec<&&Record> = runs.iter().filter(|run| accepted(run)).collect();
+        let accepted: Vec<&&Record> = runs.iter().filter(|run| run.accepted()).collect();
         let kept = accepted.iter().filter(|run| run.kept()).count();
         targets.push(target(
             "`curve` keeps the promises it accepts",
@@ -123,8 +123,7 @@ impl Report<'_> {
             &format!("{taken} of {feasible} guests"),
         ));
         let feasible: Vec<&Verdict> = self.verdicts.iter().filter(|v| v.cap.is_some()).collect();
-        let taken = feasible.iter().filter(|v| v.curve != CurveEnd::Refused);
-        let taken = taken.count();
+        let taken = feasible.iter().filter(|v| v.accepted).count();
         targets.push(target(
             "the same over recorded dirt, three pauses and three times each",
             Good::AtLeast(0.9),
@@ -132,11 +131,7 @@ impl Report<'_> {
             share(taken, feasible.len()),
             &format!("{taken} of {} promises", feasible.len()),
         ));
-        let judged = self
-            .verdicts
-            .iter()
-            .filter(|v| v.curve != CurveEnd::Refused);
-        let judged: Vec<&Verdict> = judged.collect();
+        let judged: Vec<&Verdict> = self.verdicts.iter().filter(|v| v.accepted).collect();
         let kept = judged.iter().filter(|v| v.curve == CurveEnd::Kept).count();
         targets.push(target(
             "`curve` keeps what it accepts over recorded dirt",
@@ -163,7 +158,7 @@ impl Report<'_> {
             .collect();
         let taken = rows
             .iter()
-            .filter(|row| row.runs.iter().all(|run| accepted(run)));
+            .filter(|row| row.runs.iter().all(|run| run.accepted()));
         (rows.len(), taken.count())
     }
 
@@ -320,12 +315,6 @@ impl Report<'_> {
             "the most of any promise",
         ));
     }
-}
-
-/// Whether the promise of a move under `curve` was taken on: not refused before, and not given up
-/// for want of a plan.
-pub(super) fn accepted(run: &Record) -> bool {
-    !matches!(run.end(), "refused" | "given up")
 }
 
 impl Target {
