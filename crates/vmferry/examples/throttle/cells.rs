@@ -59,6 +59,15 @@ impl Cell {
         )
     }
 
+    /// Whether a move of the guests was made under the conditions of today.
+    pub(crate) fn is_current(&self) -> bool {
+        let kind = GUESTS.iter().find(|kind| kind.name == self.guest);
+        self.part != Part::Guests
+            || kind.is_some_and(|kind| {
+                kind.cell(self.steering, self.repeat).conditions() == self.conditions()
+            })
+    }
+
     pub(crate) fn line(&self) -> String {
         format!(
             "{}: {} MiB, {} Mbit/s, {} ms, {:.1} s: {}",

@@ -48,6 +48,7 @@ fn unhurried_s(records: &[Record], guest: &str) -> Option<f64> {
     let times: Vec<f64> = records
         .iter()
         .filter(|record| record.cell.part == Part::Guests && record.cell.guest == guest)
+        .filter(|record| record.cell.is_current())
         .filter(|record| record.cell.steering == Steering::CURVE && record.kept())
         .filter_map(Record::total_s)
         .collect();

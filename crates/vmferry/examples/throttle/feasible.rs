@@ -94,6 +94,7 @@ pub(crate) fn search(records: &[Record]) -> Result<Vec<Verdict>, Fault> {
         let of = |record: &&Record| {
             record.cell.part == Part::Guests
                 && record.cell.guest == kind.name
+                && record.cell.is_current()
                 && record.observation.is_some()
         };
         let by_curve = |record: &&&Record| record.cell.steering == Steering::CURVE;

@@ -17,9 +17,9 @@
 //! throttle --list              names the moves, with the other arguments
 //!   --again                    makes records anew that exist
 //!   --out DIR                  where records are kept [target/throttle]
+//!   --docs DIR                 where pages are written [docs/promises]
 //! ```
-//! A move's record is DIR/GUEST.CONTROLLER.REPEAT.json, written as soon as it is over; the report
-//! goes to `docs/promises/`.
+//! A move's record is GUEST.CONTROLLER.REPEAT.json, written as soon as it is over.
 #![expect(
     clippy::print_stdout,
     clippy::print_stderr,
@@ -111,10 +111,20 @@ fn work(options: &Options) -> Result<(), Fault> {
         }
         Work::Report => {}
     }
-    let records = record::read_all(&directory)?;
+    let mut records = record::read_all(&directory)?;
+    let made = records.len();
+    records.retain(|record| record.cell.is_current());
+    if records.len() < made {
+        eprintln!(
+            "{} records are of loads or promises that have changed since and are left out; the bench makes them anew",
+            made - records.len()
+        );
+    }
     let verdicts = feasible::read(&verdicts_path(&directory))?;
     let report = report::Report::of(&records, &verdicts);
-    println!("{}", report.write(&root().join("docs/promises"))?);
+    let docs = options.docs.clone();
+    let docs = docs.unwrap_or_else(|| root().join("docs/promises"));
+    println!("{}", report.write(&docs)?);
     Ok(())
 }
 

@@ -33,6 +33,8 @@ pub(crate) struct Options {
     pub(crate) steerings: Option<Vec<Steering>>,
     pub(crate) repeats: Option<u32>,
     pub(crate) out: Option<PathBuf>,
+    /// Where the pages are written.
+    pub(crate) docs: Option<PathBuf>,
     /// Mbit/s written.
     pub(crate) rates: Option<Vec<f64>>,
     /// Mbit/s of links.
@@ -62,6 +64,7 @@ impl Options {
                 "--controllers" => options.steerings = Some(list(value()?)?),
                 "--repeats" => options.repeats = Some(number(value()?)?),
                 "--out" => options.out = Some(value()?.into()),
+                "--docs" => options.docs = Some(value()?.into()),
                 "--rates" => options.rates = Some(list(value()?)?),
                 "--links" => options.links = Some(list(value()?)?),
                 "--cap" => options.cap_s = Some(number(value()?)?),

@@ -230,8 +230,8 @@ impl Record {
     pub(crate) fn end(&self) -> &'static str {
         match (&self.outcome, self.forced_at_ms) {
             _ if self.refused.is_some() => "not begun",
-            _ if !self.accepted() && self.came_as_promised() => "refused, wrongly",
-            _ if !self.accepted() => "refused, rightly",
+            _ if !self.accepted() && self.came_as_promised() => "refused, would have been kept",
+            _ if !self.accepted() => "refused, not kept",
             (_, Some(_)) if self.moved() => "forced",
             _ if self.kept() => "kept",
             _ if self.finished() => "pause too long",

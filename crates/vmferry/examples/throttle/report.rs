@@ -1,5 +1,6 @@
 //! The pages of `docs/promises/`, from records.
 
+mod controllers;
 mod guests;
 mod rounds;
 mod rows;

@@ -41,6 +41,7 @@ impl Report<'_> {
             ));
         }
         self.aims(&mut page, targets);
+        self.controllers(&mut page);
         self.auto_converge(&mut page);
         self.jin(&mut page);
         self.off(&mut page);
