@@ -45,9 +45,16 @@ impl Shortfall {
         promises.max_slowdown.is_none_or(|most| slowdown <= most.0)
     }
 
-    fn reason(&self, policy: &Policy) -> Reason {
+    fn reason(&self, promises: &Promises, policy: &Policy) -> Reason {
         match (self.slowdown, self.earliest) {
-            (Some(slowdown), _) => Reason::TooCostly { slowdown },
+            (Some(slowdown), _) if promises.max_slowdown.is_some() => {
+                Reason::TooCostly { slowdown }
+            }
+            // What ends in time would hold the guest to the least share at once, with nothing
+            // in reserve.
+            (Some(_), _) => Reason::NotConverging {
+                least_share: policy.least_share,
+            },
             (None, Some(ends_at)) => Reason::TooLate { ends_at },
             (None, None) => Reason::NotConverging {
                 least_share: policy.least_share,
@@ -90,7 +97,7 @@ impl Stuck {
         wish.ending = if promises.allow_postcopy && look.pass >= 2 && fetched <= promises.deadline {
             Some(Ending::PostCopy)
         } else if late || look.now.saturating_sub(since) >= policy.patience {
-            Some(Ending::GiveUp(shortfall.reason(policy)))
+            Some(Ending::GiveUp(shortfall.reason(promises, policy)))
         } else {
             None
         };

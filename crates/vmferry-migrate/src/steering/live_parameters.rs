@@ -1,6 +1,6 @@
 //! Migration parameters that are changed while the move runs.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use vmferry_hypervisor::qmp::Guest;
 
 use crate::change::Changer;
@@ -57,6 +57,6 @@ impl LiveParameters {
     async fn read(&self, source: &Guest, name: &str) -> Result<Value, MigrateError> {
         let all = source.request("query-migrate-parameters", None);
         let all = all.await.map_err(MigrateError::at(End::Source))?;
-        Ok(all.get(name).cloned().unwrap_or_else(|| json!(null)))
+        Ok(all.get(name).cloned().unwrap_or(Value::Null))
     }
 }

@@ -3,7 +3,8 @@
 //! ```text
 //! throttle                     every guest under every controller, those without a record yet; then report
 //!   --only GUEST[,GUEST]       these guests only
-//!   --controllers NAME[,NAME]  of off, qemu, jin-0.6 (any C), curve, curve-gentle, curve-urgent
+//!   --controllers NAME[,NAME]  of off, qemu, jin-0.6 (any C), curve (policy urgent, as free as qemu),
+//!                              curve-balanced, curve-gentle
 //!   --repeats N                so many moves of each [1]
 //! throttle --sweep             the memory writer of jin2011; prints its length first
 //!   --quick                    what half an hour allows

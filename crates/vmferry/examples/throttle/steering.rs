@@ -16,6 +16,9 @@ pub(crate) struct Steering {
     pub(crate) policy: Preset,
 }
 
+/// Whoever plans may hold a guest to as little as auto-converge does, 1 % of its CPU.
+const USUAL: Preset = Preset::Urgent;
+
 impl Steering {
     pub(crate) const OFF: Self = Self::of(Throttle::Off);
     pub(crate) const QEMU: Self = Self::of(Throttle::Qemu);
@@ -26,7 +29,7 @@ impl Steering {
         Self {
             throttle,
             expectant: None,
-            policy: Preset::Balanced,
+            policy: USUAL,
         }
     }
 
@@ -76,7 +79,7 @@ impl fmt::Display for Steering {
         if let Some(expectant) = self.expectant {
             name += &format!("-{}", expectant.0);
         }
-        if self.policy != Preset::Balanced {
+        if self.policy != USUAL {
             name += &format!("-{}", self.policy);
         }
         f.pad(&name)
@@ -90,7 +93,7 @@ impl FromStr for Steering {
         let unknown = || {
             format!(
                 "unknown controller `{name}`; there are off, qemu, jin-C with C of 0..1, curve and \
-                 deadline, the last two also with -gentle or -urgent"
+                 deadline, the last two also with -gentle or -balanced"
             )
         };
         let (word, more) = match name.split_once('-') {
@@ -137,13 +140,13 @@ mod tests {
         let mut all = Steering::all();
         all.push(Steering::DEADLINE);
         all.push(Steering {
-            policy: Preset::Urgent,
+            policy: Preset::Balanced,
             ..Steering::CURVE
         });
         let names: Vec<String> = all.iter().map(Steering::to_string).collect();
         assert_eq!(
             names.join(" "),
-            "off qemu jin-0.6 jin-0.7 jin-0.8 jin-0.9 curve deadline curve-urgent"
+            "off qemu jin-0.6 jin-0.7 jin-0.8 jin-0.9 curve deadline curve-balanced"
         );
         for (name, by) in names.iter().zip(all) {
             assert_eq!(name.parse(), Ok(by));
