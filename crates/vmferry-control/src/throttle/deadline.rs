@@ -140,12 +140,17 @@ impl<O: Outlook> Controller for Deadline<O> {
         if let Some(course) = self.plan.as_mut().filter(|_| passed) {
             course.first = course.after;
         }
-        match &self.plan {
-            Some(course) if since < REPLAN_AT_PASS || (!passed && since < REPLAN) => {
-                self.wish(course, look)
+        let fresh = since < REPLAN_AT_PASS || (!passed && since < REPLAN);
+        let again = match &self.plan {
+            Some(course) if fresh => Some(self.wish(course, look)),
+            None if fresh => {
+                let link = self.outlook.link_rate();
+                self.stuck
+                    .wish_again(look, &self.promises, &self.policy, link)
             }
-            _ => self.replan(look, lost),
-        }
+            _ => None,
+        };
+        again.unwrap_or_else(|| self.replan(look, lost))
     }
 }
 
