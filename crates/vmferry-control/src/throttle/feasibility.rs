@@ -38,6 +38,10 @@ const ELASTICITY: (f64, f64) = (0.7, 1.05);
 /// A trial is stopped so much later than promised, as a share of the deadline:
 /// what is a little late is not what never ends.
 const STOPPED: f64 = 1.1;
+/// How far controllers look ahead, as a share of the deadline: far enough to
+/// tell a late end from none, and no farther, since what never ends takes as long
+/// to foresee.
+const FORESEEN: f64 = 1.25;
 
 /// What becomes of a promise, from trials of the controller it asks for. The
 /// same arguments give the same answer. 20 trials, fewer where they fail; then
@@ -136,7 +140,7 @@ impl Case<'_> {
             wire_rate: self.link.wire_rate * Ratio(faster),
             ..self.link.clone()
         };
-        let horizon = 2 * Promises::from(promise).deadline;
+        let horizon = Promises::from(promise).deadline.mul_f64(FORESEEN);
         let outlook = ObservedOutlook::new(self.observation, &link, self.assumptions, horizon)?;
         Ok(outlook)
     }
