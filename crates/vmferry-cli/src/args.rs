@@ -143,7 +143,7 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Trace(Trace),
     /// Say what a move would cost
-    Predict(Predict),
+    Predict(Box<Predict>),
     /// Say what moves would cost elsewhere: other links, limits, sizes, rules
     Simulate(Box<Simulate>),
     /// Say when to move a guest, from what was recorded of it by time of day

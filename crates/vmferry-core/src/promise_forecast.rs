@@ -18,7 +18,7 @@ pub struct PromiseForecast {
     pub promise: Promise,
     /// Who steers: never `auto`.
     pub throttle: Throttle,
-    /// Number of trials.
+    /// Number of trials; they end once the verdict cannot change any more.
     pub trials: u32,
     /// Share of the trials that kept the whole promise, 0..1.
     pub kept_probability: f64,

@@ -180,12 +180,17 @@ impl<O: Outlook> Controller for Deadline<O> {
         if let Some(plan) = self.plan.as_mut().filter(|_| passed) {
             plan.course.first = plan.course.after;
         }
-        match &self.plan {
-            Some(plan) if since < REPLAN_AT_PASS || (!passed && since < REPLAN) => {
-                self.wish(plan, look)
+        let fresh = since < REPLAN_AT_PASS || (!passed && since < REPLAN);
+        let again = match &self.plan {
+            Some(plan) if fresh => Some(self.wish(plan, look)),
+            None if fresh => {
+                let link = self.outlook.link_rate();
+                self.stuck
+                    .wish_again(look, &self.promises, &self.policy, link)
             }
-            _ => self.replan(look, lost),
-        }
+            _ => None,
+        };
+        again.unwrap_or_else(|| self.replan(look, lost))
     }
 }
 

@@ -26,7 +26,7 @@ use super::relaxation::relaxations;
 use super::trial::{Trial, TrialEnd, TrialOutcome};
 use crate::error::ControlError;
 
-/// Trials behind a verdict.
+/// Most trials behind a verdict; they end once it cannot change any more.
 pub const TRIALS: u32 = 20;
 
 /// A promise that at least this share of the trials keeps is given.
@@ -38,10 +38,14 @@ const ELASTICITY: (f64, f64) = (0.7, 1.05);
 /// A trial is stopped so much later than promised, as a share of the deadline:
 /// what is a little late is not what never ends.
 const STOPPED: f64 = 1.1;
+/// How far controllers look ahead, as a share of the deadline: far enough to
+/// tell a late end from none, and no farther, since what never ends takes as long
+/// to foresee.
+const FORESEEN: f64 = 1.25;
 
 /// What becomes of a promise, from trials of the controller it asks for. The
-/// same arguments give the same answer. A second or two at most: 20 trials, and
-/// where they fail about ten times as many in search of what would help.
+/// same arguments give the same answer. 20 trials, fewer where they fail; then
+/// about as many for every change that might help.
 ///
 /// # Errors
 /// A promise that contradicts itself ([`Promises::checked`]); an observation or
@@ -64,7 +68,7 @@ pub fn promise_forecast(
         link,
         assumptions: &assumptions,
     };
-    let ends = case.ends(promise, 1.0)?;
+    let ends = case.ends(promise, 1.0, ACCEPTED)?;
     let kept = kept_share(&ends);
     let accepted = kept >= ACCEPTED.0;
     let relaxations = if accepted {
@@ -76,7 +80,7 @@ pub fn promise_forecast(
     Ok(PromiseForecast {
         promise: *promise,
         throttle: steered_by(promise),
-        trials: TRIALS,
+        trials: ends.len() as u32,
         kept_probability: kept,
         accepted,
         by,
@@ -136,7 +140,7 @@ impl Case<'_> {
             wire_rate: self.link.wire_rate * Ratio(faster),
             ..self.link.clone()
         };
-        let horizon = 2 * Promises::from(promise).deadline;
+        let horizon = Promises::from(promise).deadline.mul_f64(FORESEEN);
         let outlook = ObservedOutlook::new(self.observation, &link, self.assumptions, horizon)?;
         Ok(outlook)
     }
@@ -146,21 +150,30 @@ impl Case<'_> {
         self.observation.page_mix.total_pages.bytes()
     }
 
-    /// Every trial of a promise over a link so many times as fast.
+    /// The trials of a promise over a link so many times as fast, up to the first
+    /// failure too many for `enough` of them to keep it.
     pub(super) fn ends(
         &self,
         promise: &Promise,
         faster: f64,
+        enough: Ratio,
     ) -> Result<Vec<TrialResult>, ControlError> {
         let outlook = self.outlook(promise, faster)?;
-        let all = 0..self.moves.count();
-        Ok(all
-            .map(|number| self.end(number, promise, &outlook, faster))
-            .collect())
+        let allowed = (f64::from(TRIALS) * (1.0 - enough.0) + 1e-9).floor() as usize;
+        let (mut ends, mut failed) = (Vec::new(), 0);
+        for number in 0..self.moves.count() {
+            let end = self.end(number, promise, &outlook, faster);
+            failed += usize::from(!end.is_kept());
+            ends.push(end);
+            if failed > allowed {
+                break;
+            }
+        }
+        Ok(ends)
     }
 
     /// Trial `number` of a promise.
-    pub(super) fn end(
+    fn end(
         &self,
         number: u32,
         promise: &Promise,
@@ -210,11 +223,9 @@ impl Play for PromisedMove<'_> {
         let trial = Trial {
             rules: self.rules,
             costs: *costs,
-            link: rate,
-            link_changes: Vec::new(),
             elasticity: self.elasticity,
             forced_after: self.promises.deadline.mul_f64(STOPPED),
-            disturbance: None,
+            ..Trial::over(rate)
         };
         let controller = controller(self.promise, self.outlook, self.memory);
         let outside = self.outlook.outside();

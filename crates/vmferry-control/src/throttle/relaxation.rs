@@ -10,14 +10,14 @@ use vmferry_precopy::tuning::Settings;
 
 use super::chosen::{policy, steered_by};
 use super::curve::Curve;
-use super::feasibility::{Case, TRIALS, TrialResult, interval, kept_share};
+use super::feasibility::{Case, TrialResult, interval, kept_share};
 use super::governor::Controller;
 use super::look::{Look, Stage};
 use crate::error::ControlError;
 
 /// Share of the trials that have to keep a relaxed promise. More than it takes
 /// to accept one: a proposal should not stand at the edge.
-const SUFFICIENT: f64 = 0.95;
+const SUFFICIENT: Ratio = Ratio(0.95);
 /// Ratio of neighbouring values that are tried.
 const STEP: f64 = 1.1;
 /// Fastest link worth proposing.
@@ -183,19 +183,13 @@ impl Search<'_> {
         Ok(curve.foreseen_end().is_some())
     }
 
-    /// The change, where trials keep the changed promise often enough; they end
-    /// with the first failure too many.
+    /// The change, where trials keep the changed promise often enough.
     fn verified(&self, change: Change) -> Result<Option<Relaxation>, ControlError> {
         let promise = change.applied(self.promise);
         let faster = self.faster(&change);
-        let outlook = self.case.outlook(&promise, faster)?;
-        let allowed = (f64::from(TRIALS) * (1.0 - SUFFICIENT) + 1e-9).floor() as usize;
-        let mut ends: Vec<TrialResult> = Vec::new();
-        for number in 0..TRIALS {
-            ends.push(self.case.end(number, &promise, &outlook, faster));
-            if ends.iter().filter(|end| !end.is_kept()).count() > allowed {
-                return Ok(None);
-            }
+        let ends = self.case.ends(&promise, faster, SUFFICIENT)?;
+        if kept_share(&ends) < SUFFICIENT.0 - 1e-9 {
+            return Ok(None);
         }
         let median = |of: fn(&TrialResult) -> f64| interval(&ends, of).map(|i| i.p50);
         Ok(Some(Relaxation {

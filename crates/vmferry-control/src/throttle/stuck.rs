@@ -67,12 +67,28 @@ impl Shortfall {
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Stuck {
     since: Option<Duration>,
+    /// What was found when a way was sought last.
+    shortfall: Option<Shortfall>,
 }
 
 impl Stuck {
     /// There is a way.
     pub(super) fn resolved(&mut self) {
-        self.since = None;
+        *self = Self::default();
+    }
+
+    /// [`Self::wish`] with what was found before; `None` where nothing was. A
+    /// search that finds no way goes through all there are, and is not made at
+    /// every look.
+    pub(super) fn wish_again(
+        &mut self,
+        look: &Look,
+        promises: &Promises,
+        policy: &Policy,
+        link: ByteRate,
+    ) -> Option<Wish> {
+        let shortfall = self.shortfall?;
+        Some(self.wish(look, promises, policy, link, &shortfall))
     }
 
     /// The best allowed alternative: the guest at full speed under the longest
@@ -87,6 +103,7 @@ impl Stuck {
         link: ByteRate,
         shortfall: &Shortfall,
     ) -> Wish {
+        self.shortfall = Some(*shortfall);
         let mut wish = Wish::default();
         let late = look.now >= promises.deadline;
         if look.pass < 2 && !late {

@@ -214,7 +214,7 @@ fn more_is_never_worse() {
 
 #[test]
 fn what_holds_the_stream_back_is_told() {
-    let guest = guest(&[Set::steady(30e6, 12e6)]);
+    let guest = guest(&[Set::steady(60e6, 30e6)]);
     let promise = Promise {
         max_bandwidth: Some(ByteRate(10e6)),
         ..pause(500.0, Throttle::Off)
