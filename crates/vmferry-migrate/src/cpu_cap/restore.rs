@@ -99,6 +99,8 @@ fn remove_group(
             return match files.remove_dir(group) {
                 Ok(()) => Ok(true),
                 Err(error) if is_missing(&error) => Ok(false),
+                // A hierarchy that is read-only says so first, also of what was never made.
+                Err(_) if files.folders(group).is_err_and(|e| is_missing(&e)) => Ok(false),
                 Err(error) => Err(CpuCapError::file("removing the group", group)(error)),
             };
         };
