@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`measure`] | observes a guest |
 //! | [`predict`] | says what a move would cost |
+//! | [`choosing`] | says which guests of a host to move, and moves them |
 //! | [`models`] | which model says it, and what it learned from earlier moves |
 //! | [`moving`] | makes a move: forecast, supervised migration, outcome, record |
 //! | [`guard_command()`] | the command that starts a guard |
@@ -19,6 +20,7 @@
 //!
 //! The loop from history back to observation is closed here, by value.
 
+pub mod choosing;
 pub mod comparison;
 pub mod demo;
 pub mod document;

@@ -1,5 +1,6 @@
 //! What would change the order.
 
+use super::ranking::Ranked;
 use super::terms::{Term, Terms};
 use super::weights::Weights;
 
@@ -19,8 +20,8 @@ pub struct WeightChange {
 
 /// The smallest change of one quantity, as a share of it, by which the guests
 /// that the runner-up has alone would have to be cheaper for it to be level with
-/// the choice. The scale is held: where they are the dearest themselves, a little
-/// less is enough.
+/// the choice. Of one guest the scale follows, should that guest be the dearest;
+/// of a set it is held.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ForecastChange {
     /// Which quantity.
@@ -67,6 +68,62 @@ pub(super) fn of_weights<'a>(
     smallest.map(|(_, change)| change)
 }
 
+/// The smallest change of one guest's forecast that makes it the first of all.
+/// Where it has most of a quantity, less of that changes the scale too.
+pub(super) fn of_one_forecast(
+    weights: &Weights,
+    scale: &Terms,
+    guest: &Ranked,
+    others: impl Iterator<Item = Ranked> + Clone,
+) -> Option<ForecastChange> {
+    let change = |term: Term| {
+        let (weight, share) = (weights.of(term), guest.shares.of(term));
+        if weight == 0.0 || share == 0.0 {
+            return None;
+        }
+        let rest = |ranked: &Ranked| ranked.cost - ranked.parts.of(term);
+        let most = others.clone().map(|other| other.shares.of(term));
+        let most = most.fold(0.0, f64::max);
+        // While it has more than all others it counts in full, and they count
+        // more as it falls.
+        let above = others.clone().map(|other| {
+            let lacking = rest(guest) - rest(&other) + weight;
+            if lacking <= 0.0 {
+                share
+            } else {
+                weight * other.shares.of(term) / lacking
+            }
+        });
+        let above = above.fold(share, f64::min);
+        let to = if share > most && above >= most && above > 0.0 {
+            above
+        } else {
+            // From then on it falls by itself.
+            let below = others.clone().map(|other| {
+                let room = rest(&other) - rest(guest);
+                match most > 0.0 {
+                    true => other.shares.of(term) + most * room / weight,
+                    false if room >= 0.0 => 0.0,
+                    false => -1.0,
+                }
+            });
+            below.fold(share.min(most), f64::min)
+        };
+        let largest = scale.of(term);
+        (to >= 0.0).then_some(ForecastChange {
+            term,
+            from: share * largest,
+            to: to * largest,
+        })
+    };
+    smallest(Term::ALL.into_iter().filter_map(change))
+}
+
+fn smallest(changes: impl Iterator<Item = ForecastChange>) -> Option<ForecastChange> {
+    let share = |change: &ForecastChange| 1.0 - change.to / change.from;
+    changes.min_by(|a, b| share(a).total_cmp(&share(b)))
+}
+
 /// The smallest change of what `alone` (the runner-up without what the choice
 /// has too; its quantities) is forecast, which makes up for `gap`.
 pub(super) fn of_forecast(
@@ -80,9 +137,5 @@ pub(super) fn of_forecast(
         let to = from - gap * largest / weight;
         (weight > 0.0 && from > 0.0 && to >= 0.0).then_some(ForecastChange { term, from, to })
     };
-    let share = |change: &ForecastChange| 1.0 - change.to / change.from;
-    Term::ALL
-        .into_iter()
-        .filter_map(change)
-        .min_by(|a, b| share(a).total_cmp(&share(b)))
+    smallest(Term::ALL.into_iter().filter_map(change))
 }

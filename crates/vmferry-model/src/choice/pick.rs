@@ -235,31 +235,31 @@ impl Options<'_> {
         let Some(second) = second else {
             return (None, None);
         };
-        let (weights, first) = (&self.ranking.weights, self.shares(best));
-        let weight_change = if matches!(self.demand, Demand::Count(1)) {
-            let others = &self.ranking.ranked[1..];
-            let others = others
+        let (weights, scale) = (&self.ranking.weights, &self.ranking.scale);
+        let first = self.shares(best);
+        if matches!(self.demand, Demand::Count(1)) {
+            let ranked = &self.ranking.ranked;
+            let others = ranked[1..]
                 .iter()
                 .map(|other| (std::slice::from_ref(&other.index), &other.shares));
-            change::of_weights(weights, &first, others)
-        } else {
-            let members: Vec<usize> = second.iter().map(|i| self.ranked(*i).index).collect();
-            let shares = self.shares(second);
-            change::of_weights(
-                weights,
-                &first,
-                std::iter::once((members.as_slice(), &shares)),
-            )
-        };
-        let alone: Vec<usize> = second
-            .iter()
-            .filter(|i| !best.contains(i))
-            .copied()
-            .collect();
-        let (shares, scale) = (self.shares(&alone), &self.ranking.scale);
+            let but_second = ranked.iter().enumerate().filter(|(place, _)| *place != 1);
+            let but_second = but_second.map(|(_, other)| *other);
+            return (
+                change::of_weights(weights, &first, others),
+                change::of_one_forecast(weights, scale, &ranked[1], but_second),
+            );
+        }
+        let members: Vec<usize> = second.iter().map(|i| self.ranked(*i).index).collect();
+        let shares = self.shares(second);
+        let other = std::iter::once((members.as_slice(), &shares));
+        let is_alone = |place: &&usize| !best.contains(place);
+        let alone: Vec<usize> = second.iter().filter(is_alone).copied().collect();
+        let shares = self.shares(&alone);
         let quantities = Terms::each(|term| shares.of(term) * scale.of(term));
         let gap = self.cost(second) - self.cost(best);
-        let forecast_change = change::of_forecast(weights, scale, gap, &quantities);
-        (weight_change, forecast_change)
+        (
+            change::of_weights(weights, &first, other),
+            change::of_forecast(weights, scale, gap, &quantities),
+        )
     }
 }
