@@ -48,6 +48,7 @@ pub use vmferry_history as history;
 pub use vmferry_hypervisor as hypervisor;
 pub use vmferry_migrate as migrate;
 pub use vmferry_model as model;
+pub use vmferry_precopy as precopy;
 pub use vmferry_testbed as testbed;
 
 /// Version of vmferry, as documents and records carry it.
