@@ -46,7 +46,7 @@ fn wrong_arguments_are_explained() {
         ),
         (&["--count", "0"], &["--count"]),
         (&["--free-memory", "0"], &["--free-memory"]),
-        (&["--free-cpu", "-1"], &["--free-cpu"]),
+        (&["--free-cpu", "0"], &["make no sense"]),
         (&["--free-cpu", "many"], &["no number of cores"]),
         (&["--worth", "downtime"], &["has no `=`"]),
         (&["--worth", "fun=1s"], &["`fun` is no quantity"]),

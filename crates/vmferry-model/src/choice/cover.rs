@@ -14,7 +14,8 @@ pub const ALWAYS_EXACT: usize = 20;
 /// them. Takes 0.3 s at most.
 pub(super) const STEPS: u64 = 1 << (ALWAYS_EXACT + 1);
 
-/// A gain smaller than this part of a cost is rounding.
+/// A gain smaller than this part of a cost is rounding, and so is a lack smaller
+/// than this part of what is to be freed.
 const ROUNDING: f64 = 1e-12;
 
 /// Something that can be chosen.
@@ -47,6 +48,9 @@ pub(super) fn cheapest(items: &[Item], target: f64, steps: u64) -> Option<Cover>
     let mut search = Search::over(sorted);
     let bound = search.least(0, target)?;
     let exact = search.run(target, steps);
+    if search.best.is_empty() {
+        return None;
+    }
     let best = search.without_needless(target);
     Some(Cover {
         least: if exact { search.best_cost } else { bound },
@@ -123,7 +127,7 @@ impl Search {
             cost: 0.0,
         };
         for _ in 0..steps {
-            if here.needed <= 0.0 {
+            if here.needed <= target * ROUNDING {
                 if self.is_better(here.cost) {
                     self.best_cost = here.cost;
                     self.best = taken.iter().map(|(item, _)| *item).collect();

@@ -6,7 +6,9 @@
 
 mod berths;
 mod candidate;
+mod deciding;
 mod executing;
+mod forecasting;
 mod found;
 mod host;
 mod host_uri;
@@ -17,13 +19,9 @@ pub mod report;
 use std::sync::Arc;
 
 use vmferry_core::plan::MoveLimits;
-use vmferry_core::{
-    ByteRate, ExitCode, Forecast, HostInfo, Interval, Joules, Observation, Ratio, StreamUri,
-};
+use vmferry_core::{ByteRate, ExitCode, Forecast, HostInfo, Interval, Joules, Ratio, StreamUri};
 use vmferry_measure::ObserveOptions;
-use vmferry_model::choice::{
-    self, Choice, Demand, MoveCost, Pick, Ranking, Term, Verdict, Weights, Worth,
-};
+use vmferry_model::choice::{Demand, Verdict, Weights, Worth};
 use vmferry_precopy::tuning::AdaptiveRate;
 
 pub use executing::{Executing, Ready, exit_code};
@@ -34,16 +32,8 @@ pub use observing::HOST_BUDGET;
 
 use self::berths::Harbour;
 use self::candidate::Candidate;
-use self::report::{
-    ChoiceReport, ChooseReport, DestinationReport, ForecastChangeReport, OptionReport,
-    WeightChangeReport,
-};
-use crate::Error;
-use crate::document::Versions;
-use crate::earlier::Earlier;
-use crate::measure::describe;
-use crate::models::{self, Fitted};
-use crate::predict::assumptions;
+use self::report::ChooseReport;
+use crate::{Error, models};
 
 /// What a forecast says of the energy of both hosts; `None` where nothing is
 /// known of this pair.
@@ -142,8 +132,8 @@ pub async fn choose(options: &ChooseOptions, tell: impl Fn(&str)) -> Result<Chos
         options.observe.pages.budget
     ));
     let core_share = observe(&mut guests, &options.observe).await;
-    forecast(&mut guests, &harbours, options).await?;
-    decide(guests, &harbours, options, skipped, core_share)
+    forecasting::all(&mut guests, &harbours, options).await?;
+    deciding::decide(guests, &harbours, options, skipped, core_share)
 }
 
 fn no_guests(host: &HostUri, skipped: &[Skipped]) -> Error {
@@ -165,232 +155,15 @@ fn no_guests(host: &HostUri, skipped: &[Skipped]) -> Error {
 async fn observe(guests: &mut [Candidate], options: &ObserveOptions) -> Ratio {
     let monitors: Vec<_> = guests.iter().map(|g| g.seen.monitor.clone()).collect();
     let seen = observing::all(&monitors, options).await;
-    let mut share = 0.0;
-    for (guest, seen) in guests.iter_mut().zip(seen) {
+    for (guest, seen) in guests.iter_mut().zip(seen.each) {
         match seen {
-            Ok(seen) => {
-                share += seen.cost.cpu.0;
-                guest.observation = Some(seen);
-            }
+            Ok(seen) => guest.observation = Some(seen),
             Err(error) => {
                 guest.lack.get_or_insert_with(|| error.to_string());
             }
         }
     }
-    Ratio(share)
-}
-
-/// Forecasts every guest that has a place to go to.
-///
-/// # Errors
-/// Where the model itself is at fault; what the first guest lacked, where all of
-/// them lacked something to be forecast.
-async fn forecast(
-    guests: &mut [Candidate],
-    harbours: &[Harbour],
-    options: &ChooseOptions,
-) -> Result<(), Error> {
-    let mut first = None;
-    for guest in guests.iter_mut() {
-        if let Err(error) = forecast_one(guest, harbours, options).await {
-            if matches!(error, Error::Usage(_) | Error::Internal(_)) {
-                return Err(error);
-            }
-            guest.lack.get_or_insert_with(|| error.to_string());
-            first.get_or_insert(error);
-        }
-    }
-    match first {
-        Some(error) if guests.iter().all(|guest| guest.forecast.is_none()) => Err(error),
-        _ => Ok(()),
-    }
-}
-
-async fn forecast_one(
-    guest: &mut Candidate,
-    harbours: &[Harbour],
-    options: &ChooseOptions,
-) -> Result<(), Error> {
-    let (Some(berth), Some(observation)) = (&guest.berth, &guest.observation) else {
-        return Ok(());
-    };
-    let harbour = &harbours[berth.host];
-    let waiting = harbour
-        .waiting
-        .iter()
-        .find(|waiting| berth.monitors.first() == Some(&waiting.info.uri));
-    let (Some(waiting), Some(link)) = (waiting, &harbour.link) else {
-        return Ok(());
-    };
-    guest.max_bandwidth = options
-        .rate
-        .map(|rate| courteous(&rate, observation))
-        .or(options.limits.max_bandwidth);
-    let limits = MoveLimits {
-        max_bandwidth: guest.max_bandwidth,
-        ..options.limits
-    };
-    let (source, info) = (&guest.seen.monitor, &guest.seen.info);
-    let end = crate::link::RouteEnd {
-        destination: &waiting.monitor,
-        via: &harbour.via,
-    };
-    let earlier = Earlier::of(info, Some(end.route_from(source)), &options.model).await;
-    let assumptions = assumptions(source, info, &earlier).await?;
-    let model = Fitted::new(&options.model, &earlier, info)?;
-    let made = model
-        .forecast(&assumptions, observation, link, &limits)
-        .await?;
-    let (from, to) = (source.host_info(), waiting.monitor.host_info());
-    guest.energy = options.energy.as_ref().and_then(|of| of(&from, &to, &made));
-    guest.forecast = Some(made);
-    Ok(())
-}
-
-/// R = D + delta within a least and a most (`liu2011` section 4.3), for the whole
-/// move by what was dirtied within a second.
-fn courteous(rate: &AdaptiveRate, observation: &Observation) -> ByteRate {
-    let dirty = observation.summary().dirty_rate_1s_bytes_per_s;
-    let wanted = dirty + rate.delta.0;
-    ByteRate(wanted.min(rate.most.0).max(rate.least.0))
-}
-
-/// Ranks, chooses, and gives everyone chosen a hypervisor of its own. Where two
-/// want the same one, the dearer is left out and the choice made again.
-fn decide(
-    mut guests: Vec<Candidate>,
-    harbours: &[Harbour],
-    options: &ChooseOptions,
-    skipped: Vec<Skipped>,
-    core_share: Ratio,
-) -> Result<Chosen, Error> {
-    let mut notes = Vec::new();
-    let weights = counted(&guests, options.weights, &mut notes);
-    let (ranking, choice, destinations) = loop {
-        let profiles: Vec<_> = guests.iter().map(Candidate::profile).collect();
-        let ranking = choice::rank(&profiles, weights)?;
-        let choice = choice::choose(&profiles, &ranking, options.demand, options.worth.as_ref())?;
-        match berths::assign(&choice.pick.members, &guests) {
-            Ok(destinations) => break (ranking, choice, destinations),
-            Err(place) => {
-                guests[place].lack = Some(
-                    "the only destination that takes it is taken by a cheaper guest; start one more with -incoming defer"
-                        .to_owned(),
-                );
-            }
-        }
-    };
-    if options.demand == Demand::Count(1) && ranking.ranked.len() == 1 {
-        notes.push("Only one guest may move, so that there is nothing to compare it with.".into());
-    }
-    if matches!(options.demand, Demand::Cpu(_)) && guests.iter().any(|g| g.profile().cpu.is_none())
-    {
-        notes.push("Guests whose processor time cannot be seen free none by this count.".into());
-    }
-    let ready = choice
-        .pick
-        .members
-        .iter()
-        .zip(destinations)
-        .filter_map(|(place, destination)| {
-            let guest = &guests[*place];
-            let harbour = &harbours[guest.berth.as_ref()?.host];
-            Some(Ready {
-                name: guest.name.clone(),
-                plan: berths::plan(guest, destination, harbour, &options.limits),
-                observation: guest.observation.clone()?,
-                link: harbour.link.clone()?,
-            })
-        })
-        .collect();
-    let order = ranking.ranked.iter().map(|ranked| ranked.index);
-    let order = order.chain(ranking.excluded.iter().map(|(index, _)| *index));
-    let report = ChooseReport {
-        versions: Versions::default(),
-        from: options.from.clone(),
-        to: harbours.iter().map(destination).collect(),
-        demand: options.demand,
-        weights: ranking.weights,
-        largest: largest(&ranking),
-        worth: options.worth,
-        model: options.model.clone(),
-        limits: options.limits,
-        options: describe(&options.observe),
-        observing_core_share: core_share,
-        guests: order
-            .map(|place| guests[place].report(place, &ranking, &choice.pick.members))
-            .collect(),
-        skipped,
-        choice: answer(&choice, &guests),
-        moves: Vec::new(),
-        notes,
-    };
-    Ok(Chosen { report, ready })
-}
-
-/// The weights that can count: energy only where it is known of every guest that
-/// has a forecast.
-fn counted(guests: &[Candidate], weights: Weights, notes: &mut Vec<String>) -> Weights {
-    let unknown = guests
-        .iter()
-        .any(|g| g.forecast.is_some() && g.energy.is_none());
-    if !unknown || weights.of(Term::Energy) == 0.0 {
-        return weights;
-    }
-    let counted = weights.without_energy();
-    notes.push(format!(
-        "Energy has no weight, since there is no energy profile of these hosts; {counted} counts instead. Between one pair of hosts energy grows with the traffic alone (liu2011 eq. 14), so that the weight of traffic stands for it."
-    ));
-    counted
-}
-
-fn destination(harbour: &Harbour) -> DestinationReport {
-    DestinationReport {
-        host: harbour.host.clone(),
-        via: harbour.via.clone(),
-        waiting: u32::try_from(harbour.waiting.len()).unwrap_or(u32::MAX),
-        link: harbour.link.clone(),
-    }
-}
-
-fn largest(ranking: &Ranking) -> Option<MoveCost> {
-    let scale = &ranking.scale;
-    (!ranking.ranked.is_empty()).then(|| MoveCost {
-        downtime: vmferry_core::Millis(scale.downtime),
-        total_time: vmferry_core::Millis(scale.time),
-        transferred: vmferry_core::Bytes(scale.traffic as u64),
-        energy: (scale.energy > 0.0).then_some(Joules(scale.energy)),
-    })
-}
-
-fn answer(choice: &Choice, guests: &[Candidate]) -> ChoiceReport {
-    let names = |members: &[usize]| members.iter().map(|i| guests[*i].name.clone()).collect();
-    let option = |pick: &Pick| OptionReport {
-        guests: names(&pick.members),
-        cost: pick.cost,
-        parts: pick.parts,
-        frees: pick.freed,
-    };
-    ChoiceReport {
-        verdict: choice.verdict,
-        option: option(&choice.pick),
-        proof: choice.proof,
-        runner_up: choice.runner_up.as_ref().map(option),
-        weight_change: choice
-            .weight_change
-            .as_ref()
-            .map(|change| WeightChangeReport {
-                term: change.term,
-                from: change.from,
-                to: change.to,
-                then: names(&change.then),
-            }),
-        forecast_change: choice.forecast_change.map(|change| ForecastChangeReport {
-            term: change.term,
-            from: change.from,
-            to: change.to,
-        }),
-    }
+    seen.core_share
 }
 
 /// The exit code of an answer that is not carried out.

@@ -22,12 +22,16 @@ fn shared(budget: Ratio, guests: usize) -> (usize, Ratio) {
     (at_once, Ratio(budget.0 / at_once as f64))
 }
 
-/// Observes every guest; `options` holds the budget of all together. Answers come
-/// in the order of the guests.
-pub(super) async fn all(
-    guests: &[Guest],
-    options: &ObserveOptions,
-) -> Vec<Result<Observation, MeasureError>> {
+/// What was seen of all guests.
+pub(super) struct AllSeen {
+    /// Of each, in the order of the guests.
+    pub(super) each: Vec<Result<Observation, MeasureError>>,
+    /// Share of one core that it took, while guests were observed.
+    pub(super) core_share: Ratio,
+}
+
+/// Observes every guest; `options` holds the budget of all together.
+pub(super) async fn all(guests: &[Guest], options: &ObserveOptions) -> AllSeen {
     let (at_once, budget) = shared(options.pages.budget, guests.len());
     let mut options = *options;
     options.pages.budget = budget;
@@ -42,7 +46,11 @@ pub(super) async fn all(
     }
     let mut seen = observing.join_all().await;
     seen.sort_by_key(|(place, _)| *place);
-    seen.into_iter().map(|(_, seen)| seen).collect()
+    let each: Vec<_> = seen.into_iter().map(|(_, seen)| seen).collect();
+    let took: f64 = each.iter().flatten().map(|seen| seen.cost.cpu.0).sum();
+    // Those that had to wait were not observed at the same time.
+    let core_share = Ratio(took * at_once as f64 / guests.len().max(1) as f64);
+    AllSeen { each, core_share }
 }
 
 #[cfg(test)]
