@@ -195,10 +195,10 @@ pub(crate) enum DocumentName {
     Measure,
     /// `predict -o json`
     Predict,
-    /// `choose -o json`
-    Choose,
     /// `migrate -o json`
     Migrate,
+    /// `choose -o json`
+    Choose,
     /// A line of `migrate -o jsonl` and `watch -o jsonl`
     Event,
     /// `history show -o json`, a line of `history export`

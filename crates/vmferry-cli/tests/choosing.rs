@@ -29,7 +29,7 @@ fn wrong_arguments_are_explained() {
     let directory = tempfile::tempdir().expect("a directory");
     let hosts = [&["--from", "a", "--to", "b"][..], &VIA].concat();
     for (arguments, words) in [
-        (&[][..], &["--from", "--to", "--via"][..]),
+        (&[][..], &["--from", "--to"][..]),
         (
             &["--weights", "downtime=0.5,time=0.4"],
             &["add up to 0.9000, not to 1", "downtime=0.5556,time=0.4444"],
@@ -69,6 +69,8 @@ fn wrong_arguments_are_explained() {
     }
     let twice = [&["--from", "a", "--to", "./a"][..], &VIA].concat();
     choose(directory.path(), &twice).expect(2, &["given twice"]);
+    let nowhere = ["--from", "a", "--to", "b"];
+    choose(directory.path(), &nowhere).expect(2, &["give --via tcp:HOST:PORT"]);
     let one = [&["--from", "qmp:/run/a", "--to", "b"][..], &VIA].concat();
     choose(directory.path(), &one).expect(2, &["one guest, not all of a host"]);
     let nobody_asked = [&hosts[..], &["--execute"]].concat();

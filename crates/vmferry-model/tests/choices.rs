@@ -107,8 +107,9 @@ fn what_would_change_the_order() {
     assert!((change.to - level).abs() < 1e-12, "{change:?}");
     assert_eq!(change.then, [1]);
     let change = choice.forecast_change.unwrap();
-    // quick: 0.3 + 0.175; smooth: 0.3/9 + 0.7, so its time has to fall.
-    let to = 20e3 * (1.0 - (0.3 / 9.0 + 0.7 - 0.475) / 0.7);
+    // The time of smooth has to fall, and is the largest until then: with t of it
+    // quick costs 0.3 + 0.7 x 5 s / t, and smooth 0.3/9 + 0.7.
+    let to = 0.7 * 5e3 / (0.3 / 9.0 + 0.7 - 0.3);
     assert_eq!(change.term, Term::Time);
     assert!((change.to - to).abs() < 1e-6, "{change:?}");
 }

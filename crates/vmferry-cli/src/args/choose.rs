@@ -28,8 +28,9 @@ pub(crate) struct Choose {
     #[arg(long, value_name = "HOST", required = true)]
     pub(crate) to: Vec<HostUri>,
     /// Where the hypervisors of that host shall listen, one after another, as the
-    /// source reaches it: tcp:HOST:PORT; one for each --to, in their order
-    #[arg(long, value_name = "ADDRESS", required = true)]
+    /// source reaches it: tcp:HOST:PORT; one for each --to, in their order [default:
+    /// port 49152 of the host of a qmp+ssh --to]
+    #[arg(long, value_name = "ADDRESS")]
     pub(crate) via: Vec<StreamUri>,
     /// How many guests to move [default: 1]
     #[arg(long, value_name = "N", group = "demand", value_parser = clap::value_parser!(u32).range(1..))]

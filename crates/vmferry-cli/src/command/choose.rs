@@ -33,7 +33,7 @@ pub(crate) async fn run(global: &Global, args: &Choose) -> Result<ExitCode, Erro
 }
 
 fn options(args: &Choose) -> Result<ChooseOptions, Error> {
-    if args.to.len() != args.via.len() {
+    if !args.via.is_empty() && args.to.len() != args.via.len() {
         return Err(Error::Usage(format!(
             "{} --to and {} --via were given; give one address for each host, in the same order",
             args.to.len(),
@@ -42,17 +42,20 @@ fn options(args: &Choose) -> Result<ChooseOptions, Error> {
     }
     let from = absolute(&args.from)?;
     let mut to = Vec::with_capacity(args.to.len());
-    for (host, via) in args.to.iter().zip(&args.via) {
+    for (place, host) in args.to.iter().enumerate() {
         let host = absolute(host)?;
         if host == from || to.iter().any(|other: &DestinationHost| other.host == host) {
             return Err(Error::Usage(format!(
                 "{host} is given twice; the directories of --from and of every --to must differ"
             )));
         }
-        to.push(DestinationHost {
-            host,
-            via: via.clone(),
-        });
+        let via = args.via.get(place).cloned();
+        let destination = DestinationHost::new(host.clone(), via).ok_or_else(|| {
+            Error::Usage(format!(
+                "where the hypervisors of {host} shall listen is unknown; give --via tcp:HOST:PORT, as the source reaches it"
+            ))
+        })?;
+        to.push(destination);
     }
     let demand = match (args.count, args.free_memory, args.free_cpu) {
         (_, Some(memory), _) => Demand::Memory(memory),

@@ -40,6 +40,10 @@ use crate::{Error, models};
 pub type EnergyForecast =
     Arc<dyn Fn(&HostInfo, &HostInfo, &Forecast) -> Option<Interval<Joules>> + Send + Sync>;
 
+/// Where hypervisors of another machine listen unless told otherwise: the first
+/// port that libvirt gives to migrations, which firewalls of such hosts let in.
+pub const USUAL_PORT: u16 = 49152;
+
 /// A host that guests may move to.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DestinationHost {
@@ -47,6 +51,21 @@ pub struct DestinationHost {
     pub host: HostUri,
     /// Where they are to listen, one after another, as the source reaches it.
     pub via: StreamUri,
+}
+
+impl DestinationHost {
+    /// A host with the address to listen at, or, of another machine, at its own
+    /// name and [`USUAL_PORT`]. `None` of a directory of this machine without one.
+    pub fn new(host: HostUri, via: Option<StreamUri>) -> Option<Self> {
+        let via = via.or_else(|| match &host {
+            HostUri::Directory(_) => None,
+            HostUri::Ssh { destination, .. } => Some(StreamUri {
+                host: destination.host.clone(),
+                port: USUAL_PORT,
+            }),
+        })?;
+        Some(Self { host, via })
+    }
 }
 
 /// What is to be chosen, and how.
