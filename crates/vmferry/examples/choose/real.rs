@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use vmferry::choosing::report::GuestReport;
 use vmferry::core::{Bytes, Joules, Millis};
-use vmferry::model::choice::{MoveCost, Preset, Profile, Ranked, Ranking, rank};
+use vmferry::model::choice::{MoveCost, Preset, Profile, Ranked, Ranking, Terms, rank};
 use vmferry::model::schedule::{EnergyModel, LIU2011_ENERGY};
 
 use crate::Fault;
@@ -44,6 +45,21 @@ impl Real {
     pub(crate) fn best(&self) -> Option<&str> {
         let best = self.ranking.ranked.first()?;
         Some(&self.guests[best.index].name)
+    }
+
+    /// The parts of a forecast cost, on the scale of what is real.
+    pub(crate) fn parts_forecast(&self, guest: &GuestReport) -> Option<Terms> {
+        let said = MoveCost {
+            downtime: guest.downtime_ms?.p50,
+            total_time: guest.total_time_ms?.p50,
+            transferred: guest.transferred_bytes?.p50,
+            energy: None,
+        };
+        let (weights, scale) = (&self.ranking.weights, &self.ranking.scale);
+        Some(Terms::each(|term| match said.of(term) {
+            Some(value) if scale.of(term) > 0.0 => weights.of(term) * value / scale.of(term),
+            _ => 0.0,
+        }))
     }
 
     /// What a guest really costs, 0..1.

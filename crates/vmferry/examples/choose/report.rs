@@ -133,8 +133,8 @@ impl<'a> Report<'a> {
                     .rounds
                     .iter()
                     .flat_map(|round| &round.choice.guests)
-                    .filter(|guest| guest.name == *name)
-                    .filter_map(|guest| guest.parts)
+                    .filter(|guest| guest.name == *name && guest.cost.is_some())
+                    .filter_map(|guest| real.parts_forecast(guest))
                     .collect();
                 let sum = said
                     .iter()
