@@ -32,6 +32,19 @@ const LISTED: &[(&str, &str, &[&str])] = &[
         ],
     ),
     (
+        "choose",
+        "which guest to move: guided, at random and by rules of thumb, moved for real (an hour; `cargo xtask load` first)",
+        &[
+            "run",
+            "--release",
+            "-p",
+            "vmferry",
+            "--example",
+            "choose",
+            "--",
+        ],
+    ),
+    (
         "overhead",
         "what observing costs a guest and its host (a quarter of an hour; `cargo xtask load` first)",
         &[

@@ -1,5 +1,6 @@
 //! The command line: one definition for help, completions and man page.
 
+mod choose;
 mod compare;
 mod imports;
 mod model;
@@ -17,6 +18,7 @@ use vmferry::core::{ByteRate, Bytes, ExitCode, GuestUri, Ratio, StreamUri};
 use vmferry::recording::PageChoice;
 
 pub(crate) use self::when::{Prefer, When};
+pub(crate) use choose::Choose;
 pub(crate) use compare::Compare;
 pub(crate) use imports::HistoryImport;
 pub(crate) use model::Forecasting;
@@ -148,6 +150,8 @@ pub(crate) enum Command {
     Simulate(Box<Simulate>),
     /// Say when to move a guest, from what was recorded of it by time of day
     When(Box<When>),
+    /// Say which guests of a host to move, by what moving them costs, and move them
+    Choose(Box<Choose>),
     /// Move a guest: forecast, move, forecast beside outcome
     Migrate(Box<Migrate>),
     /// Follow a running migration, whoever started it
@@ -195,6 +199,8 @@ pub(crate) enum DocumentName {
     Predict,
     /// `migrate -o json`
     Migrate,
+    /// `choose -o json`
+    Choose,
     /// A line of `migrate -o jsonl` and `watch -o jsonl`
     Event,
     /// `history show -o json`, a line of `history export`

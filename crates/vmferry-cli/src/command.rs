@@ -1,5 +1,6 @@
 //! One module a subcommand: arguments in, calls of the library, answers out.
 
+mod choose;
 mod compare;
 pub(crate) mod guard;
 mod history;
@@ -34,6 +35,7 @@ pub(crate) async fn run(cli: &Cli) -> Result<ExitCode, Error> {
         Command::Predict(args) => predict::run(global, args).await,
         Command::Simulate(args) => simulate::run(global, args).await,
         Command::When(args) => when::run(global, args).await,
+        Command::Choose(args) => choose::run(global, args).await,
         Command::Migrate(args) => migrate::run(global, args).await,
         Command::Watch(args) => watch::run(global, args).await,
         Command::History(args) => history::run(global, args).await,

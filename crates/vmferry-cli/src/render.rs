@@ -1,7 +1,9 @@
 //! Documents as tables, for people.
 
 pub(crate) mod by_hour;
+pub(crate) mod choose;
 pub(crate) mod compare;
+pub(crate) mod cost_bars;
 pub(crate) mod curves;
 pub(crate) mod demo;
 pub(crate) mod forecast;

@@ -435,6 +435,7 @@ fn help() {
         &["predict", "--help"],
         &["simulate", "--help"],
         &["when", "--help"],
+        &["choose", "--help"],
         &["migrate", "--help"],
         &["watch", "--help"],
         &["history", "--help"],
@@ -459,6 +460,7 @@ fn schemas_are_those_checked_in() {
     let names = [
         "measure",
         "predict",
+        "choose",
         "migrate",
         "event",
         "record",

@@ -14,12 +14,14 @@
 //! Past moves ─> predictor::Fit ─> predictor::Predictor: the papers' models beside ours
 //! Observation, sweep::Grid ─> sweep::sweep() ─> what a move would cost at every point, and the boundary
 //! Page histories and moves by time of day ─> schedule: when to move, how often, whether it pays
+//! Profiles, weights ─> choice::rank() ─> choice::choose(): which guests to move, at what cost, and what would change that
 //! Past errors ─> conformal, drift: intervals that keep their coverage, guests that changed
 //! ```
 
 pub mod accuracy;
 pub mod analysis;
 pub mod assumptions;
+pub mod choice;
 pub mod conformal;
 mod cycle;
 pub mod drawn_moves;

@@ -20,6 +20,7 @@ mod simulate;
 pub use simulate::{SimulateReport, SourceKind};
 
 use crate::TOOL_VERSION;
+use crate::choosing::report::ChooseReport;
 use crate::comparison::CompareReport;
 use crate::demo::DemoReport;
 use crate::imports::{ForgetReport, ImportList, ImportReport};
@@ -248,6 +249,7 @@ pub fn schemas() -> Vec<(&'static str, Schema)> {
     vec![
         ("measure", schema_for!(MeasureReport)),
         ("predict", schema_for!(PredictReport)),
+        ("choose", schema_for!(ChooseReport)),
         ("migrate", schema_for!(MigrateReport)),
         ("event", schema_for!(MoveEvent)),
         ("record", schema_for!(MoveRecord)),

@@ -11,6 +11,7 @@ use vmferry_hypervisor::HypervisorError;
 use vmferry_measure::MeasureError;
 use vmferry_migrate::MigrateError;
 use vmferry_model::ModelError;
+use vmferry_model::choice::ChoiceError;
 use vmferry_model::leaderboard::LeaderboardError;
 use vmferry_model::predictor::{CannotForecast, TooLittleData};
 use vmferry_model::sweep::SweepError;
@@ -30,6 +31,17 @@ pub enum Error {
         /// What is wrong with it.
         problem: String,
     },
+    /// A host cannot be asked for its guests, or has none.
+    #[error("{host}: {problem}")]
+    Host {
+        /// The host.
+        host: String,
+        /// What is wrong, and what to do.
+        problem: String,
+    },
+    /// Nothing can be ranked or chosen.
+    #[error(transparent)]
+    Choice(#[from] ChoiceError),
     /// A hypervisor cannot be reached or refused.
     #[error(transparent)]
     Hypervisor(#[from] HypervisorError),
@@ -106,8 +118,10 @@ impl Error {
     /// The exit code of this failure.
     pub fn exit_code(&self) -> ExitCode {
         match self {
-            Self::Usage(_) | Self::Profile { .. } => ExitCode::Usage,
-            Self::Hypervisor(_) | Self::NoDirtyRing { .. } => ExitCode::Hypervisor,
+            Self::Usage(_) | Self::Profile { .. } | Self::Choice(_) => ExitCode::Usage,
+            Self::Host { .. } | Self::Hypervisor(_) | Self::NoDirtyRing { .. } => {
+                ExitCode::Hypervisor
+            }
             Self::Promise(ControlError::Model(_)) => ExitCode::TooLittleData,
             Self::Promise(_) => ExitCode::Usage,
             Self::Measure(error) => match error {

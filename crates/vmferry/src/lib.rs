@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`measure`] | observes a guest |
 //! | [`predict`] | says what a move would cost |
+//! | [`choosing`] | says which guests of a host to move, and moves them |
 //! | [`models`] | which model says it, and what it learned from earlier moves |
 //! | [`moving`] | makes a move: forecast, supervised migration, outcome, record |
 //! | [`promising`] | whether a promise can be kept, before a move |
@@ -20,6 +21,7 @@
 //!
 //! The loop from history back to observation is closed here, by value.
 
+pub mod choosing;
 pub mod comparison;
 pub mod demo;
 pub mod document;
@@ -49,6 +51,7 @@ pub use vmferry_history as history;
 pub use vmferry_hypervisor as hypervisor;
 pub use vmferry_migrate as migrate;
 pub use vmferry_model as model;
+pub use vmferry_precopy as precopy;
 pub use vmferry_testbed as testbed;
 
 /// Version of vmferry, as documents and records carry it.

@@ -74,6 +74,15 @@ pub struct PreparedMove {
     stall_timeout: Duration,
 }
 
+/// What was seen of a guest and of its link before a move was thought of.
+#[derive(Clone, Debug)]
+pub struct Observed {
+    /// The guest.
+    pub observation: Observation,
+    /// The link.
+    pub link: LinkSpeed,
+}
+
 /// From the beginning of a forecast to the migration command: 0.2 s, or 1.7 s where remedies are
 /// searched. A move that needs remedies is rarely made.
 const UNTIL_COMMAND: Duration = Duration::from_millis(300);
@@ -87,6 +96,28 @@ const UNTIL_COMMAND: Duration = Duration::from_millis(300);
 pub async fn prepare(
     plan: Plan,
     options: &MoveOptions,
+    sink: &EventSink,
+) -> Result<PreparedMove, Error> {
+    prepare_with(plan, options, None, sink).await
+}
+
+/// As [`prepare`], with a forecast from what was seen before.
+///
+/// # Errors
+/// As [`prepare`].
+pub async fn prepare_observed(
+    plan: Plan,
+    options: &MoveOptions,
+    known: Observed,
+    sink: &EventSink,
+) -> Result<PreparedMove, Error> {
+    prepare_with(plan, options, Some(known), sink).await
+}
+
+async fn prepare_with(
+    plan: Plan,
+    options: &MoveOptions,
+    known: Option<Observed>,
     sink: &EventSink,
 ) -> Result<PreparedMove, Error> {
     if options.forecast {
@@ -118,7 +149,7 @@ pub async fn prepare(
         stall_timeout: options.stall_timeout,
     };
     if options.forecast {
-        prepared.look_ahead(options).await?;
+        prepared.look_ahead(options, known).await?;
     }
     Ok(prepared)
 }
@@ -134,25 +165,33 @@ fn tell_checks(checks: &[vmferry_migrate::Check], sink: &EventSink) {
 }
 
 impl PreparedMove {
-    async fn look_ahead(&mut self, options: &MoveOptions) -> Result<(), Error> {
+    async fn look_ahead(
+        &mut self,
+        options: &MoveOptions,
+        known: Option<Observed>,
+    ) -> Result<(), Error> {
         let ends = self.checked.ends();
         let plan = self.checked.plan();
         let end = RouteEnd {
             destination: &ends.destination,
             via: &plan.via,
         };
-        let link = link::speed(options.bandwidth, &ends.source, Some(end)).await?;
+        let link = match &known {
+            Some(known) => known.link.clone(),
+            None => link::speed(options.bandwidth, &ends.source, Some(end)).await?,
+        };
         let guest = &self.checked.source().guest;
         let earlier = Earlier::of(guest, Some(end.route_from(&ends.source)), &options.model).await;
         let mut assumptions = predict::assumptions(&ends.source, guest, &earlier).await?;
         let model = Fitted::new(&options.model, &earlier, guest)?;
-        let observation = match &options.profile {
-            Some(path) => {
+        let observation = match (known, &options.profile) {
+            (Some(known), _) => known.observation,
+            (None, Some(path)) => {
                 let observation = profile::read(path)?;
                 profile::fits(path, &observation, guest)?;
                 observation
             }
-            None => observe(&ends.source, &options.observe).await?,
+            (None, None) => observe(&ends.source, &options.observe).await?,
         };
         if options.at_once {
             assumptions.command_at = Some(jiff::Timestamp::now() + UNTIL_COMMAND);

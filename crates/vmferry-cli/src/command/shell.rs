@@ -53,6 +53,7 @@ pub(crate) fn schema(global: &Global, wanted: DocumentName) -> Result<ExitCode, 
     let name = match wanted {
         DocumentName::Measure => "measure",
         DocumentName::Predict => "predict",
+        DocumentName::Choose => "choose",
         DocumentName::Migrate => "migrate",
         DocumentName::Event => "event",
         DocumentName::Record => "record",
