@@ -13,6 +13,7 @@
 //! Past moves ─> predictor::Fit ─> predictor::Predictor: the papers' models beside ours
 //! Observation, sweep::Grid ─> sweep::sweep() ─> what a move would cost at every point, and the boundary
 //! Page histories and moves by time of day ─> schedule: when to move, how often, whether it pays
+//! Profiling migrations under CPU caps ─> cpu_profile: time, rate and least CPU by cap
 //! Past errors ─> conformal, drift: intervals that keep their coverage, guests that changed
 //! ```
 
@@ -20,6 +21,7 @@ pub mod accuracy;
 pub mod analysis;
 pub mod assumptions;
 pub mod conformal;
+pub mod cpu_profile;
 mod cycle;
 mod draws;
 pub mod drift;

@@ -72,6 +72,15 @@ pub enum Error {
     /// A trace cannot be recorded, read or exported.
     #[error(transparent)]
     Trace(#[from] TraceError),
+    /// Profiling could not go on.
+    #[error("{0}")]
+    Profiling(String),
+    /// The operator ended profiling before it was done.
+    #[error("profiling was ended; what was measured so far is in {state}: run the same command again to go on", state = state.display())]
+    ProfilingCancelled {
+        /// The file of the half-done profile.
+        state: PathBuf,
+    },
     /// The testbed failed.
     #[error(transparent)]
     Testbed(#[from] TestbedError),
@@ -123,6 +132,8 @@ impl Error {
                 | MigrateError::NoStateDir => ExitCode::FailedSafe,
             },
             Self::History(error) if error.is_bad_input() => ExitCode::Usage,
+            Self::Profiling(_) => ExitCode::Hypervisor,
+            Self::ProfilingCancelled { .. } => ExitCode::Cancelled,
             Self::Trace(TraceError::Empty { .. }) => ExitCode::TooLittleData,
             Self::Trace(error) if error.is_bad_trace() => ExitCode::Usage,
             Self::Trace(_) => ExitCode::Internal,
