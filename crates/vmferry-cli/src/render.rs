@@ -1,14 +1,17 @@
 //! Documents as tables, for people.
 
 pub(crate) mod by_hour;
+pub(crate) mod cap_curves;
 pub(crate) mod compare;
 pub(crate) mod curves;
 pub(crate) mod demo;
 pub(crate) mod forecast;
 pub(crate) mod imports;
 pub(crate) mod moves;
+pub(crate) mod need;
 pub(crate) mod observation;
 pub(crate) mod outcome;
+pub(crate) mod profile_cpu;
 mod quantities;
 pub(crate) mod record;
 pub(crate) mod recovery;

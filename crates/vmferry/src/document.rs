@@ -23,6 +23,7 @@ use crate::TOOL_VERSION;
 use crate::comparison::CompareReport;
 use crate::demo::DemoReport;
 use crate::imports::{ForgetReport, ImportList, ImportReport};
+use crate::profiling::{CpuLimits, NeedReport, ProfileCpuReport};
 use crate::when::report::WhenReport;
 
 /// Versions, at the head of every document.
@@ -87,6 +88,9 @@ pub struct PredictReport {
     pub link: LinkSpeed,
     /// The limits that were assumed.
     pub limits: MoveLimits,
+    /// What caps on the migration's CPU do; `None` where none were asked for.
+    #[serde(default)]
+    pub cpu: Option<CpuLimits>,
     /// The forecast.
     #[serde(flatten)]
     pub forecast: Forecast,
@@ -250,6 +254,8 @@ pub fn schemas() -> Vec<(&'static str, Schema)> {
         ("testbed-status", schema_for!(TestbedList)),
         ("when", schema_for!(WhenReport)),
         ("demo", schema_for!(DemoReport)),
+        ("profile-cpu", schema_for!(ProfileCpuReport)),
+        ("need", schema_for!(NeedReport)),
     ]
 }
 

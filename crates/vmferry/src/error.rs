@@ -81,6 +81,22 @@ pub enum Error {
         /// The file of the half-done profile.
         state: PathBuf,
     },
+    /// Too few profiling migrations converged.
+    #[error("no law can be fitted: at neither end did moves under three different caps converge; what was measured is in {state}; give them more time (--limit) or profile higher caps", state = state.display())]
+    TooFewCaps {
+        /// The file of the half-done profile.
+        state: PathBuf,
+    },
+    /// No profile tells what a CPU cap does.
+    #[error(
+        "no profile says how CPU limits migrations from {host}: {why}; profile the hosts with `vmferry profile cpu`"
+    )]
+    NoCpuProfile {
+        /// The host, or end.
+        host: String,
+        /// Why none holds.
+        why: String,
+    },
     /// The testbed failed.
     #[error(transparent)]
     Testbed(#[from] TestbedError),
@@ -114,7 +130,9 @@ impl Error {
             | Self::TooLittleToLearn(_)
             | Self::Sweep(SweepError::Forecast(_))
             | Self::Leaderboard(_)
-            | Self::TooFewMoves { .. } => ExitCode::TooLittleData,
+            | Self::TooFewMoves { .. }
+            | Self::TooFewCaps { .. }
+            | Self::NoCpuProfile { .. } => ExitCode::TooLittleData,
             Self::Sweep(SweepError::Thread) => ExitCode::Internal,
             Self::Sweep(_) => ExitCode::Usage,
             Self::Migrate(error) => match error {

@@ -11,6 +11,7 @@ use vmferry_core::{
 use vmferry_hypervisor::qmp::{ConnectOptions, Guest};
 use vmferry_measure::{ObserveOptions, observe};
 use vmferry_migrate::EventSink;
+use vmferry_model::cpu_profile::Caps;
 use vmferry_model::{Assumptions, Progress, at_one_pace, reforecast};
 
 use crate::Error;
@@ -20,6 +21,7 @@ use crate::link::{self, RouteEnd};
 use crate::measure::describe;
 use crate::models::{Fitted, SEED};
 use crate::profile;
+use crate::profiling::{CpuLimits, StoredProfile};
 
 /// What a forecast is asked for.
 #[derive(Clone, Debug)]
@@ -36,6 +38,8 @@ pub struct PredictOptions {
     pub profile: Option<PathBuf>,
     /// The other end, to look up or measure the rate of the route.
     pub route: Option<(GuestUri, StreamUri)>,
+    /// CPU that the migration gets at either end.
+    pub cpu: Caps,
 }
 
 /// Observes a guest and forecasts its move.
@@ -54,8 +58,20 @@ pub async fn predict(guest: &GuestUri, options: &PredictOptions) -> Result<Predi
         .map(|(destination, via)| RouteEnd { destination, via });
     let link = link::speed(options.bandwidth, &source, end).await?;
     let route = end.map(|end| end.route_from(&source));
-    drop(destination);
     let info = source.info().await?;
+    // Refused before the guest is watched for nothing.
+    let cpu = match options.cpu {
+        Caps {
+            source: None,
+            destination: None,
+        } => None,
+        _ => {
+            let host = destination.as_ref().map(|(guest, _)| guest.host_info());
+            let accelerator = info.accelerator.as_deref();
+            Some(StoredProfile::find(&source.host_info(), host.as_ref(), accelerator).await?)
+        }
+    };
+    drop(destination);
     let earlier = Earlier::of(&info, route, &options.model).await;
     let assumptions = assumptions(&source, &info, &earlier).await?;
     let model = Fitted::new(&options.model, &earlier, &info)?;
@@ -70,9 +86,23 @@ pub async fn predict(guest: &GuestUri, options: &PredictOptions) -> Result<Predi
             describe(&options.observe),
         ),
     };
-    let forecast = model
-        .forecast(&assumptions, &observation, &link, &options.limits)
+    let (cpu, assumptions, limits) = match &cpu {
+        None => (None, assumptions, options.limits),
+        Some(stored) => {
+            let stream = link.stream_rate();
+            let set = assumptions.rules_under(&options.limits).max_bandwidth;
+            let stream = set.filter(|set| *set < stream).unwrap_or(stream);
+            let (cpu, hosts) = CpuLimits::of(stored, &observation, options.cpu, stream)?;
+            let limits = hosts.limit_plan(&options.limits);
+            (Some(cpu), hosts.limit(&assumptions), limits)
+        }
+    };
+    let mut forecast = model
+        .forecast(&assumptions, &observation, &link, &limits)
         .await?;
+    if let Some(cpu) = &cpu {
+        cpu.annotate(&mut forecast);
+    }
     Ok(PredictReport {
         versions: Versions::default(),
         guest: observation.guest.clone(),
@@ -80,6 +110,7 @@ pub async fn predict(guest: &GuestUri, options: &PredictOptions) -> Result<Predi
         options: observed,
         link,
         limits: options.limits,
+        cpu,
         forecast,
     })
 }

@@ -117,6 +117,9 @@ pub struct CapPoint {
     /// Caps on the migration's threads.
     #[serde(flatten)]
     pub caps: Caps,
+    /// From the command until the source's threads were found, and capped;
+    /// `None` where they never were.
+    pub capped_after_ms: Option<Millis>,
     /// QEMU's `total-time`; `None` where the move did not converge in time.
     pub total_time_ms: Option<Millis>,
     /// STOP at the source to RESUME at the destination.

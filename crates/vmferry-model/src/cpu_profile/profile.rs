@@ -220,6 +220,7 @@ mod tests {
             guest,
             intensity: Ratio(intensity),
             caps,
+            capped_after_ms: None,
             total_time_ms: Some(Millis(bytes / rate * 1e3)),
             downtime_ms: None,
             transferred_bytes: Some(Bytes(bytes as u64)),

@@ -14,12 +14,11 @@ const SEARCH_STEPS: u32 = 12;
 /// What the hosts manage under caps.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Throughput {
-    /// Stream that leaves the source, where it is capped: holds to the end, also
-    /// while the guest is stopped.
+    /// Stream that both ends manage together.
+    pub rate: ByteRate,
+    /// Stream that leaves the source, where it is capped: that limit holds to the
+    /// end. A destination's cap is taken off when the guest stops.
     pub sending: Option<ByteRate>,
-    /// Stream that both ends manage, where the destination is capped: its cap
-    /// is taken off when the guest stops, and so does this limit.
-    pub loading: Option<ByteRate>,
     /// Share of a CPU that the source's threads have: finding pages that are
     /// zero takes CPU too.
     pub source_share: Option<Ratio>,
@@ -29,26 +28,15 @@ impl Throughput {
     /// What a profile says of caps; `None` for a cap at an end that was not
     /// profiled.
     pub fn under(profile: &GuestProfile, caps: Caps) -> Option<Self> {
-        let alone = |caps: Caps| profile.rate_under(caps);
         let sending = match caps.source {
-            Some(share) => Some(alone(Caps::at_source(share))?),
-            None => None,
-        };
-        let loading = match caps.destination {
-            Some(_) => Some(alone(caps)?),
+            Some(share) => Some(profile.rate_under(Caps::at_source(share))?),
             None => None,
         };
         Some(Self {
+            rate: profile.rate_under(caps)?,
             sending,
-            loading,
             source_share: caps.source,
         })
-    }
-
-    /// The rate of the stream under a link that carries `link`: the smallest.
-    pub fn rate(&self, link: ByteRate) -> ByteRate {
-        let limits = [self.sending, self.loading].into_iter().flatten();
-        ByteRate(limits.map(|limit| limit.0).fold(link.0, f64::min))
     }
 
     /// The same assumptions with these limits in them: replays then send no
@@ -58,9 +46,6 @@ impl Throughput {
     #[must_use]
     pub fn limit(&self, assumptions: &Assumptions) -> Assumptions {
         let mut limited = *assumptions;
-        let slower = |known: Option<ByteRate>, limit: ByteRate| {
-            Some(known.map_or(limit, |known| if known < limit { known } else { limit }))
-        };
         if let Some(sending) = self.sending {
             // The cost of a page, of which the stream also carries the header.
             let memory = sending * (PAGE_SIZE / PAGE_ON_STREAM);
@@ -69,24 +54,27 @@ impl Throughput {
         if let Some(share) = self.source_share {
             limited.costs.zero_scan_rate = limited.costs.zero_scan_rate * share;
         }
-        if let Some(loading) = self.loading {
-            // Held while the guest runs, lifted at the switchover: as QEMU's own limit is.
-            limited.rules.max_bandwidth = slower(limited.rules.max_bandwidth, loading);
-        }
+        // Held while the guest runs and lifted at the switchover, as QEMU's own limit is.
+        limited.rules.max_bandwidth = slower(limited.rules.max_bandwidth, self.rate);
         limited
     }
 
     /// The operator's limits with this one in them: a bandwidth limit of the
     /// operator's stands above what QEMU is set to, but not above what the
-    /// destination manages.
+    /// hosts manage.
     #[must_use]
     pub fn limit_plan(&self, limits: &MoveLimits) -> MoveLimits {
-        let bound = |asked: ByteRate| self.loading.filter(|rate| *rate < asked).unwrap_or(asked);
         MoveLimits {
-            max_bandwidth: limits.max_bandwidth.map(bound),
+            max_bandwidth: limits
+                .max_bandwidth
+                .and_then(|asked| slower(Some(asked), self.rate)),
             ..*limits
         }
     }
+}
+
+fn slower(known: Option<ByteRate>, limit: ByteRate) -> Option<ByteRate> {
+    Some(known.filter(|known| *known < limit).unwrap_or(limit))
 }
 
 /// The least share in `low..=1` that is good enough, where more is never worse;
@@ -118,6 +106,7 @@ pub fn least_share<E>(
 mod tests {
     use super::*;
     use std::convert::Infallible;
+    use vmferry_core::{GuestInfo, GuestUri};
 
     #[test]
     fn the_least_share_is_found() {
@@ -136,11 +125,41 @@ mod tests {
     #[test]
     fn the_smallest_limit_holds() {
         let throughput = Throughput {
+            rate: ByteRate(1e8),
             sending: Some(ByteRate(2e8)),
-            loading: Some(ByteRate(1e8)),
             source_share: Some(Ratio(0.1)),
         };
-        assert_eq!(throughput.rate(ByteRate(5e7)), ByteRate(5e7));
-        assert_eq!(throughput.rate(ByteRate(5e8)), ByteRate(1e8));
+        let guest = GuestInfo {
+            uri: GuestUri::local("/run/a.qmp"),
+            name: None,
+            uuid: None,
+            memory_bytes: None,
+            ram_blocks: Vec::new(),
+            vcpus: None,
+            machine: None,
+            accelerator: None,
+        };
+        let before = Assumptions::for_guest(&guest);
+        let limited = throughput.limit(&before);
+        assert_eq!(limited.rules.max_bandwidth, Some(ByteRate(1e8)));
+        let send = limited.costs.send_rate.unwrap();
+        assert!((send.0 / 2e8 - 4096.0 / 4104.0).abs() < 1e-9);
+        assert!(
+            (limited.costs.zero_scan_rate.0 / before.costs.zero_scan_rate.0 - 0.1).abs() < 1e-9
+        );
+        // Limits of others that are lower stay.
+        let mut slow = before;
+        slow.rules.max_bandwidth = Some(ByteRate(5e7));
+        assert_eq!(
+            throughput.limit(&slow).rules.max_bandwidth,
+            Some(ByteRate(5e7))
+        );
+        let asked = |rate: Option<f64>| MoveLimits {
+            max_bandwidth: rate.map(ByteRate),
+            ..MoveLimits::default()
+        };
+        assert_eq!(throughput.limit_plan(&asked(Some(5e8))), asked(Some(1e8)));
+        assert_eq!(throughput.limit_plan(&asked(Some(5e7))), asked(Some(5e7)));
+        assert_eq!(throughput.limit_plan(&asked(None)), asked(None));
     }
 }

@@ -21,8 +21,8 @@ const VERSION: u32 = 1;
 enum Line {
     Begun {
         version: u32,
-        settings: ProfileSettings,
-        validity: Validity,
+        settings: Box<ProfileSettings>,
+        validity: Box<Validity>,
     },
     Point(CapPoint),
 }
@@ -70,7 +70,7 @@ impl HalfDone {
                     version: VERSION,
                     settings: begun,
                     validity: there,
-                } if number == 1 && begun == *settings && there == *validity => {}
+                } if number == 1 && *begun == *settings && *there == *validity => {}
                 Line::Begun { .. } => {
                     return Err(Error::Usage(format!(
                         "{} is a half-done profile of other settings, hosts or versions; go on with those, remove it, or give another --state",
@@ -94,8 +94,8 @@ impl HalfDone {
         if whole.is_empty() {
             half.write(&Line::Begun {
                 version: VERSION,
-                settings: settings.clone(),
-                validity: validity.clone(),
+                settings: Box::new(settings.clone()),
+                validity: Box::new(validity.clone()),
             })?;
         }
         Ok(half)
@@ -173,6 +173,7 @@ mod tests {
             guest: task.guest,
             intensity: task.intensity,
             caps: task.caps,
+            capped_after_ms: None,
             total_time_ms: None,
             downtime_ms: None,
             transferred_bytes: None,

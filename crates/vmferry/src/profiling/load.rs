@@ -1,6 +1,6 @@
 //! The guests that are migrated for a profile.
 
-use vmferry_core::{Bytes, Ratio};
+use vmferry_core::{ByteRate, Bytes, Ratio};
 use vmferry_model::cpu_profile::Intensive;
 use vmferry_testbed::GuestSpec;
 
@@ -20,6 +20,8 @@ const DISK_MIB: u64 = 1024;
 /// converges at a cap of 10 % (within its set of 64 MiB).
 const READ_MIB_S: f64 = 2048.0;
 const WRITE_MIB_S: f64 = 64.0;
+/// The writer's, as a rate of dirtying.
+pub(crate) const WRITE_RATE: ByteRate = ByteRate::from_mib_per_s(WRITE_MIB_S);
 const DISK_MIB_S: f64 = 512.0;
 const SEND_MIB_S: f64 = 128.0;
 

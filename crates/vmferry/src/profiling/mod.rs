@@ -1,26 +1,100 @@
 //! Profiles a host pair: real migrations of guests of known use, under caps on
-//! the CPU of the migration's own threads (`dom0cpu`).
+//! the CPU of the migration's own threads (`dom0cpu`), and what such a profile
+//! says of a guest.
+//!
+//! ```text
+//! ProfileSettings ─> run: testbed, capped moves, half-done file ─> CapPoints
+//! CapPoints, Validity ─> history ─> StoredProfile ─> limits of a forecast, need()
+//! ```
 
 mod capped_move;
 mod half_done;
+mod limits;
 mod load;
+mod need;
 mod run;
 mod settings;
+mod stored;
 mod validity;
 
+use std::path::Path;
+use std::process::Command;
+
+use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+use vmferry_migrate::MoveDir;
+use vmferry_model::cpu_profile::{CapPoint, CpuProfile};
+
+use crate::Error;
+use crate::document::Versions;
+
+pub use limits::{CpuLimits, LimitedBy};
+pub use need::{Least, Need, NeedReport, need};
 pub use run::ProfileStep;
 pub use settings::ProfileSettings;
+pub use stored::{StoredProfile, half_done_path};
 pub use validity::Validity;
 
-use run::points;
+/// `vmferry profile cpu -o json`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ProfileCpuReport {
+    /// Versions.
+    #[serde(flatten)]
+    pub versions: Versions,
+    /// When the last migration ended.
+    pub made_at: Timestamp,
+    /// For which hosts it holds.
+    pub validity: Validity,
+    /// What was profiled.
+    pub settings: ProfileSettings,
+    /// The laws.
+    pub profile: CpuProfile,
+    /// Every migration.
+    pub points: Vec<CapPoint>,
+}
 
-/// trial
-pub async fn trial(
+/// Profiles the two hosts of a testbed of its own and keeps the profile in the
+/// history. Every migration is written into the file `state` as soon as it has
+/// ended; the same call goes on after those. `guard` is the command that runs a
+/// guard, a `true` on `cancel` ends the run after the migration under way.
+///
+/// # Errors
+/// When the testbed, a guest or a cap fails, or the history cannot be written:
+/// what was measured stays in `state`, nothing stays capped, and the message
+/// says how to go on. [`Error::TooFewCaps`] where too few moves converged for any
+/// law.
+pub async fn profile_cpu(
     settings: &ProfileSettings,
-    state: &std::path::Path,
-    guard: fn(&vmferry_migrate::MoveDir) -> std::process::Command,
-    cancel: &tokio::sync::watch::Receiver<bool>,
+    state: &Path,
+    guard: fn(&MoveDir) -> Command,
+    cancel: &watch::Receiver<bool>,
     mut tell: impl FnMut(ProfileStep),
-) -> Result<Vec<vmferry_model::cpu_profile::CapPoint>, crate::Error> {
-    Ok(points(settings, state, guard, cancel, &mut tell).await?.0)
+) -> Result<ProfileCpuReport, Error> {
+    let (half, validity) = run::points(settings, state, guard, cancel, &mut tell).await?;
+    let points = half.points.clone();
+    let profile = CpuProfile::fit(&points);
+    if profile.guests.is_empty() {
+        return Err(Error::TooFewCaps {
+            state: state.to_owned(),
+        });
+    }
+    let made_at = Timestamp::now();
+    let stored = StoredProfile {
+        made_at,
+        validity,
+        settings: settings.clone(),
+        points,
+    };
+    stored.keep().await?;
+    half.remove()?;
+    Ok(ProfileCpuReport {
+        versions: Versions::default(),
+        made_at,
+        validity: stored.validity,
+        settings: stored.settings,
+        profile,
+        points: stored.points,
+    })
 }

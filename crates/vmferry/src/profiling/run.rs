@@ -58,7 +58,7 @@ pub(crate) async fn points(
     guard: fn(&MoveDir) -> Command,
     cancel: &watch::Receiver<bool>,
     tell: &mut impl FnMut(ProfileStep),
-) -> Result<(Vec<CapPoint>, Validity, HalfDone), Error> {
+) -> Result<(HalfDone, Validity), Error> {
     settings.check()?;
     tell(ProfileStep::Doing(match settings.link_rate {
         Some(rate) => format!("two hosts with a link of {rate}"),
@@ -117,9 +117,7 @@ pub(crate) async fn points(
         guest = Some((task, ready));
     }
     testbed.close().await?;
-    let (half, validity) =
-        half.ok_or_else(|| Error::Internal("a profile without migrations".into()))?;
-    Ok((half.points.clone(), validity, half))
+    half.ok_or_else(|| Error::Internal("a profile without migrations".into()))
 }
 
 /// The guest of a task, freshly booted at the source.
@@ -235,6 +233,7 @@ fn point(task: &Task, moved: &CappedMove, converged: bool) -> CapPoint {
         guest: task.guest,
         intensity: task.intensity,
         caps: task.caps,
+        capped_after_ms: moved.uncapped.map(Into::into),
         total_time_ms: outcome.total_time_ms.filter(|_| converged),
         downtime_ms: outcome.downtime_ms.filter(|_| converged),
         transferred_bytes: outcome.transferred_bytes,

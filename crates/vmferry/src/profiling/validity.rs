@@ -96,6 +96,21 @@ impl Validity {
     }
 }
 
+#[cfg(test)]
+impl Validity {
+    /// Of these hosts, on this machine.
+    pub(crate) fn for_test(source: HostInfo, destination: HostInfo) -> Self {
+        Self {
+            source,
+            destination,
+            cpu_model: cpu_model(),
+            cpus: processors(),
+            accelerator: Some("tcg".into()),
+            link_rate: None,
+        }
+    }
+}
+
 fn named(value: Option<&str>) -> &str {
     value.unwrap_or("unknown")
 }
@@ -129,14 +144,7 @@ mod tests {
             hypervisor_version: Some(version.into()),
             package: None,
         };
-        let profiled = Validity {
-            source: host("a", "10.0.2"),
-            destination: host("b", "10.0.2"),
-            cpu_model: cpu_model(),
-            cpus: processors(),
-            accelerator: Some("tcg".into()),
-            link_rate: None,
-        };
+        let profiled = Validity::for_test(host("a", "10.0.2"), host("b", "10.0.2"));
         let (a, b) = (host("a", "10.0.2"), host("b", "10.0.2"));
         assert_eq!(profiled.differs(&a, Some(&b), Some("tcg")), [""; 0]);
         assert_eq!(profiled.differs(&a, None, Some("tcg")), [""; 0]);
