@@ -491,6 +491,8 @@ fn schemas_are_those_checked_in() {
         "testbed-status",
         "when",
         "demo",
+        "profile-cpu",
+        "need",
     ];
     for name in names {
         let schema = place.run(&["schema", name]).expect(0, &[]).stdout;

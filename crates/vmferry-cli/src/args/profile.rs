@@ -126,6 +126,9 @@ pub(crate) struct Need {
     /// Where the destination would listen, tcp:HOST:PORT
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) via: Option<StreamUri>,
+    /// Say also how many of so many guests like this one to move at once
+    #[arg(long = "guests", value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64), conflicts_with = "bandwidth_only")]
+    pub(crate) guests: u16,
     /// Ask for bandwidth only, which takes no profile of the hosts
     #[arg(long)]
     pub(crate) bandwidth_only: bool,

@@ -27,7 +27,8 @@ pub(crate) async fn run(global: &Global, args: &Need) -> Result<ExitCode, Error>
         let what = format!("observing {guest} for {:?}", args.observing.window);
         progress::note(global, &what);
     }
-    let report = profiling::need(&guest, &options, !args.bandwidth_only).await?;
+    let report =
+        profiling::need(&guest, &options, !args.bandwidth_only, args.guests.into()).await?;
     answer.give(&report, || render::need::table(&report))?;
     Ok(if report.is_possible() {
         ExitCode::Done

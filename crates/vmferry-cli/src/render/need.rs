@@ -1,9 +1,36 @@
 //! What a move needs, for people.
 
 use vmferry::core::{Interval, Millis, Ratio};
-use vmferry::profiling::{Least, NeedReport};
+use vmferry::profiling::{Least, NeedReport, Several};
 
 use super::{cells, or_dash, table as new_table, text};
+
+fn at_once(several: &Several) -> String {
+    let n = several.guests;
+    let Some(concurrency) = &several.concurrency else {
+        return format!(
+            "{n} guests like this one do not all converge, however many are moved at once"
+        );
+    };
+    let all = |made: Option<Millis>| {
+        made.map_or_else(|| "never end".to_owned(), |ms| format!("end after {ms}"))
+    };
+    let best = concurrency.best;
+    let at = |number: usize| all(concurrency.makespans_ms.get(number - 1).copied().flatten());
+    let mut out = format!(
+        "{n} guests like this one: {best} at once {}; one after the other they {}, all at once they {}",
+        at(best),
+        at(1),
+        at(n)
+    );
+    if let Some(made) = &several.all_at_once {
+        out.push_str(&format!(
+            "\nbounds of all at once: no earlier than {}, and {:.1} CPUs at the source, {:.1} at the destination",
+            made.least_makespan_ms, made.least_cpus.0, made.least_cpus.1
+        ));
+    }
+    out
+}
 
 /// The answer of `need`.
 pub(crate) fn table(report: &NeedReport) -> String {
@@ -78,6 +105,10 @@ pub(crate) fn table(report: &NeedReport) -> String {
         None => row("bandwidth", none(), "-".to_owned(), None),
     }
     out.push_str(&text(&rows));
+    if let Some(several) = &report.several {
+        out.push('\n');
+        out.push_str(&at_once(several));
+    }
     for note in &report.notes {
         out.push_str(&format!("\nnote: {note}"));
     }

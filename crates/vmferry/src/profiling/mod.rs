@@ -14,6 +14,7 @@ mod load;
 mod need;
 mod run;
 mod settings;
+mod several;
 mod stored;
 mod validity;
 
@@ -34,6 +35,7 @@ pub use limits::{CpuLimits, LimitedBy};
 pub use need::{Least, Need, NeedReport, need};
 pub use run::ProfileStep;
 pub use settings::ProfileSettings;
+pub use several::Several;
 pub use stored::{StoredProfile, half_done_path};
 pub use validity::Validity;
 

@@ -1,5 +1,7 @@
 //! What a move needs to be over in time: the least CPU, or the least bandwidth.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -14,6 +16,7 @@ use vmferry_model::cpu_profile::{Caps, GuestProfile, Intensive};
 use vmferry_model::{Assumptions, SUFFICIENT_PROBABILITY, forecast};
 
 use super::limits::{profile_for, throughput};
+use super::several::Several;
 use super::stored::StoredProfile;
 use crate::Error;
 use crate::document::{ObservingOptions, Versions};
@@ -21,12 +24,15 @@ use crate::earlier::Earlier;
 use crate::link::{self, RouteEnd};
 use crate::measure::describe;
 use crate::models::{DEFAULT, SEED};
+use crate::moving::ADVISABLE;
 use crate::predict::{PredictOptions, assumptions};
 use crate::profile;
 
 /// Halvings (of the logarithm) in which a least value is sought: from 1 to
 /// 100 % of a CPU the answer is within 2 %.
 const STEPS: u32 = 8;
+/// A move among several that takes longer is taken for one that never ends.
+const LONG: Duration = Duration::from_secs(3600);
 /// The least bandwidth that is looked at.
 const LEAST_BANDWIDTH: ByteRate = ByteRate::from_mbit_per_s(1.0);
 
@@ -103,6 +109,9 @@ pub struct NeedReport {
     /// What is needed.
     #[serde(flatten)]
     pub need: Need,
+    /// What moving several guests like this one takes; `None` where that was not
+    /// asked, or the profile does not tell.
+    pub several: Option<Several>,
     /// What the reader should know, each a sentence.
     pub notes: Vec<String>,
 }
@@ -116,7 +125,8 @@ impl NeedReport {
 
 /// Observes a guest and finds what its move needs to be over within the
 /// deadline of `options`, by replays at ever other limits. `with_cpu` asks for
-/// CPU too, which takes a profile of the hosts.
+/// CPU too, which takes a profile of the hosts; `guests` above 1 asks how many
+/// such guests to move at once.
 ///
 /// # Errors
 /// As [`predict`](crate::predict::predict); [`Error::NoCpuProfile`] where no
@@ -125,6 +135,7 @@ pub async fn need(
     guest: &GuestUri,
     options: &PredictOptions,
     with_cpu: bool,
+    guests: usize,
 ) -> Result<NeedReport, Error> {
     let source = Guest::connect(guest, ConnectOptions::default()).await?;
     let destination = match &options.route {
@@ -163,7 +174,7 @@ pub async fn need(
         limits: options.limits,
         assumptions: assumed,
     };
-    let compute = move || search.report(stored, observed);
+    let compute = move || search.report(stored, observed, guests);
     let made = tokio::task::spawn_blocking(compute).await;
     made.map_err(|error| Error::Internal(format!("the search failed: {error}")))?
 }
@@ -183,6 +194,7 @@ impl Search {
         self,
         stored: Option<StoredProfile>,
         options: ObservingOptions,
+        guests: usize,
     ) -> Result<NeedReport, Error> {
         let laws = stored.as_ref().map(StoredProfile::laws);
         let chosen = match &laws {
@@ -203,6 +215,21 @@ impl Search {
             destination_cpu: cpu(Caps::at_destination)?,
             both_cpu: cpu(|share| Caps::at_both(share, share))?,
             bandwidth: self.least_bandwidth(profile)?,
+        };
+        let cpus = stored.as_ref().and_then(|stored| stored.validity.cpus);
+        let several = match (profile, cpus) {
+            (Some(profile), Some(cpus)) if guests > 1 => {
+                let link = self.link.stream_rate();
+                let found = Several::of(guests, profile, link, cpus, |rate| self.median_time(rate));
+                if found.is_none() {
+                    notes.push(
+                        "How much CPU a byte takes is unknown, since no cap of the profile was low enough to bind at both ends; several moves at once cannot be estimated."
+                            .to_owned(),
+                    );
+                }
+                found
+            }
+            _ => None,
         };
         if upper_bound {
             notes.push(
@@ -229,6 +256,7 @@ impl Search {
             upper_bound,
             profile_made_at: stored.map(|stored| stored.made_at),
             need,
+            several,
             notes,
         })
     }
@@ -280,6 +308,29 @@ impl Search {
                 destination_cap: profile.and_then(|profile| profile.destination_cap_for(rate)),
             }
         }))
+    }
+
+    /// Time of most moves held to a rate; `None` where most do not converge.
+    fn median_time(&self, rate: ByteRate) -> Option<Duration> {
+        let slower = self.limits.max_bandwidth.filter(|limit| *limit < rate);
+        let limits = MoveLimits {
+            max_bandwidth: Some(slower.unwrap_or(rate)),
+            // How long it takes is what is asked.
+            deadline_ms: LONG.into(),
+            ..self.limits
+        };
+        let made = forecast(
+            &self.observation,
+            &self.link,
+            &limits,
+            &self.assumptions,
+            SEED,
+        )
+        .ok()?;
+        let time = made
+            .total_time_ms
+            .filter(|_| made.converges_probability >= ADVISABLE)?;
+        Some(time.p50.duration())
     }
 
     fn in_time(&self, assumptions: &Assumptions, limits: &MoveLimits) -> Result<InTime, Error> {

@@ -77,16 +77,16 @@ impl ProfileSettings {
             return wrong("there is nothing to profile: name a guest and an intensity, and at least one repeat".into());
         }
         let shares = [
-            ("intensity", &self.intensities),
-            ("source cap", &self.source_caps),
-            ("destination cap", &self.destination_caps),
-            ("cap at both ends", &self.both_caps),
+            ("an intensity of", &self.intensities),
+            ("a source cap of", &self.source_caps),
+            ("a destination cap of", &self.destination_caps),
+            ("a cap at both ends of", &self.both_caps),
         ];
         for (what, values) in shares {
             for share in values {
                 if !(share.0 > 0.0 && share.0 <= 1.0) {
                     return wrong(format!(
-                        "a {what} of {share} makes no sense: more than 0 %, at most 100 %"
+                        "{what} {share} makes no sense: more than 0 %, at most 100 %"
                     ));
                 }
             }
@@ -195,6 +195,12 @@ mod tests {
             .iter()
             .map(|settings| settings.check().unwrap_err().to_string())
             .collect();
-        insta::assert_snapshot!(said.join("\n"), @r"");
+        insta::assert_snapshot!(said.join("\n"), @r"
+        there is nothing to profile: name a guest and an intensity, and at least one repeat
+        a source cap of 120.0 % makes no sense: more than 0 %, at most 100 %
+        a cap of 0.1 % is below what the kernel's quotas can do: at least 1.0 %
+        an intensity of 0.0 % makes no sense: more than 0 %, at most 100 %
+        there is nothing to profile: name caps at the source or the destination
+        ");
     }
 }

@@ -57,14 +57,14 @@ impl Validity {
             for (what, profiled, now) in [
                 ("host", &profiled.hostname, &now.hostname),
                 (
-                    "hypervisor's version",
+                    "version of the hypervisor",
                     &profiled.hypervisor_version,
                     &now.hypervisor_version,
                 ),
             ] {
                 if profiled != now {
                     differences.push(format!(
-                        "the {end}'s {what} is {}, and {} was profiled",
+                        "the {what} of the {end} is {}, and {} was profiled",
                         named(now.as_deref()),
                         named(profiled.as_deref())
                     ));
@@ -153,7 +153,11 @@ mod tests {
             Some(&host("c", "10.0.2")),
             Some("kvm"),
         );
-        insta::assert_snapshot!(told.join("\n"), @r"");
+        insta::assert_snapshot!(told.join("\n"), @r"
+        the version of the hypervisor of the source is 10.1.0, and 10.0.2 was profiled
+        the host of the destination is c, and b was profiled
+        the accelerator is kvm, and tcg was profiled
+        ");
     }
 
     #[test]
