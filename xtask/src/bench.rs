@@ -44,6 +44,23 @@ const LISTED: &[(&str, &str, &[&str])] = &[
             "--",
         ],
     ),
+    (
+        "cpu",
+        "migration time against the CPU given to the migration, and several moves at once, into docs/cpu-profile.svg (as root, some hours; `cargo xtask load` first)",
+        &[
+            "run",
+            "--release",
+            "-p",
+            "vmferry-cli",
+            "--",
+            "profile",
+            "cpu",
+            "--repeats",
+            "3",
+            "--svg",
+            "docs/cpu-profile.svg",
+        ],
+    ),
 ];
 
 /// Lists the benchmarks, or runs the one named and passes further arguments to it.

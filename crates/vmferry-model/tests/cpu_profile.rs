@@ -59,6 +59,8 @@ fn a_quiet_guest_takes_its_memory_over_what_the_hosts_manage() {
     let quiet = writer(0.0, 0.0);
     let zero = quiet.page_mix.zero.expect("counted").0;
     let stream = PAGES as f64 * (1.0 - zero) * 4104.0;
+    // Zero pages are looked for at 10 GB/s by a whole CPU.
+    let scan = |caps: Caps| PAGES as f64 * zero * 4096.0 / 1e10 / caps.source.map_or(1.0, |s| s.0);
     for (caps, rate) in [
         (Caps::at_source(Ratio(0.05)), 5e7),
         (Caps::at_destination(Ratio(0.2)), 1e8),
@@ -66,7 +68,7 @@ fn a_quiet_guest_takes_its_memory_over_what_the_hosts_manage() {
         (Caps::at_both(Ratio(0.5), Ratio(0.05)), 2.5e7),
     ] {
         let found = seconds(&under(&quiet, caps));
-        let wanted = stream / rate;
+        let wanted = stream / rate + scan(caps);
         assert!(
             found > wanted * 0.9 && found < wanted * 1.1 + 0.2,
             "{caps}: {found} s for {wanted} s"
@@ -80,7 +82,7 @@ fn above_the_knee_more_cpu_changes_nothing() {
     let guest = writer(20e6, 10e6);
     let open = seconds(&under(&guest, Caps::default()));
     let high = seconds(&under(&guest, Caps::at_source(Ratio(0.8))));
-    assert!((high / open - 1.0).abs() < 0.05, "{high} s for {open} s");
+    assert!((high / open - 1.0).abs() < 0.1, "{high} s for {open} s");
     let mut before = open;
     for share in [0.2, 0.1, 0.05] {
         let slower = seconds(&under(&guest, Caps::at_source(Ratio(share))));

@@ -22,7 +22,7 @@ pub(crate) enum Profile {
 /// Arguments of `profile cpu`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Needs root. Every migration is kept as soon as it has ended: after Ctrl-C or a failure the same\n\
+    after_help = "Needs root, and a machine that does nothing else. Every migration is kept as soon as it has ended: after Ctrl-C or a failure the same\n\
     command goes on. The profile is kept in the history and holds for these hosts, versions and CPU only."
 )]
 pub(crate) struct ProfileCpu {
@@ -44,7 +44,15 @@ pub(crate) struct ProfileCpu {
     /// (first guest only)
     #[arg(long, value_parser = parse_ratio, value_delimiter = ',', value_name = "SHARE", default_value = "3%,10%,30%")]
     pub(crate) both_caps: Vec<Ratio>,
-    /// Migrations under the same caps
+    /// Numbers of quiet guests to move at once, to check estimates; 1 is needed
+    #[arg(
+        long,
+        value_delimiter = ',',
+        value_name = "N",
+        default_value = "1,2,3,4"
+    )]
+    pub(crate) at_once: Vec<u32>,
+    /// Migrations under the same caps, and as often at once
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100))]
     pub(crate) repeats: u32,
     /// Give a move up that has not converged by then

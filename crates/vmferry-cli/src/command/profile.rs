@@ -38,6 +38,7 @@ async fn cpu(global: &Global, args: &ProfileCpu) -> Result<ExitCode, Error> {
         source_caps: args.source_caps.clone(),
         destination_caps: args.destination_caps.clone(),
         both_caps: args.both_caps.clone(),
+        at_once: args.at_once.clone(),
         repeats: args.repeats,
         limit_ms: Millis::from(args.limit),
         link_rate: args.rate,
@@ -58,6 +59,13 @@ async fn cpu(global: &Global, args: &ProfileCpu) -> Result<ExitCode, Error> {
             ProfileStep::Point { point, done, all } => {
                 let line = render::profile_cpu::point(&point);
                 progress::note(global, &format!("{done} of {all}: {line}"));
+            }
+            ProfileStep::AtOnce(point) => {
+                let line = format!(
+                    "{} at once: all over after {}",
+                    point.guests, point.makespan_ms
+                );
+                progress::note(global, &line);
             }
         },
     )

@@ -187,7 +187,9 @@ mod tests {
             },
             settings: ProfileSettings::default(),
             profile: CpuProfile::fit(&points),
+            parallel: Vec::new(),
             points,
+            at_once: Vec::new(),
         }
     }
 

@@ -92,6 +92,16 @@ pub(crate) fn table(report: &ProfileCpuReport) -> String {
             }
         }
     }
+    for check in &report.parallel {
+        out.push_str(&format!(
+            "\n{} quiet guests at once: {}, estimated {} ({:+.1} %), no less than {}",
+            check.guests,
+            check.makespan_ms,
+            check.estimated_ms,
+            check.error.percent(),
+            check.least_ms
+        ));
+    }
     out
 }
 

@@ -13,6 +13,7 @@ mod evaluation;
 mod fit;
 mod law;
 mod parallel;
+mod parallel_check;
 mod point;
 mod profile;
 mod student;
@@ -23,9 +24,11 @@ pub use evaluation::Evaluation;
 pub use fit::{LEAST_CAPS, LawFit, Residual};
 pub use law::{CapLaw, Form};
 pub use parallel::{
-    Concurrency, Demand, ParallelEstimate, Shared, TimeAt, best_concurrency, estimate, even_cap,
+    Concurrency, Cpus, Demand, ParallelEstimate, Shared, TimeAt, best_concurrency, estimate,
+    even_cap,
 };
-pub use point::{CapPoint, Caps, Intensive};
+pub use parallel_check::ParallelCheck;
+pub use point::{CapPoint, Caps, Intensive, ParallelPoint};
 pub use profile::{CpuProfile, GuestProfile, Sweep};
 pub use surface::Surface;
 pub use throughput::{Throughput, least_share};

@@ -44,10 +44,37 @@ pub struct Demand<'a> {
 pub struct Shared {
     /// Stream that the link carries.
     pub link: ByteRate,
-    /// CPUs for migrations at the source; 2.0 are two of them.
-    pub source_cpus: f64,
-    /// The same at the destination.
-    pub destination_cpus: f64,
+    /// CPUs for migrations.
+    pub cpus: Cpus,
+}
+
+/// CPUs for migrations; 2.0 are two of them.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Cpus {
+    /// Of the source, and of the destination.
+    Apart(f64, f64),
+    /// Of the one machine that both are on (a testbed).
+    OneMachine(f64),
+}
+
+impl Shared {
+    /// What there is of the link and of CPUs.
+    fn capacities(&self) -> [f64; 3] {
+        match self.cpus {
+            Cpus::Apart(source, destination) => [self.link.0, source, destination],
+            Cpus::OneMachine(cpus) => [self.link.0, cpus, f64::INFINITY],
+        }
+    }
+
+    /// What a byte takes of them.
+    fn need(&self, demand: &Demand<'_>) -> [f64; 3] {
+        let source = demand.source_cpu_s_per_byte.max(0.0);
+        let destination = demand.destination_cpu_s_per_byte.max(0.0);
+        match self.cpus {
+            Cpus::Apart(..) => [1.0, source, destination],
+            Cpus::OneMachine(_) => [1.0, source + destination, 0.0],
+        }
+    }
 }
 
 /// What several migrations take.
@@ -167,14 +194,8 @@ pub fn even_cap(cpus: f64, migrations: usize) -> Ratio {
 /// Max-min fair rates: all grow alike; what a resource that is used up serves,
 /// or what has all it can take, stops growing.
 fn fair_rates(demands: &[&Demand<'_>], shared: Shared) -> Vec<f64> {
-    let capacities = [shared.link.0, shared.source_cpus, shared.destination_cpus];
-    let need = |demand: &Demand<'_>| {
-        [
-            1.0,
-            demand.source_cpu_s_per_byte.max(0.0),
-            demand.destination_cpu_s_per_byte.max(0.0),
-        ]
-    };
+    let capacities = shared.capacities();
+    let need = |demand: &Demand<'_>| shared.need(demand);
     let mut rates = vec![0.0; demands.len()];
     let mut growing: Vec<bool> = demands.iter().map(|demand| demand.most.0 > 0.0).collect();
     while growing.contains(&true) {
@@ -261,8 +282,7 @@ mod tests {
 
     const HOSTS: Shared = Shared {
         link: ByteRate(1.2e9),
-        source_cpus: 2.0,
-        destination_cpus: 2.0,
+        cpus: Cpus::Apart(2.0, 2.0),
     };
 
     #[test]
@@ -310,6 +330,22 @@ mod tests {
     }
 
     #[test]
+    fn on_one_machine_both_ends_ask_for_the_same_cpus() {
+        let one = Shared {
+            cpus: Cpus::OneMachine(2.0),
+            ..HOSTS
+        };
+        let four = [demand(&quiet); 4];
+        let made = estimate(&four, one, 4).unwrap();
+        // A byte takes 1/2e9 + 1/4e8 s there.
+        let seconds = 4.0 * GIB * (1.0 / 2e9 + 1.0 / 4e8) / 2.0;
+        assert!(
+            (made.makespan_ms.0 / 1e3 - seconds).abs() < 1e-3,
+            "{made:?}"
+        );
+    }
+
+    #[test]
     fn a_cap_for_each() {
         assert_eq!(even_cap(2.0, 4), Ratio(0.5));
         assert_eq!(even_cap(2.0, 1), Ratio(1.0));
@@ -326,7 +362,7 @@ mod tests {
                 .iter()
                 .map(|rate| Demand { most: ByteRate(*rate), ..demand(&quiet) })
                 .collect();
-            let shared = Shared { link: ByteRate(link), source_cpus: cpus, destination_cpus: cpus };
+            let shared = Shared { link: ByteRate(link), cpus: Cpus::Apart(cpus, cpus) };
             let all: Vec<&Demand<'_>> = demands.iter().collect();
             let fair = fair_rates(&all, shared);
             prop_assert!(fair.iter().sum::<f64>() <= link * 1.000_001);

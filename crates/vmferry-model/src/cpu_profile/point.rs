@@ -141,3 +141,16 @@ impl CapPoint {
         (!time.is_zero() && bytes > Bytes(0)).then(|| bytes / time)
     }
 }
+
+/// Migrations of guests alike that were begun at once and ended.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ParallelPoint {
+    /// How many.
+    pub guests: u32,
+    /// QEMU's `total-time` of each.
+    pub total_times_ms: Vec<Millis>,
+    /// From the first command to the last end.
+    pub makespan_ms: Millis,
+    /// QEMU's `ram.transferred` of all.
+    pub transferred_bytes: Bytes,
+}

@@ -7,7 +7,7 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use vmferry_model::cpu_profile::CapPoint;
+use vmferry_model::cpu_profile::{CapPoint, ParallelPoint};
 
 use super::settings::{ProfileSettings, Task};
 use super::validity::Validity;
@@ -25,6 +25,7 @@ enum Line {
         validity: Box<Validity>,
     },
     Point(CapPoint),
+    AtOnce(ParallelPoint),
 }
 
 /// A profile that is being made.
@@ -33,6 +34,7 @@ pub(crate) struct HalfDone {
     path: PathBuf,
     file: File,
     pub(crate) points: Vec<CapPoint>,
+    pub(crate) at_once: Vec<ParallelPoint>,
 }
 
 impl HalfDone {
@@ -57,7 +59,7 @@ impl HalfDone {
         };
         // A last line without its end was being written when its writer died.
         let whole = text.rfind('\n').map_or("", |end| &text[..=end]);
-        let mut points = Vec::new();
+        let (mut points, mut at_once) = (Vec::new(), Vec::new());
         for (number, line) in (1..).zip(whole.lines()) {
             let line: Line = serde_json::from_str(line).map_err(|error| {
                 Error::Usage(format!(
@@ -78,6 +80,7 @@ impl HalfDone {
                     )));
                 }
                 Line::Point(point) => points.push(point),
+                Line::AtOnce(point) => at_once.push(point),
             }
         }
         let file = OpenOptions::new()
@@ -90,6 +93,7 @@ impl HalfDone {
             path: path.to_owned(),
             file,
             points,
+            at_once,
         };
         if whole.is_empty() {
             half.write(&Line::Begun {
@@ -120,6 +124,28 @@ impl HalfDone {
                 }
             })
             .collect()
+    }
+
+    /// Numbers of guests that were not moved at once yet, in their order.
+    pub(crate) fn rounds_left(&self, rounds: Vec<u32>) -> Vec<u32> {
+        let mut made: Vec<u32> = self.at_once.iter().map(|point| point.guests).collect();
+        rounds
+            .into_iter()
+            .filter(|number| match made.iter().position(|one| one == number) {
+                Some(at) => {
+                    made.swap_remove(at);
+                    false
+                }
+                None => true,
+            })
+            .collect()
+    }
+
+    /// Adds guests that were moved at once, on disk when this returns.
+    pub(crate) fn add_at_once(&mut self, point: ParallelPoint) -> Result<(), Error> {
+        self.write(&Line::AtOnce(point.clone()))?;
+        self.at_once.push(point);
+        Ok(())
     }
 
     /// Adds a point, on disk when this returns.
@@ -155,7 +181,7 @@ impl HalfDone {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use vmferry_core::{HostInfo, Ratio};
+    use vmferry_core::{Bytes, HostInfo, Millis, Ratio};
 
     fn validity() -> Validity {
         Validity {
@@ -205,8 +231,20 @@ mod tests {
         assert_eq!(half.left(tasks.clone()), tasks[2..]);
         half.add(point(&tasks[2])).unwrap();
         drop(half);
-        let half = HalfDone::open(&path, &settings, &validity()).unwrap();
+        let mut half = HalfDone::open(&path, &settings, &validity()).unwrap();
         assert_eq!(half.points.len(), 3);
+        let rounds = settings.rounds();
+        assert_eq!(half.rounds_left(rounds.clone()), [1, 2, 3, 4, 1, 2, 3, 4]);
+        half.add_at_once(ParallelPoint {
+            guests: 2,
+            total_times_ms: vec![Millis(1000.0); 2],
+            makespan_ms: Millis(1001.0),
+            transferred_bytes: Bytes::from_mib(2048),
+        })
+        .unwrap();
+        drop(half);
+        let half = HalfDone::open(&path, &settings, &validity()).unwrap();
+        assert_eq!(half.rounds_left(rounds), [1, 3, 4, 1, 2, 3, 4]);
         half.remove().unwrap();
         assert!(!path.exists());
     }

@@ -44,3 +44,9 @@ pub(crate) fn guest(kind: Intensive, intensity: Ratio) -> GuestSpec {
         _ => spec,
     }
 }
+
+/// A guest that does nothing, with as much memory to move: for several at once.
+pub(crate) fn quiet(number: u32) -> GuestSpec {
+    GuestSpec::new(format!("quiet-{number}"), format!("idle:fill={FILL_MIB}M"))
+        .memory(Bytes::from_mib(FILL_MIB + BESIDE_MIB))
+}

@@ -7,6 +7,7 @@
 //! CapPoints, Validity ─> history ─> StoredProfile ─> limits of a forecast, need()
 //! ```
 
+mod at_once;
 mod capped_move;
 mod half_done;
 mod limits;
@@ -25,8 +26,9 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
+use vmferry_core::{ByteRate, LinkSpeed};
 use vmferry_migrate::MoveDir;
-use vmferry_model::cpu_profile::{CapPoint, CpuProfile};
+use vmferry_model::cpu_profile::{CapPoint, CpuProfile, ParallelCheck, ParallelPoint};
 
 use crate::Error;
 use crate::document::Versions;
@@ -53,8 +55,13 @@ pub struct ProfileCpuReport {
     pub settings: ProfileSettings,
     /// The laws.
     pub profile: CpuProfile,
-    /// Every migration.
+    /// Estimates of guests moved at once, beside what they took; empty where the
+    /// profile does not say how much CPU a byte takes.
+    pub parallel: Vec<ParallelCheck>,
+    /// Every migration under caps.
     pub points: Vec<CapPoint>,
+    /// Guests moved at once.
+    pub at_once: Vec<ParallelPoint>,
 }
 
 /// Profiles the two hosts of a testbed of its own and keeps the profile in the
@@ -88,15 +95,39 @@ pub async fn profile_cpu(
         validity,
         settings: settings.clone(),
         points,
+        at_once: half.at_once.clone(),
     };
     stored.keep().await?;
+    let parallel = parallel(&stored, &profile);
     half.remove()?;
     Ok(ProfileCpuReport {
         versions: Versions::default(),
         made_at,
         validity: stored.validity,
         settings: stored.settings,
+        parallel,
         profile,
         points: stored.points,
+        at_once: stored.at_once,
     })
+}
+
+/// Estimates by what the first guest with caps that bound at both ends tells.
+fn parallel(stored: &StoredProfile, profile: &CpuProfile) -> Vec<ParallelCheck> {
+    let known = profile.guests.iter().find_map(|guest| {
+        let (sending, loading) = guest.cpu_s_per_byte;
+        Some((sending?, loading?))
+    });
+    match (known, stored.validity.shared_cpus()) {
+        (Some(known), Some(cpus)) => {
+            let link = stored
+                .validity
+                .link_rate
+                .map_or(ByteRate(f64::INFINITY), |rate| {
+                    LinkSpeed::given(rate).stream_rate()
+                });
+            ParallelCheck::of(&stored.at_once, known, link, cpus)
+        }
+        _ => Vec::new(),
+    }
 }

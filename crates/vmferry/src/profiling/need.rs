@@ -216,7 +216,9 @@ impl Search {
             both_cpu: cpu(|share| Caps::at_both(share, share))?,
             bandwidth: self.least_bandwidth(profile)?,
         };
-        let cpus = stored.as_ref().and_then(|stored| stored.validity.cpus);
+        let cpus = stored
+            .as_ref()
+            .and_then(|stored| stored.validity.shared_cpus());
         let several = match (profile, cpus) {
             (Some(profile), Some(cpus)) if guests > 1 => {
                 let link = self.link.stream_rate();

@@ -9,9 +9,10 @@ use vmferry_core::{ByteRate, OutcomeStatus, Plan, Ratio};
 use vmferry_hypervisor::qmp::{ConnectOptions, Guest};
 use vmferry_migrate::MoveDir;
 use vmferry_migrate::migration_threads::StreamUse;
-use vmferry_model::cpu_profile::CapPoint;
-use vmferry_testbed::{TestGuest, Testbed};
+use vmferry_model::cpu_profile::{CapPoint, ParallelPoint};
+use vmferry_testbed::{Side, TestGuest, Testbed};
 
+use super::at_once;
 use super::capped_move::{self, CappedMove};
 use super::half_done::HalfDone;
 use super::load;
@@ -27,7 +28,7 @@ const OVERSHOOT_LEAST: f64 = 0.02;
 
 /// More than any link: QEMU's own `max-bandwidth` is 128 MiB/s unless it is set,
 /// and would be what limits.
-const NO_LIMIT: ByteRate = ByteRate::from_mbit_per_s(1e6);
+pub(crate) const NO_LIMIT: ByteRate = ByteRate::from_mbit_per_s(1e6);
 
 /// What profiling says on its way.
 #[derive(Clone, Debug)]
@@ -43,6 +44,8 @@ pub enum ProfileStep {
         /// All of them.
         all: usize,
     },
+    /// Guests that were moved at once have ended.
+    AtOnce(Box<ParallelPoint>),
 }
 
 /// All points of a profile, on a testbed of its own; those that an earlier run
@@ -116,8 +119,16 @@ pub(crate) async fn points(
         // It has moved: the next one boots anew.
         guest = Some((task, ready));
     }
+    if let Some((_, last)) = guest {
+        for side in Side::BOTH {
+            last.kill(side).await?;
+        }
+    }
+    let (mut half, validity) =
+        half.ok_or_else(|| Error::Internal("a profile without migrations".into()))?;
+    let made = at_once::rounds(settings, &testbed, &mut half, (guard, state), cancel, tell).await;
     testbed.close().await?;
-    half.ok_or_else(|| Error::Internal("a profile without migrations".into()))
+    made.map(|()| (half, validity))
 }
 
 /// The guest of a task, freshly booted at the source.
@@ -135,7 +146,7 @@ async fn boot(
         }
         last => {
             if let Some((_, guest)) = last {
-                for side in vmferry_testbed::Side::BOTH {
+                for side in Side::BOTH {
                     guest.kill(side).await?;
                 }
             }

@@ -27,7 +27,10 @@ pub struct ProfileSettings {
     /// Caps of which each is paired with each at the other end, for the first
     /// guest only.
     pub both_caps: Vec<Ratio>,
-    /// Migrations under the same caps.
+    /// So many quiet guests are moved at once, uncapped, to check estimates; 1 is
+    /// needed for them.
+    pub at_once: Vec<u32>,
+    /// Migrations under the same caps, and as often at once.
     pub repeats: u32,
     /// A move that has not converged by then is given up, and counts as one that
     /// does not converge.
@@ -53,6 +56,7 @@ impl Default for ProfileSettings {
             source_caps: percent(&fine),
             destination_caps: percent(&tenths),
             both_caps: percent(&[3.0, 10.0, 30.0]),
+            at_once: vec![1, 2, 3, 4],
             repeats: 1,
             limit_ms: Duration::from_secs(120).into(),
             max_downtime_ms: Millis(300.0),
@@ -60,6 +64,9 @@ impl Default for ProfileSettings {
         }
     }
 }
+
+/// Two QEMUs of 1.25 GiB for each.
+const MOST_AT_ONCE: u32 = 8;
 
 /// One migration of a profile.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -104,6 +111,15 @@ impl ProfileSettings {
                 ));
             }
         }
+        if let Some(number) = self
+            .at_once
+            .iter()
+            .find(|n| !(1..=MOST_AT_ONCE).contains(*n))
+        {
+            return wrong(format!(
+                "{number} guests at once cannot be moved; possible are 1 to {MOST_AT_ONCE}"
+            ));
+        }
         if self.source_caps.is_empty() && self.destination_caps.is_empty() {
             return wrong(
                 "there is nothing to profile: name caps at the source or the destination".into(),
@@ -112,7 +128,14 @@ impl ProfileSettings {
         Ok(())
     }
 
-    /// Every migration, in the order in which they are made: what a profile
+    /// Numbers of guests to move at once, repeats included.
+    pub(crate) fn rounds(&self) -> Vec<u32> {
+        (0..self.repeats)
+            .flat_map(|_| self.at_once.iter().copied())
+            .collect()
+    }
+
+    /// Every migration under caps, in the order in which they are made: what a profile
     /// needs most comes first.
     pub(crate) fn tasks(&self) -> Vec<Task> {
         let mut tasks = Vec::new();

@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use vmferry_core::ByteRate;
 use vmferry_model::cpu_profile::{
-    Concurrency, Demand, GuestProfile, ParallelEstimate, Shared, best_concurrency, estimate,
+    Concurrency, Cpus, Demand, GuestProfile, ParallelEstimate, Shared, best_concurrency, estimate,
 };
 
 /// What moving several guests like one takes, by sharing the hosts' CPUs and the
@@ -26,13 +26,13 @@ pub struct Several {
 
 impl Several {
     /// What `guests` moves take, each of which alone takes `time_at` its rate,
-    /// on hosts with `cpus` each; `None` where the profile does not say how much
+    /// on hosts with these CPUs; `None` where the profile does not say how much
     /// CPU a byte takes at both ends (no cap was low enough to bind).
     pub(crate) fn of(
         guests: usize,
         profile: &GuestProfile,
         link: ByteRate,
-        cpus: u32,
+        cpus: Cpus,
         time_at: impl Fn(ByteRate) -> Option<Duration>,
     ) -> Option<Self> {
         let (Some(sending), Some(loading)) = profile.cpu_s_per_byte else {
@@ -56,11 +56,7 @@ impl Several {
             time_at: &remembered,
         };
         let demands = vec![demand; guests];
-        let shared = Shared {
-            link,
-            source_cpus: f64::from(cpus),
-            destination_cpus: f64::from(cpus),
-        };
+        let shared = Shared { link, cpus };
         Some(Self {
             guests,
             concurrency: best_concurrency(&demands, shared),
@@ -98,6 +94,8 @@ mod tests {
         CpuProfile::fit(&points).guests.remove(0)
     }
 
+    const CPUS: Cpus = Cpus::Apart(2.0, 2.0);
+
     #[test]
     fn two_cpus_load_two_guests_at_once() {
         let asked = RefCell::new(0);
@@ -105,7 +103,7 @@ mod tests {
             *asked.borrow_mut() += 1;
             Some(Duration::from_secs_f64(1e9 / rate.0))
         };
-        let several = Several::of(6, &profile(), ByteRate(1e10), 2, time).unwrap();
+        let several = Several::of(6, &profile(), ByteRate(1e10), CPUS, time).unwrap();
         let concurrency = several.concurrency.unwrap();
         assert_eq!(concurrency.best, 2);
         let all = several.all_at_once.unwrap();
@@ -123,6 +121,9 @@ mod tests {
     fn what_was_not_measured_is_not_estimated() {
         let mut profile = profile();
         profile.cpu_s_per_byte.0 = None;
-        assert_eq!(Several::of(2, &profile, ByteRate(1e9), 2, |_| None), None);
+        assert_eq!(
+            Several::of(2, &profile, ByteRate(1e9), CPUS, |_| None),
+            None
+        );
     }
 }

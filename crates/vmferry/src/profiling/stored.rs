@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use vmferry_core::HostInfo;
 use vmferry_history::{History, Profile, ProfileFilter, Store as _, history_path};
-use vmferry_model::cpu_profile::{CapPoint, CpuProfile};
+use vmferry_model::cpu_profile::{CapPoint, CpuProfile, ParallelPoint};
 
 use super::settings::ProfileSettings;
 use super::validity::Validity;
@@ -27,8 +27,11 @@ pub struct StoredProfile {
     pub validity: Validity,
     /// What was profiled.
     pub settings: ProfileSettings,
-    /// Every migration.
+    /// Every migration under caps.
     pub points: Vec<CapPoint>,
+    /// Guests moved at once.
+    #[serde(default)]
+    pub at_once: Vec<ParallelPoint>,
 }
 
 impl StoredProfile {
@@ -154,6 +157,7 @@ mod tests {
             validity: Validity::for_test(host(version), host(version)),
             settings: ProfileSettings::default(),
             points: [0.1, 0.2, 0.5, 1.0].map(point).to_vec(),
+            at_once: Vec::new(),
         }
     }
 

@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use vmferry_core::{ByteRate, HostInfo};
 use vmferry_hypervisor::qmp::Guest;
+use vmferry_model::cpu_profile::Cpus;
 
 /// The hosts, versions and link that were profiled. A forecast for others is
 /// refused ("the platforms where the models are trained and where they are used
@@ -41,6 +42,19 @@ impl Validity {
             cpus: processors(),
             accelerator: source.info().await?.accelerator,
             link_rate,
+        })
+    }
+
+    /// The hosts' CPUs; both hosts of a testbed are one machine. Hosts apart are
+    /// taken to have as many as this one.
+    pub(crate) fn shared_cpus(&self) -> Option<Cpus> {
+        let cpus = f64::from(self.cpus?);
+        let one =
+            self.source.hostname.is_some() && self.source.hostname == self.destination.hostname;
+        Some(if one {
+            Cpus::OneMachine(cpus)
+        } else {
+            Cpus::Apart(cpus, cpus)
         })
     }
 
