@@ -21,7 +21,7 @@ use crate::link::{self, RouteEnd};
 use crate::measure::describe;
 use crate::models::{Fitted, SEED};
 use crate::profile;
-use crate::profiling::{CpuLimits, StoredProfile};
+use crate::profiling::{self, StoredProfile};
 
 /// What a forecast is asked for.
 #[derive(Clone, Debug)]
@@ -86,23 +86,17 @@ pub async fn predict(guest: &GuestUri, options: &PredictOptions) -> Result<Predi
             describe(&options.observe),
         ),
     };
-    let (cpu, assumptions, limits) = match &cpu {
-        None => (None, assumptions, options.limits),
+    let known = (&assumptions, &observation, &link, &options.limits);
+    let (cpu, forecast) = match &cpu {
+        None => (
+            None,
+            model.forecast(known.0, known.1, known.2, known.3).await?,
+        ),
         Some(stored) => {
-            let stream = link.stream_rate();
-            let set = assumptions.rules_under(&options.limits).max_bandwidth;
-            let stream = set.filter(|set| *set < stream).unwrap_or(stream);
-            let (cpu, hosts) = CpuLimits::of(stored, &observation, options.cpu, stream)?;
-            let limits = hosts.limit_plan(&options.limits);
-            (Some(cpu), hosts.limit(&assumptions), limits)
+            let (cpu, forecast) = profiling::forecast(&model, known, stored, options.cpu).await?;
+            (Some(cpu), forecast)
         }
     };
-    let mut forecast = model
-        .forecast(&assumptions, &observation, &link, &limits)
-        .await?;
-    if let Some(cpu) = &cpu {
-        cpu.annotate(&mut forecast);
-    }
     Ok(PredictReport {
         versions: Versions::default(),
         guest: observation.guest.clone(),

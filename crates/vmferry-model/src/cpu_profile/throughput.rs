@@ -39,6 +39,16 @@ impl Throughput {
         })
     }
 
+    /// What the hosts manage if they are this much faster, or slower.
+    #[must_use]
+    pub fn times(&self, factor: Ratio) -> Self {
+        Self {
+            rate: self.rate * factor,
+            sending: self.sending.map(|rate| rate * factor),
+            ..*self
+        }
+    }
+
     /// The same assumptions with these limits in them: replays then send no
     /// faster, QEMU's own measure of its bandwidth (and with it the moment of the
     /// switchover) included. Time is not multiplied afterwards: a guest that

@@ -33,6 +33,7 @@ use vmferry_model::cpu_profile::{CapPoint, CpuProfile, ParallelCheck, ParallelPo
 use crate::Error;
 use crate::document::Versions;
 
+pub(crate) use limits::forecast;
 pub use limits::{CpuLimits, LimitedBy};
 pub use need::{Least, Need, NeedReport, need};
 pub use run::ProfileStep;

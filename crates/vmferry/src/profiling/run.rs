@@ -131,6 +131,10 @@ pub(crate) async fn points(
     made.map(|()| (half, validity))
 }
 
+/// A guest that does not boot is tried so often: right after a kill its tap may
+/// still be taken.
+const BOOTS: u32 = 3;
+
 /// The guest of a task, freshly booted at the source.
 async fn boot(
     testbed: &Testbed,
@@ -140,30 +144,34 @@ async fn boot(
 ) -> Result<TestGuest, Error> {
     let spec = load::guest(task.guest, task.intensity);
     match last {
-        Some((_, guest)) if guest.name() == spec.name => {
-            guest.reset().await?;
-            Ok(guest)
-        }
+        Some((_, last)) if last.name() == spec.name => {}
         last => {
-            if let Some((_, guest)) = last {
+            if let Some((_, last)) = last {
                 for side in Side::BOTH {
-                    guest.kill(side).await?;
+                    last.kill(side).await?;
                 }
             }
             tell(ProfileStep::Doing(format!("{}: {}", spec.name, spec.load)));
-            Ok(
-                match testbed
-                    .guests()
-                    .into_iter()
-                    .find(|guest| guest.name() == spec.name)
-                {
-                    Some(guest) => {
-                        guest.reset().await?;
-                        guest
-                    }
-                    None => testbed.start_guest(spec).await?,
-                },
-            )
+        }
+    }
+    let mut boots = 1;
+    loop {
+        let known = testbed.guests();
+        let known = known.into_iter().find(|guest| guest.name() == spec.name);
+        let booted = match known {
+            Some(guest) => guest.reset().await.map(|()| guest),
+            None => testbed.start_guest(spec.clone()).await,
+        };
+        match booted {
+            Ok(guest) => return Ok(guest),
+            Err(error) if boots == BOOTS => return Err(error.into()),
+            Err(error) => {
+                boots += 1;
+                tell(ProfileStep::Doing(format!(
+                    "{} once more: {error}",
+                    spec.name
+                )));
+            }
         }
     }
 }
