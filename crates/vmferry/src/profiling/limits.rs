@@ -216,7 +216,7 @@ pub(crate) fn throughput(profile: &GuestProfile, caps: Caps) -> Result<Throughpu
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::earlier::Earlier;
     use crate::earlier::tests::sample::{SHARE, guest, observed};
@@ -226,7 +226,7 @@ mod tests {
     use vmferry_model::cpu_profile::CapPoint;
 
     /// A whole CPU sends 100 MB/s; the destination was not profiled.
-    fn stored() -> StoredProfile {
+    pub(crate) fn stored() -> StoredProfile {
         let point = |(share, noise): (f64, f64)| CapPoint {
             guest: Intensive::Cpu,
             intensity: Ratio(1.0),

@@ -369,6 +369,68 @@ fn least<T>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::earlier::tests::sample::{SHARE, guest, observed};
+    use crate::profiling::limits::tests::stored;
+    use vmferry_measure::ObserveOptions;
+
+    fn report(seconds: f64, stored: Option<StoredProfile>, guests: usize) -> NeedReport {
+        let mut assumptions = Assumptions::for_guest(&guest("db"));
+        assumptions.rules.max_bandwidth = None;
+        let search = Search {
+            observation: observed("db", SHARE),
+            link: LinkSpeed::given(ByteRate::from_mbit_per_s(400.0)),
+            limits: MoveLimits {
+                deadline_ms: Millis(seconds * 1e3),
+                ..MoveLimits::default()
+            },
+            assumptions,
+        };
+        let options = describe(&ObserveOptions::default());
+        search.report(stored, options, guests).unwrap()
+    }
+
+    #[test]
+    fn a_deadline_tells_cpu_and_bandwidth() {
+        let made = report(20.0, Some(stored()), 1);
+        assert!(made.is_possible() && made.several.is_none());
+        let least = made.need.source_cpu.unwrap();
+        // Of 128 MiB half is not zero; a whole CPU sends 100 MB/s.
+        assert!((0.03..0.12).contains(&least.share.0), "{least:?}");
+        let time = least.total_time_ms.unwrap();
+        assert!(time.p95.0 < 20_000.0 && time.p50.0 > 5_000.0, "{time:?}");
+        // Nobody profiled the destination.
+        assert_eq!(
+            (made.need.destination_cpu, made.need.both_cpu),
+            (None, None)
+        );
+        // The bandwidth that is enough is what that cap gives, and the caps are each other's.
+        let bandwidth = made.need.bandwidth.unwrap();
+        let ratio = bandwidth.rate.0 / least.rate.0;
+        assert!((0.8..1.2).contains(&ratio), "{bandwidth:?} for {least:?}");
+        let same = bandwidth.source_cap.unwrap();
+        assert!(
+            (same.0 / (bandwidth.rate.0 / 1e8) - 1.0).abs() < 0.05,
+            "{same}"
+        );
+        // A longer deadline needs less.
+        let later = report(40.0, Some(stored()), 1);
+        assert!(later.need.source_cpu.unwrap().share < least.share);
+    }
+
+    #[test]
+    fn what_cannot_be_in_time_is_told() {
+        let made = report(0.5, Some(stored()), 1);
+        assert!(!made.is_possible() && made.need.source_cpu.is_none());
+        let notes = made.notes.join("\n");
+        assert!(notes.contains("does not move over"), "{notes}");
+    }
+
+    #[test]
+    fn bandwidth_alone_takes_no_profile() {
+        let made = report(20.0, None, 1);
+        let bandwidth = made.need.bandwidth.unwrap();
+        assert!(made.profile.is_none() && bandwidth.source_cap.is_none());
+    }
 
     #[test]
     fn the_least_that_is_enough() {
