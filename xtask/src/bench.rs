@@ -58,6 +58,23 @@ const LISTED: &[(&str, &str, &[&str])] = &[
         ],
     ),
     (
+        "cpu",
+        "migration time against the CPU given to the migration, and several moves at once, into docs/cpu-profile.svg (as root, some hours; `cargo xtask load` first)",
+        &[
+            "run",
+            "--release",
+            "-p",
+            "vmferry-cli",
+            "--",
+            "profile",
+            "cpu",
+            "--repeats",
+            "3",
+            "--svg",
+            "docs/cpu-profile.svg",
+        ],
+    ),
+    (
         "throttle",
         "real guests moved under every controller, with the same promise (two hours; `cargo xtask load` first)",
         &[

@@ -4,6 +4,7 @@ mod choose;
 mod compare;
 mod imports;
 mod model;
+mod profile;
 mod promising;
 mod simulate;
 mod when;
@@ -22,6 +23,7 @@ pub(crate) use choose::Choose;
 pub(crate) use compare::Compare;
 pub(crate) use imports::HistoryImport;
 pub(crate) use model::Forecasting;
+pub(crate) use profile::{MigrationCpu, Need, Profile, ProfileCpu};
 pub(crate) use promising::Promising;
 pub(crate) use simulate::{Simulate, Values};
 
@@ -146,6 +148,8 @@ pub(crate) enum Command {
     Trace(Trace),
     /// Say what a move would cost
     Predict(Box<Predict>),
+    /// Say what a move needs to be over in time: CPU or bandwidth
+    Need(Box<Need>),
     /// Say what moves would cost elsewhere: other links, limits, sizes, rules
     Simulate(Box<Simulate>),
     /// Say when to move a guest, from what was recorded of it by time of day
@@ -161,6 +165,9 @@ pub(crate) enum Command {
     History(History),
     /// Every model on every migration of the history: who errs least
     Compare(Compare),
+    /// Measure what hosts give to migrations, for forecasts
+    #[command(subcommand)]
+    Profile(Profile),
     /// Two hosts on this machine, to try things on
     #[command(subcommand)]
     Testbed(Testbed),
@@ -227,6 +234,10 @@ pub(crate) enum DocumentName {
     When,
     /// `testbed demo -o json`
     Demo,
+    /// `profile cpu -o json`
+    ProfileCpu,
+    /// `need -o json`
+    Need,
 }
 
 /// How to observe a guest.
@@ -340,6 +351,8 @@ pub(crate) struct Predict {
     pub(crate) observing: Observing,
     #[command(flatten)]
     pub(crate) forecasting: Forecasting,
+    #[command(flatten)]
+    pub(crate) cpu: MigrationCpu,
     /// The destination's monitor, to find or measure the rate of the route
     #[arg(long, value_name = "GUEST", requires = "via")]
     pub(crate) to: Option<GuestUri>,

@@ -7,7 +7,9 @@ mod history;
 mod imports;
 mod measure;
 mod migrate;
+mod need;
 mod predict;
+mod profile;
 mod record;
 mod recover;
 mod shell;
@@ -33,6 +35,7 @@ pub(crate) async fn run(cli: &Cli) -> Result<ExitCode, Error> {
         Command::Record(args) => record::run(global, args).await,
         Command::Trace(args) => trace::run(global, args).await,
         Command::Predict(args) => predict::run(global, args).await,
+        Command::Need(args) => need::run(global, args).await,
         Command::Simulate(args) => simulate::run(global, args).await,
         Command::When(args) => when::run(global, args).await,
         Command::Choose(args) => choose::run(global, args).await,
@@ -40,6 +43,7 @@ pub(crate) async fn run(cli: &Cli) -> Result<ExitCode, Error> {
         Command::Watch(args) => watch::run(global, args).await,
         Command::History(args) => history::run(global, args).await,
         Command::Compare(args) => compare::run(global, args).await,
+        Command::Profile(args) => profile::run(global, args).await,
         Command::Testbed(args) => testbed::run(global, args).await,
         Command::Recover => recover::run(global).await,
         Command::Completions { shell } => shell::completions(global, *shell),

@@ -1,6 +1,7 @@
 //! Documents as tables, for people.
 
 pub(crate) mod by_hour;
+pub(crate) mod cap_curves;
 pub(crate) mod choose;
 pub(crate) mod compare;
 pub(crate) mod cost_bars;
@@ -9,8 +10,10 @@ pub(crate) mod demo;
 pub(crate) mod forecast;
 pub(crate) mod imports;
 pub(crate) mod moves;
+pub(crate) mod need;
 pub(crate) mod observation;
 pub(crate) mod outcome;
+pub(crate) mod profile_cpu;
 pub(crate) mod promise;
 mod quantities;
 pub(crate) mod record;

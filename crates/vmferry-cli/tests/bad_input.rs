@@ -63,6 +63,24 @@ fn wrong_arguments_are_explained() {
     for (arguments, words) in [
         (&[][..], &["Usage: vmferry"][..]),
         (&["teleport"], &["unrecognized subcommand 'teleport'"]),
+        (&["profile"], &["Usage: vmferry profile"]),
+        (&["need"], &["<GUEST>"]),
+        (
+            &["profile", "cpu", "--guests", "gpu"],
+            &["gpu", "memory-write"],
+        ),
+        (
+            &["profile", "cpu", "--source-caps", "120%"],
+            &["above 100 %"],
+        ),
+        (
+            &["profile", "cpu", "--destination-caps", "50%,0.2%"],
+            &["a cap of 0.2 %", "at least 1.0 %"],
+        ),
+        (
+            &["predict", "qmp:/a", "--source-cpu", "0"],
+            &["--source-cpu"],
+        ),
         (&["measure"], &["<GUEST>"]),
         (&["measure", "/run/a.qmp"], &["/run/a.qmp", "qmp:"]),
         (&["measure", "xen:7"], &["xen:7", "qmp:"]),
@@ -433,11 +451,13 @@ fn help() {
         &["record", "--help"],
         &["trace", "--help"],
         &["predict", "--help"],
+        &["need", "--help"],
         &["simulate", "--help"],
         &["when", "--help"],
         &["choose", "--help"],
         &["migrate", "--help"],
         &["watch", "--help"],
+        &["profile", "cpu", "--help"],
         &["history", "--help"],
         &["history", "import", "--help"],
         &["compare", "--help"],
@@ -475,6 +495,8 @@ fn schemas_are_those_checked_in() {
         "testbed-status",
         "when",
         "demo",
+        "profile-cpu",
+        "need",
     ];
     for name in names {
         let schema = place.run(&["schema", name]).expect(0, &[]).stdout;

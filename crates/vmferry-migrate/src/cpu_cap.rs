@@ -342,6 +342,7 @@ pub(crate) fn undo(undo: &CpuUndo) -> Result<bool, CpuCapError> {
 /// in now, which libvirt makes one a virtual CPU.
 fn plan_groups(threads: VcpuThreads, move_id: Uuid, grouping: Grouping) -> Vec<Group> {
     let mut groups: Vec<Group> = Vec::new();
+    let purpose = threads.purpose;
     for thread in threads.threads {
         let shared = groups
             .iter_mut()
@@ -353,8 +354,8 @@ fn plan_groups(threads: VcpuThreads, move_id: Uuid, grouping: Grouping) -> Vec<G
             continue;
         }
         let name = match grouping {
-            Grouping::Together => format!("vmferry-{move_id}"),
-            Grouping::Apart => format!("vmferry-{move_id}-thread{}", thread.mark.tid),
+            Grouping::Together => format!("vmferry-{move_id}{purpose}"),
+            Grouping::Apart => format!("vmferry-{move_id}{purpose}-thread{}", thread.mark.tid),
         };
         groups.push(Group {
             dir: thread.home.dir.join(name),

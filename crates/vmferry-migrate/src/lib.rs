@@ -12,6 +12,7 @@
 //! | [`preflight`] | checks before anything is changed |
 //! | [`journal`], [`identity`], [`undo`] | how every change is undone, and on which QEMU |
 //! | [`cpu_cap`] | caps on the CPU of a guest's virtual CPUs |
+//! | [`migration_threads`] | the same for the threads that send and load the stream |
 //! | [`guard`], [`takeover`] | the process that stays when vmferry dies |
 //! | [`place`] | asking both ends where the guest is |
 //! | [`running`], [`finish`] | following a move, and its outcome |
@@ -33,6 +34,7 @@ pub mod guard;
 pub mod identity;
 pub mod journal;
 pub mod meters;
+pub mod migration_threads;
 pub mod place;
 mod poller;
 mod postcopy;

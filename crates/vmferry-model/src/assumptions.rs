@@ -240,7 +240,7 @@ impl Assumptions {
     }
 
     /// The rules with the operator's limits put in.
-    pub(crate) fn rules_under(&self, limits: &MoveLimits) -> Rules {
+    pub fn rules_under(&self, limits: &MoveLimits) -> Rules {
         Rules {
             downtime_limit: limits
                 .max_downtime_ms

@@ -15,6 +15,7 @@
 //! Observation, sweep::Grid ─> sweep::sweep() ─> what a move would cost at every point, and the boundary
 //! Page histories and moves by time of day ─> schedule: when to move, how often, whether it pays
 //! Profiles, weights ─> choice::rank() ─> choice::choose(): which guests to move, at what cost, and what would change that
+//! Profiling migrations under CPU caps ─> cpu_profile: time, rate and least CPU by cap
 //! Past errors ─> conformal, drift: intervals that keep their coverage, guests that changed
 //! ```
 
@@ -23,6 +24,7 @@ pub mod analysis;
 pub mod assumptions;
 pub mod choice;
 pub mod conformal;
+pub mod cpu_profile;
 mod cycle;
 pub mod drawn_moves;
 mod draws;

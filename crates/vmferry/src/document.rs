@@ -24,6 +24,7 @@ use crate::choosing::report::ChooseReport;
 use crate::comparison::CompareReport;
 use crate::demo::DemoReport;
 use crate::imports::{ForgetReport, ImportList, ImportReport};
+use crate::profiling::{CpuLimits, NeedReport, ProfileCpuReport};
 use crate::when::report::WhenReport;
 
 /// Versions, at the head of every document.
@@ -92,6 +93,9 @@ pub struct PredictReport {
     /// What becomes of the promise; `None` where none was made.
     #[serde(default)]
     pub promise: Option<PromiseForecast>,
+    /// What caps on the migration's CPU do; `None` where none were asked for.
+    #[serde(default)]
+    pub cpu: Option<CpuLimits>,
     /// The forecast.
     #[serde(flatten)]
     pub forecast: Forecast,
@@ -264,6 +268,8 @@ pub fn schemas() -> Vec<(&'static str, Schema)> {
         ("testbed-status", schema_for!(TestbedList)),
         ("when", schema_for!(WhenReport)),
         ("demo", schema_for!(DemoReport)),
+        ("profile-cpu", schema_for!(ProfileCpuReport)),
+        ("need", schema_for!(NeedReport)),
     ]
 }
 

@@ -98,6 +98,31 @@ pub enum Error {
     /// A trace cannot be recorded, read or exported.
     #[error(transparent)]
     Trace(#[from] TraceError),
+    /// Profiling could not go on.
+    #[error("{0}")]
+    Profiling(String),
+    /// The operator ended profiling before it was done.
+    #[error("profiling was ended; what was measured so far is in {state}: run the same command again to go on", state = state.display())]
+    ProfilingCancelled {
+        /// The file of the half-done profile.
+        state: PathBuf,
+    },
+    /// Too few profiling migrations converged.
+    #[error("no law can be fitted: at neither end did moves under three different caps converge; what was measured is in {state}; give them more time (--limit) or profile higher caps", state = state.display())]
+    TooFewCaps {
+        /// The file of the half-done profile.
+        state: PathBuf,
+    },
+    /// No profile tells what a CPU cap does.
+    #[error(
+        "no profile says how CPU limits migrations from {host}: {why}; profile the hosts with `vmferry profile cpu`"
+    )]
+    NoCpuProfile {
+        /// The host, or end.
+        host: String,
+        /// Why none holds.
+        why: String,
+    },
     /// The testbed failed.
     #[error(transparent)]
     Testbed(#[from] TestbedError),
@@ -135,7 +160,9 @@ impl Error {
             | Self::TooLittleToLearn(_)
             | Self::Sweep(SweepError::Forecast(_))
             | Self::Leaderboard(_)
-            | Self::TooFewMoves { .. } => ExitCode::TooLittleData,
+            | Self::TooFewMoves { .. }
+            | Self::TooFewCaps { .. }
+            | Self::NoCpuProfile { .. } => ExitCode::TooLittleData,
             Self::Sweep(SweepError::Thread) => ExitCode::Internal,
             Self::Sweep(_) => ExitCode::Usage,
             Self::Migrate(error) => match error {
@@ -155,6 +182,8 @@ impl Error {
                 | MigrateError::NoStateDir => ExitCode::FailedSafe,
             },
             Self::History(error) if error.is_bad_input() => ExitCode::Usage,
+            Self::Profiling(_) => ExitCode::Hypervisor,
+            Self::ProfilingCancelled { .. } => ExitCode::Cancelled,
             Self::Trace(TraceError::Empty { .. }) => ExitCode::TooLittleData,
             Self::Trace(error) if error.is_bad_trace() => ExitCode::Usage,
             Self::Trace(_) => ExitCode::Internal,

@@ -12,6 +12,7 @@
 //! | [`guarding`] | what the guard process runs, and `recover` |
 //! | [`imports`] | takes other people's migrations into the history |
 //! | [`comparison`] | compares every model on every migration of the history |
+//! | [`profiling`] | profiles a host pair: migration time against the CPU given to it |
 //! | [`recording`] | records a guest's page history into a trace, reads traces |
 //! | [`simulating`] | what moves would cost elsewhere, from a profile or a trace |
 //! | [`watching`] | follows a running migration, whoever started it |
@@ -36,6 +37,7 @@ pub mod models;
 pub mod moving;
 pub mod predict;
 pub mod profile;
+pub mod profiling;
 pub mod promising;
 pub mod recording;
 pub mod simulating;

@@ -12,6 +12,7 @@ use vmferry_core::{
 use vmferry_hypervisor::qmp::{ConnectOptions, Guest};
 use vmferry_measure::{ObserveOptions, observe};
 use vmferry_migrate::EventSink;
+use vmferry_model::cpu_profile::Caps;
 use vmferry_model::{Assumptions, Progress, at_one_pace, reforecast};
 
 use crate::Error;
@@ -21,6 +22,7 @@ use crate::link::{self, RouteEnd};
 use crate::measure::describe;
 use crate::models::{Fitted, SEED};
 use crate::profile;
+use crate::profiling::{self, StoredProfile};
 use crate::promising::{self, Known};
 
 /// What a forecast is asked for.
@@ -40,6 +42,8 @@ pub struct PredictOptions {
     pub profile: Option<PathBuf>,
     /// The other end, to look up or measure the rate of the route.
     pub route: Option<(GuestUri, StreamUri)>,
+    /// CPU that the migration gets at either end.
+    pub cpu: Caps,
 }
 
 /// Observes a guest and forecasts its move.
@@ -50,6 +54,14 @@ pub struct PredictOptions {
 pub async fn predict(guest: &GuestUri, options: &PredictOptions) -> Result<PredictReport, Error> {
     let source = Guest::connect(guest, ConnectOptions::default()).await?;
     promising::dirty_limit_is_possible(&source, options.promise.as_ref()).await?;
+    let capped = options.cpu.source.is_some() || options.cpu.destination.is_some();
+    if capped && options.promise.is_some() {
+        return Err(Error::Usage(
+            "a promise is judged without caps on the migration's own CPU; leave --source-cpu and \
+             --destination-cpu out, or ask without a promise"
+                .to_owned(),
+        ));
+    }
     let destination = match &options.route {
         Some((uri, via)) => Some((Guest::connect(uri, ConnectOptions::default()).await?, via)),
         None => None,
@@ -59,8 +71,20 @@ pub async fn predict(guest: &GuestUri, options: &PredictOptions) -> Result<Predi
         .map(|(destination, via)| RouteEnd { destination, via });
     let link = link::speed(options.bandwidth, &source, end).await?;
     let route = end.map(|end| end.route_from(&source));
-    drop(destination);
     let info = source.info().await?;
+    // Refused before the guest is watched for nothing.
+    let cpu = match options.cpu {
+        Caps {
+            source: None,
+            destination: None,
+        } => None,
+        _ => {
+            let host = destination.as_ref().map(|(guest, _)| guest.host_info());
+            let accelerator = info.accelerator.as_deref();
+            Some(StoredProfile::find(&source.host_info(), host.as_ref(), accelerator).await?)
+        }
+    };
+    drop(destination);
     let earlier = Earlier::of(&info, route, &options.model).await;
     let assumptions = assumptions(&source, &info, &earlier).await?;
     let model = Fitted::new(&options.model, &earlier, &info)?;
@@ -82,10 +106,21 @@ pub async fn predict(guest: &GuestUri, options: &PredictOptions) -> Result<Predi
     };
     let promise = options.promise.as_ref();
     let limits = known.limits(&options.limits, promise)?;
-    let (forecast, promise) = tokio::try_join!(
-        model.forecast(&assumptions, &observation, &link, &limits),
-        known.promised(promise),
-    )?;
+    let forecast = async {
+        let known = (&assumptions, &observation, &link, &limits);
+        Ok::<_, Error>(match &cpu {
+            None => (
+                None,
+                model.forecast(known.0, known.1, known.2, known.3).await?,
+            ),
+            Some(stored) => {
+                let (cpu, forecast) =
+                    profiling::forecast(&model, known, stored, options.cpu).await?;
+                (Some(cpu), forecast)
+            }
+        })
+    };
+    let ((cpu, forecast), promise) = tokio::try_join!(forecast, known.promised(promise))?;
     Ok(PredictReport {
         versions: Versions::default(),
         guest: observation.guest.clone(),
@@ -94,6 +129,7 @@ pub async fn predict(guest: &GuestUri, options: &PredictOptions) -> Result<Predi
         link,
         limits: options.limits,
         promise,
+        cpu,
         forecast,
     })
 }

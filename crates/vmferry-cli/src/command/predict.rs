@@ -21,6 +21,7 @@ pub(crate) async fn run(global: &Global, args: &Predict) -> Result<ExitCode, Err
         observe: observe_options(&args.observing),
         profile: args.limits.profile.clone(),
         route: to.zip(args.via.clone()),
+        cpu: args.cpu.caps(),
     };
     if args.limits.profile.is_none() {
         crate::progress::note(

@@ -68,6 +68,8 @@ pub(crate) fn schema(global: &Global, wanted: DocumentName) -> Result<ExitCode, 
         DocumentName::TestbedStatus => "testbed-status",
         DocumentName::When => "when",
         DocumentName::Demo => "demo",
+        DocumentName::ProfileCpu => "profile-cpu",
+        DocumentName::Need => "need",
     };
     let schema = document::schemas()
         .into_iter()

@@ -28,6 +28,22 @@ pub enum CpuCapError {
         /// The process.
         pid: u32,
     },
+    /// No thread that sends a migration stream.
+    #[error(
+        "PID {pid} shows no thread that sends a migration stream: the migration may be over already, or QEMU names no threads; start QEMU with -name GUEST,debug-threads=on"
+    )]
+    NoStreamThread {
+        /// The process.
+        pid: u32,
+    },
+    /// The threads of a migration stream ended before they were capped.
+    #[error(
+        "the threads of PID {pid} that carry the migration stream have ended; the migration is over"
+    )]
+    StreamGone {
+        /// The process.
+        pid: u32,
+    },
     /// The guest's process is gone.
     #[error("PID {pid}: the guest's QEMU has exited")]
     GuestGone {

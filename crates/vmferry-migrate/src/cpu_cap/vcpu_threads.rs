@@ -11,11 +11,15 @@ use super::hierarchy::{Home, home_of};
 use super::thread::{self, ThreadMark};
 use crate::error::{End, MigrateError};
 
-/// The threads of a guest's virtual CPUs, each with the group that it is in.
+/// The threads of a guest's virtual CPUs, each with the group that it is in;
+/// [`StreamThreads`](crate::migration_threads::StreamThreads) are capped the
+/// same way.
 #[derive(Clone, Debug)]
 pub struct VcpuThreads {
     pid: u32,
     pub(crate) threads: Vec<VcpuThread>,
+    /// Tells groups of one move apart: the end of their names.
+    pub(crate) purpose: &'static str,
 }
 
 /// A thread that runs virtual CPUs: one of them, or several under TCG without
@@ -91,7 +95,26 @@ impl VcpuThreads {
                 home: home_of(files, pid, tid)?,
             });
         }
-        Ok(Self { pid, threads })
+        Ok(Self {
+            pid,
+            threads,
+            purpose: "",
+        })
+    }
+
+    /// Threads that run no virtual CPU.
+    pub(crate) fn of_stream(
+        pid: u32,
+        tids: &[u32],
+        purpose: &'static str,
+    ) -> Result<Self, CpuCapError> {
+        let told: Vec<(u64, u32)> = tids.iter().map(|tid| (0, *tid)).collect();
+        let mut found = Self::look_up(&KernelFiles, pid, &told)?;
+        for thread in &mut found.threads {
+            thread.vcpus.clear();
+        }
+        found.purpose = purpose;
+        Ok(found)
     }
 
     /// The process.

@@ -1,0 +1,134 @@
+//! Profiles a host pair: real migrations of guests of known use, under caps on
+//! the CPU of the migration's own threads (`dom0cpu`), and what such a profile
+//! says of a guest.
+//!
+//! ```text
+//! ProfileSettings ─> run: testbed, capped moves, half-done file ─> CapPoints
+//! CapPoints, Validity ─> history ─> StoredProfile ─> limits of a forecast, need()
+//! ```
+
+mod at_once;
+mod capped_move;
+mod half_done;
+mod limits;
+mod load;
+mod need;
+mod run;
+mod settings;
+mod several;
+mod stored;
+mod validity;
+
+use std::path::Path;
+use std::process::Command;
+
+use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+use vmferry_core::{ByteRate, LinkSpeed};
+use vmferry_migrate::MoveDir;
+use vmferry_model::cpu_profile::{CapPoint, CpuProfile, ParallelCheck, ParallelPoint};
+
+use crate::Error;
+use crate::document::Versions;
+
+pub(crate) use limits::forecast;
+pub use limits::{CpuLimits, LimitedBy};
+pub use need::{Least, Need, NeedReport, need};
+pub use run::ProfileStep;
+pub use settings::ProfileSettings;
+pub use several::Several;
+pub use stored::{StoredProfile, half_done_path};
+pub use validity::Validity;
+
+/// `vmferry profile cpu -o json`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ProfileCpuReport {
+    /// Versions.
+    #[serde(flatten)]
+    pub versions: Versions,
+    /// When the last migration ended.
+    pub made_at: Timestamp,
+    /// For which hosts it holds.
+    pub validity: Validity,
+    /// What was profiled.
+    pub settings: ProfileSettings,
+    /// The laws.
+    pub profile: CpuProfile,
+    /// Estimates of guests moved at once, beside what they took; empty where the
+    /// profile does not say how much CPU a byte takes.
+    pub parallel: Vec<ParallelCheck>,
+    /// Every migration under caps.
+    pub points: Vec<CapPoint>,
+    /// Guests moved at once.
+    pub at_once: Vec<ParallelPoint>,
+}
+
+/// Profiles the two hosts of a testbed of its own and keeps the profile in the
+/// history. Every migration is written into the file `state` as soon as it has
+/// ended; the same call goes on after those. `guard` is the command that runs a
+/// guard, a `true` on `cancel` ends the run after the migration under way.
+///
+/// # Errors
+/// When the testbed, a guest or a cap fails, or the history cannot be written:
+/// what was measured stays in `state`, nothing stays capped, and the message
+/// says how to go on. [`Error::TooFewCaps`] where too few moves converged for any
+/// law.
+pub async fn profile_cpu(
+    settings: &ProfileSettings,
+    state: &Path,
+    guard: fn(&MoveDir) -> Command,
+    cancel: &watch::Receiver<bool>,
+    mut tell: impl FnMut(ProfileStep),
+) -> Result<ProfileCpuReport, Error> {
+    let (half, validity) = run::points(settings, state, guard, cancel, &mut tell).await?;
+    let points = half.points.clone();
+    let profile = CpuProfile::fit(&points);
+    if profile.guests.is_empty() {
+        return Err(Error::TooFewCaps {
+            state: state.to_owned(),
+        });
+    }
+    let made_at = Timestamp::now();
+    let stored = StoredProfile {
+        made_at,
+        validity,
+        settings: settings.clone(),
+        points,
+        at_once: half.at_once.clone(),
+    };
+    stored.keep().await?;
+    let parallel = parallel(&stored, &profile);
+    half.remove()?;
+    Ok(ProfileCpuReport {
+        versions: Versions::default(),
+        made_at,
+        validity: stored.validity,
+        settings: stored.settings,
+        parallel,
+        profile,
+        points: stored.points,
+        at_once: stored.at_once,
+    })
+}
+
+/// Estimates by what the first guest with caps that bound at both ends tells.
+fn parallel(stored: &StoredProfile, profile: &CpuProfile) -> Vec<ParallelCheck> {
+    let known = profile.guests.iter().find_map(|guest| {
+        let (sending, loading) = guest.cpu_s_per_byte;
+        Some((sending?, loading?))
+    });
+    match (known, stored.validity.shared_cpus()) {
+        (Some(known), Some(cpus)) => {
+            let link = stored
+                .validity
+                .link_rate
+                .map_or(ByteRate(f64::INFINITY), |rate| {
+                    LinkSpeed::given(rate).stream_rate()
+                });
+            ParallelCheck::of(&stored.at_once, known, link, cpus)
+        }
+        _ => Vec::new(),
+    }
+}
