@@ -13,6 +13,7 @@ use vmferry_core::{ImportedMigration, LinkSpeed, MoveRecord, Observation, Outcom
 
 use crate::error::HistoryError;
 use crate::imports::{Added, ImportFilter, ImportSource, SourcedMigration};
+use crate::profiles::{Profile, ProfileFilter};
 use crate::route::Route;
 use crate::store::{Closed, Cursor, MoveFilter, MoveSummary, Store};
 
@@ -20,6 +21,7 @@ mod imports;
 mod layout;
 mod observations;
 mod open;
+mod profiles;
 mod rate;
 mod rows;
 
@@ -269,6 +271,28 @@ impl Store for History {
         found
             .map(|row| observations::read(id, &row, |e| self.fault(e)))
             .transpose()
+    }
+
+    async fn keep_profile(&self, profile: &Profile) -> Result<(), HistoryError> {
+        let mut connection = self.connection.lock().await;
+        // All rows, as in `open_move`.
+        profiles::insert(profile)
+            .fetch_all(&mut *connection)
+            .await
+            .map(drop)
+            .map_err(|e| self.fault(e))
+    }
+
+    async fn profiles(&self, filter: &ProfileFilter) -> Result<Vec<Profile>, HistoryError> {
+        let mut connection = self.connection.lock().await;
+        let found = profiles::select(filter)
+            .fetch_all(&mut *connection)
+            .await
+            .map_err(|e| self.fault(e))?;
+        found
+            .iter()
+            .map(|row| profiles::read(row, |e| self.fault(e)))
+            .collect()
     }
 
     async fn add_imported(

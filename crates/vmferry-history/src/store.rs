@@ -13,6 +13,7 @@ use vmferry_core::{
 
 use crate::error::HistoryError;
 use crate::imports::{Added, ImportFilter, ImportSource, SourcedMigration};
+use crate::profiles::{Profile, ProfileFilter};
 use crate::route::Route;
 
 /// Which moves; the default is all of them.
@@ -165,6 +166,19 @@ pub trait Store: Send + Sync {
         &self,
         id: Uuid,
     ) -> impl Future<Output = Result<Option<Observation>, HistoryError>> + Send;
+
+    /// Adds a profile of hosts. Rows are never changed: of several of one kind
+    /// for the same hosts the reader takes the newest, or all of them.
+    fn keep_profile(
+        &self,
+        profile: &Profile,
+    ) -> impl Future<Output = Result<(), HistoryError>> + Send;
+
+    /// Profiles, the newest first.
+    fn profiles(
+        &self,
+        filter: &ProfileFilter,
+    ) -> impl Future<Output = Result<Vec<Profile>, HistoryError>> + Send;
 
     /// Adds other people's migrations, all or none of them. One that is known
     /// stays as it is, whichever source told it: see

@@ -6,7 +6,7 @@ use sqlx::SqlSafeStr;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 
 /// Newest layout.
-pub(super) const NEWEST: i64 = 2;
+pub(super) const NEWEST: i64 = 3;
 /// Oldest layout that was published.
 pub(super) const OLDEST: i64 = 1;
 
@@ -34,6 +34,11 @@ pub(super) fn migrator() -> Migrator {
             2,
             "imports and observations",
             include_str!("../../migrations/sqlite/0002_imports_and_observations.sql"),
+        ),
+        layout(
+            3,
+            "profiles",
+            include_str!("../../migrations/sqlite/0003_profiles.sql"),
         ),
     ])
 }

@@ -165,7 +165,7 @@ async fn other_layouts_say_which() {
     filled(&path, 1).await;
     sql(
         &path,
-        "UPDATE _sqlx_migrations SET version = 77 WHERE version = 2",
+        "UPDATE _sqlx_migrations SET version = 77 WHERE version = 3",
     )
     .await;
     for opened in [

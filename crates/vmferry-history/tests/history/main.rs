@@ -1,10 +1,11 @@
-//! The history as other crates use it: moves, what other people made, faults,
-//! races and older layouts.
+//! The history as other crates use it: moves, what other people made, profiles of hosts,
+//! faults, races and older layouts.
 
 mod faults;
 mod imports;
 mod moves;
 mod observations;
 mod older;
+mod profiles;
 mod races;
 mod sample;

@@ -6,16 +6,29 @@ use std::path::Path;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::{Connection as _, SqlSafeStr as _, SqliteConnection};
 use vmferry_core::OutcomeStatus;
-use vmferry_history::{History, ImportFilter, MoveFilter, Store};
+use vmferry_history::{History, ImportFilter, MoveFilter, ProfileFilter, Store};
 
 use crate::sample::{observation, outcome, place, record};
 
-/// Layout 1 as it was published.
-const LAYOUT_1: &str = include_str!("../../migrations/sqlite/0001_moves.sql");
+/// The older layouts as they were published, by their numbers from 1.
+const PUBLISHED: [(&str, &str); 2] = [
+    (
+        "moves",
+        include_str!("../../migrations/sqlite/0001_moves.sql"),
+    ),
+    (
+        "imports and observations",
+        include_str!("../../migrations/sqlite/0002_imports_and_observations.sql"),
+    ),
+];
 
-/// A history of one completed move as vmferry wrote it when layout 1 was the
-/// newest: the same statements, in the same order.
 pub(crate) async fn write_layout_1(path: &Path) {
+    write_layout(path, 1).await;
+}
+
+/// A history of one completed move as vmferry wrote it when that layout was
+/// the newest: the same statements, in the same order.
+async fn write_layout(path: &Path, newest: usize) {
     std::fs::create_dir_all(path.parent().unwrap()).unwrap();
     let url = format!("sqlite://{}?mode=rwc", path.display());
     let mut connection = SqliteConnection::connect(&url).await.unwrap();
@@ -27,14 +40,17 @@ pub(crate) async fn write_layout_1(path: &Path) {
     };
     run("PRAGMA journal_mode = WAL").await;
     run("PRAGMA application_id = 0x766d6672").await;
-    let moves = Migration::new(
-        1,
-        Cow::Borrowed("moves"),
-        MigrationType::Simple,
-        LAYOUT_1.into_sql_str(),
-        false,
-    );
-    Migrator::with_migrations(vec![moves])
+    let layouts = PUBLISHED[..newest].iter().zip(1..);
+    let layouts = layouts.map(|(&(name, sql), number)| {
+        Migration::new(
+            number,
+            Cow::Borrowed(name),
+            MigrationType::Simple,
+            sql.into_sql_str(),
+            false,
+        )
+    });
+    Migrator::with_migrations(layouts.collect())
         .run_direct(None, &mut connection, false)
         .await
         .unwrap();
@@ -67,18 +83,18 @@ async fn layout(path: &Path) -> i64 {
 }
 
 #[test]
-fn the_published_layout_is_what_it_was() {
-    // Databases hold its checksum, and are refused when it differs.
-    let hash = xxhash_rust::xxh3::xxh3_64(LAYOUT_1.as_bytes());
-    insta::assert_snapshot!(format!("{hash:016x}"), @"9995f8fa5b66c1c9");
+fn the_published_layouts_are_what_they_were() {
+    // Databases hold their checksums, and are refused when one differs.
+    let hashes = PUBLISHED.map(|(_, sql)| xxhash_rust::xxh3::xxh3_64(sql.as_bytes()));
+    insta::assert_snapshot!(format!("{hashes:016x?}"), @"[9995f8fa5b66c1c9, d660267349b533a4]");
 }
 
 #[tokio::test]
-async fn layout_1_is_brought_up_to_date_with_its_moves() {
-    for reading in [false, true] {
+async fn older_layouts_are_brought_up_to_date_with_their_moves() {
+    for (older, reading) in [(1, false), (1, true), (2, false), (2, true)] {
         let (_dir, path) = place();
-        write_layout_1(&path).await;
-        assert_eq!(layout(&path).await, 1);
+        write_layout(&path, older).await;
+        assert_eq!(layout(&path).await, older as i64);
         let history = if reading {
             History::open_existing(&path).await.unwrap()
         } else {
@@ -99,12 +115,14 @@ async fn layout_1_is_brought_up_to_date_with_its_moves() {
                 .unwrap()
                 .is_empty()
         );
+        let profiles = history.profiles(&ProfileFilter::default()).await;
+        assert!(profiles.unwrap().is_empty());
         let kept = history
             .keep_observation(read.move_id, &observation(10, 2))
             .await;
         assert_eq!(kept.is_err(), reading, "a reader writes nothing else");
         history.close().await.unwrap();
-        assert_eq!(layout(&path).await, 2);
+        assert_eq!(layout(&path).await, 3);
     }
 }
 
@@ -125,5 +143,5 @@ async fn several_may_bring_it_up_to_date_at_once() {
         });
     }
     openers.join_all().await;
-    assert_eq!(layout(&path).await, 2);
+    assert_eq!(layout(&path).await, 3);
 }
