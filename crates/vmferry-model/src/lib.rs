@@ -13,6 +13,7 @@
 //! Past moves ─> predictor::Fit ─> predictor::Predictor: the papers' models beside ours
 //! Observation, sweep::Grid ─> sweep::sweep() ─> what a move would cost at every point, and the boundary
 //! Page histories and moves by time of day ─> schedule: when to move, how often, whether it pays
+//! Power samples around moves ─> energy::energy_of_move ─> energy::EnergyFit ─> energy::forecast()
 //! Past errors ─> conformal, drift: intervals that keep their coverage, guests that changed
 //! ```
 
@@ -23,6 +24,7 @@ pub mod conformal;
 mod cycle;
 mod draws;
 pub mod drift;
+pub mod energy;
 mod error;
 pub mod experience;
 mod forecast;
@@ -34,6 +36,7 @@ mod reforecast;
 mod remedies;
 mod sampler;
 pub mod schedule;
+mod student;
 pub mod sweep;
 mod threads;
 
