@@ -3,6 +3,7 @@
 mod compare;
 mod imports;
 mod model;
+mod profile;
 mod simulate;
 mod when;
 
@@ -19,6 +20,7 @@ pub(crate) use self::when::{Prefer, When};
 pub(crate) use compare::Compare;
 pub(crate) use imports::HistoryImport;
 pub(crate) use model::Forecasting;
+pub(crate) use profile::{Profile, ProfileEnergy};
 pub(crate) use simulate::{Simulate, Values};
 
 /// Live migration of virtual machines, made predictable: what a move will
@@ -155,6 +157,9 @@ pub(crate) enum Command {
     History(History),
     /// Every model on every migration of the history: who errs least
     Compare(Compare),
+    /// What moves cost on your hosts, measured once and kept for forecasts
+    #[command(subcommand)]
+    Profile(Profile),
     /// Two hosts on this machine, to try things on
     #[command(subcommand)]
     Testbed(Testbed),
@@ -209,6 +214,8 @@ pub(crate) enum DocumentName {
     HistoryForget,
     /// `compare -o json`
     Compare,
+    /// `profile energy -o json`
+    ProfileEnergy,
     /// `trace info -o json`, `record -o json`
     TraceInfo,
     /// `simulate -o json`

@@ -7,6 +7,7 @@ mod imports;
 mod measure;
 mod migrate;
 mod predict;
+mod profile;
 mod record;
 mod recover;
 mod shell;
@@ -37,6 +38,7 @@ pub(crate) async fn run(cli: &Cli) -> Result<ExitCode, Error> {
         Command::Watch(args) => watch::run(global, args).await,
         Command::History(args) => history::run(global, args).await,
         Command::Compare(args) => compare::run(global, args).await,
+        Command::Profile(args) => profile::run(global, args).await,
         Command::Testbed(args) => testbed::run(global, args).await,
         Command::Recover => recover::run(global).await,
         Command::Completions { shell } => shell::completions(global, *shell),

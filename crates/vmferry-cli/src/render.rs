@@ -4,6 +4,7 @@ pub(crate) mod by_hour;
 pub(crate) mod compare;
 pub(crate) mod curves;
 pub(crate) mod demo;
+pub(crate) mod energy;
 pub(crate) mod forecast;
 pub(crate) mod imports;
 pub(crate) mod moves;

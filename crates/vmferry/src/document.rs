@@ -22,6 +22,7 @@ pub use simulate::{SimulateReport, SourceKind};
 use crate::TOOL_VERSION;
 use crate::comparison::CompareReport;
 use crate::demo::DemoReport;
+use crate::energy::{EnergyForecast, EnergyReport};
 use crate::imports::{ForgetReport, ImportList, ImportReport};
 use crate::when::report::WhenReport;
 
@@ -90,6 +91,10 @@ pub struct PredictReport {
     /// The forecast.
     #[serde(flatten)]
     pub forecast: Forecast,
+    /// The energy of the move; `None` without an energy profile of its hosts,
+    /// and in documents of earlier versions.
+    #[serde(default)]
+    pub energy: Option<EnergyForecast>,
 }
 
 /// `vmferry migrate -o json`: the forecast's fields, then `outcome` with the
@@ -117,6 +122,10 @@ pub struct MigrateReport {
     /// The forecast, frozen before the move; without one its fields are null.
     #[serde(flatten, serialize_with = "fields_or_nulls")]
     pub forecast: Option<Forecast>,
+    /// The energy of the move as it was forecast; `None` without a forecast or
+    /// without an energy profile of its hosts.
+    #[serde(default)]
+    pub energy: Option<EnergyForecast>,
     /// What was measured; `None` for a dry run.
     pub outcome: Option<Outcome>,
     /// Where the guest is.
@@ -245,6 +254,7 @@ pub fn schemas() -> Vec<(&'static str, Schema)> {
         ("history-imports", schema_for!(ImportList)),
         ("history-forget", schema_for!(ForgetReport)),
         ("compare", schema_for!(CompareReport)),
+        ("profile-energy", schema_for!(EnergyReport)),
         ("trace-info", schema_for!(TraceReport)),
         ("simulate", schema_for!(SimulateReport)),
         ("testbed-status", schema_for!(TestbedList)),
@@ -285,6 +295,7 @@ mod tests {
             link: None,
             checks: Vec::new(),
             forecast: None,
+            energy: None,
             outcome: None,
             place: Place::RunningAtSource,
         };

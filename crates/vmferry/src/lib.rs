@@ -10,6 +10,7 @@
 //! | [`guarding`] | what the guard process runs, and `recover` |
 //! | [`imports`] | takes other people's migrations into the history |
 //! | [`comparison`] | compares every model on every migration of the history |
+//! | [`energy`] | meters what moves cost in energy, fits and forecasts it |
 //! | [`recording`] | records a guest's page history into a trace, reads traces |
 //! | [`simulating`] | what moves would cost elsewhere, from a profile or a trace |
 //! | [`watching`] | follows a running migration, whoever started it |
@@ -23,6 +24,7 @@ pub mod comparison;
 pub mod demo;
 pub mod document;
 mod earlier;
+pub mod energy;
 mod error;
 mod guard_command;
 pub mod guarding;

@@ -26,6 +26,7 @@ use vmferry_model::Assumptions;
 
 use crate::document::{MigrateReport, Versions};
 use crate::earlier::Earlier;
+use crate::energy::{EnergyForecast, HostNames, energy_forecast};
 use crate::link::{self, RouteEnd};
 use crate::models::{self, Fitted};
 use crate::predict::{self, Reforecaster};
@@ -61,6 +62,7 @@ pub struct PreparedMove {
     link: Option<LinkSpeed>,
     assumptions: Option<Assumptions>,
     forecast: Option<Forecast>,
+    energy: Option<EnergyForecast>,
     stall_timeout: Duration,
 }
 
@@ -100,6 +102,7 @@ pub async fn prepare(
         link: None,
         assumptions: None,
         forecast: None,
+        energy: None,
         stall_timeout: options.stall_timeout,
     };
     if options.forecast {
@@ -148,6 +151,9 @@ impl PreparedMove {
         self.assumptions = Some(assumptions);
         self.observation = Some(observation);
         self.link = Some(link);
+        if let Some(route) = earlier.route() {
+            self.energy = energy_forecast(&HostNames::of(route), &forecast).await;
+        }
         self.forecast = Some(forecast);
         Ok(())
     }
@@ -155,6 +161,11 @@ impl PreparedMove {
     /// The forecast.
     pub fn forecast(&self) -> Option<&Forecast> {
         self.forecast.as_ref()
+    }
+
+    /// The energy of the move, where its hosts have an energy profile.
+    pub fn energy(&self) -> Option<&EnergyForecast> {
+        self.energy.as_ref()
     }
 
     /// What the forecast is based on.
@@ -191,6 +202,7 @@ impl PreparedMove {
             link: self.link.clone(),
             checks: self.checked.checks().to_vec(),
             forecast: self.forecast.clone(),
+            energy: self.energy.clone(),
             outcome,
             place,
         }

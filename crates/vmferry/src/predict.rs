@@ -8,6 +8,7 @@ use vmferry_core::plan::MoveLimits;
 use vmferry_core::{
     ByteRate, Bytes, GuestInfo, GuestUri, LinkSpeed, MoveEvent, Observation, PassRecord, StreamUri,
 };
+use vmferry_history::host_name;
 use vmferry_hypervisor::qmp::{ConnectOptions, Guest};
 use vmferry_measure::{ObserveOptions, observe};
 use vmferry_migrate::EventSink;
@@ -16,6 +17,7 @@ use vmferry_model::{Assumptions, Progress, at_one_pace, reforecast};
 use crate::Error;
 use crate::document::{PredictReport, Versions};
 use crate::earlier::Earlier;
+use crate::energy::{HostNames, energy_forecast};
 use crate::link::{self, RouteEnd};
 use crate::measure::describe;
 use crate::models::{Fitted, SEED};
@@ -73,6 +75,14 @@ pub async fn predict(guest: &GuestUri, options: &PredictOptions) -> Result<Predi
     let forecast = model
         .forecast(&assumptions, &observation, &link, &options.limits)
         .await?;
+    let hosts = earlier.route().map_or_else(
+        || HostNames {
+            source: host_name(&observation.host, guest),
+            destination: None,
+        },
+        HostNames::of,
+    );
+    let energy = energy_forecast(&hosts, &forecast).await;
     Ok(PredictReport {
         versions: Versions::default(),
         guest: observation.guest.clone(),
@@ -81,6 +91,7 @@ pub async fn predict(guest: &GuestUri, options: &PredictOptions) -> Result<Predi
         link,
         limits: options.limits,
         forecast,
+        energy,
     })
 }
 

@@ -63,7 +63,7 @@ async fn make(
     }
     let prepared = moving::prepare(plan, options, &sink).await?;
     if let Some(forecast) = prepared.forecast() {
-        progress.note(&render::forecast::lines(forecast));
+        progress.note(&render::forecast::lines(forecast, prepared.energy()));
     }
     if args.dry_run {
         let report = prepared.dry_report();

@@ -2,9 +2,10 @@
 
 use vmferry::core::Forecast;
 use vmferry::document::PredictReport;
+use vmferry::energy::EnergyForecast;
 
 use super::quantities::quantities;
-use super::{or_dash, remedy, table as new_table, text};
+use super::{cells, energy as energy_lines, or_dash, remedy, table as new_table, text};
 
 /// The answer of `predict`.
 pub(crate) fn table(report: &PredictReport) -> String {
@@ -20,11 +21,14 @@ pub(crate) fn table(report: &PredictReport) -> String {
         summary.pages.0,
         summary.cost.cpu,
     );
-    format!("{header}{}", lines(&report.forecast))
+    format!(
+        "{header}{}",
+        lines(&report.forecast, report.energy.as_ref())
+    )
 }
 
 /// The forecast itself, with its remedies and notes.
-pub(crate) fn lines(forecast: &Forecast) -> String {
+pub(crate) fn lines(forecast: &Forecast, energy: Option<&EnergyForecast>) -> String {
     let model = &forecast.model;
     let replays = match model.samples {
         0 => "a formula".to_owned(),
@@ -43,9 +47,15 @@ pub(crate) fn lines(forecast: &Forecast) -> String {
             let [p5, p50, p95] = quantity.forecast;
             rows.add_row([quantity.name, &p5, &p50, &p95]);
         }
+        if let Some(energy) = energy {
+            let [p5, p50, p95] = cells(energy.energy_j);
+            rows.add_row(["energy", &p5, &p50, &p95]);
+        }
         out.push_str(&text(&rows));
         out.push('\n');
     }
+    out.push_str(&energy_lines::lines(energy));
+    out.push('\n');
     if !forecast.remedies.is_empty() {
         out.push_str("it would converge with any one of\n");
         for found in &forecast.remedies {
