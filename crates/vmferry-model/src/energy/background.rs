@@ -104,7 +104,8 @@ impl Background {
 }
 
 /// Refuses a trend that is larger than is allowed, and than chance makes it:
-/// twice its standard error.
+/// three times its standard error, which the noise of twenty samples exceeds
+/// once in 130 moves.
 fn drift(samples: &[PowerSample], mean: f64, wanted: &Stability) -> Result<(), EnergyError> {
     let points = samples.iter().map(|s| (s.until.as_secs_f64(), s.power.0));
     let Some(line) = Line::through(points.clone()) else {
@@ -125,7 +126,7 @@ fn drift(samples: &[PowerSample], mean: f64, wanted: &Stability) -> Result<(), E
     let change = line.at(last) - line.at(first);
     let error = (rest / (n - 2.0) / spread).sqrt() * (last - first);
     let most = mean * wanted.most_drift.0;
-    if change.abs() > most && change.abs() > 2.0 * error {
+    if change.abs() > most && change.abs() > 3.0 * error {
         return Err(EnergyError::Drifting {
             first: Watts(line.at(first)),
             last: Watts(line.at(last)),

@@ -141,3 +141,99 @@ fn of_profiles(
         notes: notes.into_iter().map(str::to_owned).collect(),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::earlier::tests::sample;
+    use jiff::Timestamp;
+    use vmferry_core::Bytes;
+
+    /// A profile on a line through `alpha` J/MB and `beta`, of 100 to 900 MB.
+    fn profile(
+        side: ProfiledSide,
+        hosts: [Option<&str>; 2],
+        alpha: f64,
+        beta: f64,
+    ) -> EnergyProfile {
+        let points: Vec<_> = (1..=9u64)
+            .map(|n| {
+                let off = (n % 3) as f64 - 1.0;
+                let energy = alpha * n as f64 * 100.0 + beta + off;
+                (Bytes(n * 100_000_000), Joules(energy))
+            })
+            .collect();
+        let [source_host, destination_host] = hosts.map(|name| name.map(str::to_owned));
+        EnergyProfile {
+            side,
+            source_host,
+            destination_host,
+            meters: vec![format!("meter of the {}", side.name())],
+            made_at: Timestamp::UNIX_EPOCH,
+            fit: EnergyFit::of(&points).unwrap(),
+        }
+    }
+
+    fn forecast(mb: Option<u64>) -> Forecast {
+        let mut forecast = sample::plain(&sample::observed("web", sample::SHARE));
+        forecast.transferred_bytes = mb.map(|mb| Interval {
+            p5: Bytes(mb * 900_000),
+            p50: Bytes(mb * 1_000_000),
+            p95: Bytes(mb * 1_100_000),
+        });
+        forecast
+    }
+
+    fn of(
+        profiles: &[EnergyProfile],
+        destination: Option<&str>,
+        mb: Option<u64>,
+    ) -> Option<EnergyForecast> {
+        let hosts = HostNames {
+            source: "a".to_owned(),
+            destination: destination.map(str::to_owned),
+        };
+        of_profiles(profiles, &hosts, &forecast(mb))
+    }
+
+    #[test]
+    fn a_pair_goes_before_its_hosts_and_both_before_one() {
+        use ProfiledSide::{Destination, Pair, Source};
+        let source = profile(Source, [Some("a"), None], 0.3, 10.0);
+        let destination = profile(Destination, [None, Some("b")], 0.2, 5.0);
+        let pair = profile(Pair, [Some("a"), Some("b")], 0.6, 20.0);
+        let all = [source.clone(), destination.clone(), pair];
+        let middle = |found: Option<EnergyForecast>| {
+            let found = found.unwrap();
+            let energy = found.energy_j.unwrap().p50.0;
+            (found.hosts, energy.round(), found.meters.len())
+        };
+        let both = MeteredHosts::Both;
+        assert_eq!(middle(of(&all, Some("b"), Some(500))), (both, 320.0, 1));
+        assert_eq!(
+            middle(of(&all[..2], Some("b"), Some(500))),
+            (both, 265.0, 2)
+        );
+        let elsewhere = of(&all, Some("c"), Some(500));
+        assert!(elsewhere.as_ref().unwrap().notes[0].contains("the source's alone"));
+        assert_eq!(middle(elsewhere), (MeteredHosts::Source, 160.0, 1));
+        assert_eq!(middle(of(&all, None, Some(500))).0, MeteredHosts::Source);
+        let only = of(&[destination], Some("b"), Some(500));
+        assert_eq!(middle(only).0, MeteredHosts::Destination);
+        assert_eq!(of(&[], Some("b"), Some(500)), None);
+        let strange = profile(Source, [Some("z"), None], 0.3, 10.0);
+        assert_eq!(of(&[strange], None, Some(500)), None);
+    }
+
+    #[test]
+    fn doubts_are_noted() {
+        let source = profile(ProfiledSide::Source, [Some("a"), None], 0.3, 10.0);
+        let notes = |found: Option<EnergyForecast>| found.unwrap().notes.join(" ");
+        assert!(!notes(of(&[source.clone()], None, Some(500))).contains("not measured"));
+        assert!(notes(of(&[source.clone()], None, Some(5000))).contains("were not measured"));
+        let flat = profile(ProfiledSide::Source, [Some("a"), None], 0.0, 10.0);
+        assert!(notes(of(&[flat], None, Some(500))).contains("do not show that more traffic"));
+        // A move that is not expected to converge.
+        assert_eq!(of(&[source], None, None).unwrap().energy_j, None);
+    }
+}

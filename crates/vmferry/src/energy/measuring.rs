@@ -103,17 +103,12 @@ struct Seen {
     transferred_bytes: Option<Bytes>,
 }
 
-/// Meters the hosts, waits for the next migration of a guest, whoever starts
-/// it, meters it to its end, and keeps what it cost. `say` is told what
-/// happens, a line at a time.
-///
-/// The guest's monitor serves one client: it is asked for a moment now and
-/// then, so that `vmferry migrate` gets to it.
+/// Meters the next migration of a guest as [`meter_next_move`] does, and keeps
+/// what it cost in the history.
 ///
 /// # Errors
-/// When the guest cannot be reached, a meter fails, the migration began too
-/// early, the background is not stable, the migration did not complete, or the
-/// history cannot be used. Nothing is kept then.
+/// As [`meter_next_move`], and when the history cannot be used. Nothing is kept
+/// then.
 pub async fn measure_next_move(
     guest: &GuestUri,
     meters: &MeterPair,
@@ -121,6 +116,30 @@ pub async fn measure_next_move(
     options: &MeterOptions,
     say: impl Fn(&str),
 ) -> Result<EnergyReport, Error> {
+    let measured = meter_next_move(guest, meters, hosts, options, say).await?;
+    measured.keep().await?;
+    Ok(EnergyReport {
+        measured: vec![measured],
+        ..super::report::list().await?
+    })
+}
+
+/// Meters the hosts, waits for the next migration of a guest, whoever starts
+/// it, and meters it to its end. `say` is told what happens, a line at a time.
+///
+/// The guest's monitor serves one client: it is asked for a moment now and
+/// then, so that `vmferry migrate` gets to it.
+///
+/// # Errors
+/// When the guest cannot be reached, a meter fails, the migration began too
+/// early, the background is not stable, or the migration did not complete.
+pub async fn meter_next_move(
+    guest: &GuestUri,
+    meters: &MeterPair,
+    hosts: &HostFilter,
+    options: &MeterOptions,
+    say: impl Fn(&str),
+) -> Result<EnergyMeasurement, Error> {
     let (label, source_host, before) = {
         let monitor = Guest::connect(guest, ConnectOptions::default()).await?;
         let info = monitor.info().await?;
@@ -145,7 +164,7 @@ pub async fn measure_next_move(
         seen
     };
     let (series, seen) = tokio::try_join!(meters.sampled(&options.sampling, &stopped), follow)?;
-    let measured = EnergyMeasurement {
+    Ok(EnergyMeasurement {
         move_id: seen.move_id,
         guest: label,
         source_host,
@@ -157,11 +176,6 @@ pub async fn measure_next_move(
         })?,
         source: energy(series.0, &seen, &options.stability)?,
         destination: energy(series.1, &seen, &options.stability)?,
-    };
-    measured.keep().await?;
-    Ok(EnergyReport {
-        measured: vec![measured],
-        ..super::report::list().await?
     })
 }
 
