@@ -33,7 +33,7 @@ pub(crate) fn table(report: &EnergyReport) -> String {
     }
     parts.extend(report.profiles.iter().map(profile));
     // A look at meters reads no history.
-    if report.meters.is_empty() {
+    if report.meters.is_empty() && (report.measurements > 0 || report.profiles.is_empty()) {
         parts.push(standing(report));
     }
     parts.join("\n")
@@ -78,7 +78,7 @@ fn profile(profile: &EnergyProfile) -> String {
             i.p50, i.p5, i.p95
         )
     };
-    let explained = fit.r_squared.map(|r| format!("{r:.3}"));
+    let explained = fit.r_squared.map(|r| format!("{r:.4}"));
     format!(
         "{:<12} {} by {}\n\
          alpha        {} J/MB\n\
@@ -112,4 +112,31 @@ pub(crate) fn lines(energy: Option<&EnergyForecast>) -> String {
     )];
     lines.extend(energy.notes.iter().map(|note| format!("note: {note}")));
     lines.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use vmferry::core::Joules;
+
+    #[test]
+    fn energies_name_their_hosts_and_meters() {
+        let found = EnergyForecast {
+            energy_j: Some(Interval {
+                p5: 400.0,
+                p50: 532.0,
+                p95: 700.0,
+            })
+            .map(|i| i.map(Joules)),
+            hosts: MeteredHosts::Both,
+            meters: vec!["RAPL (package-0)".to_owned(), "IPMI of 10.0.0.7".to_owned()],
+            measurements: 12,
+            notes: vec!["Something is in doubt.".to_owned()],
+        };
+        insta::assert_snapshot!(lines(Some(&found)), @r"
+        energy       of source and destination, by RAPL (package-0) and IPMI of 10.0.0.7, from 12 measured moves
+        note: Something is in doubt.
+        ");
+        insta::assert_snapshot!(lines(None), @"energy       no energy profile (`vmferry profile energy --help`)");
+    }
 }
