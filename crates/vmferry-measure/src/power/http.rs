@@ -7,7 +7,7 @@ use base64::prelude::BASE64_STANDARD;
 use serde_json::Value;
 use ureq::{Agent, Error};
 
-use super::PowerError;
+use super::{PowerError, Trust};
 
 /// Longest document that is read; a reading takes some kilobytes.
 const LONGEST: u64 = 4 << 20;
@@ -66,8 +66,14 @@ pub(super) struct Server {
 }
 
 impl Server {
-    pub(super) fn new(meter: &str, login: Option<String>, timeout: Duration) -> Self {
+    pub(super) fn new(
+        meter: &str,
+        login: Option<String>,
+        timeout: Duration,
+        trust: &Trust,
+    ) -> Result<Self, PowerError> {
         let config = Agent::config_builder()
+            .tls_config(tls(meter, trust)?)
             .timeout_global(Some(timeout))
             .user_agent(concat!("vmferry/", env!("CARGO_PKG_VERSION")))
             // A baseboard controller is reached directly, whatever the environment says.
@@ -75,11 +81,11 @@ impl Server {
             // What a server says of its refusal is worth more than the number.
             .http_status_as_error(false)
             .build();
-        Self {
+        Ok(Self {
             meter: meter.to_owned(),
             agent: config.new_agent(),
             login,
-        }
+        })
     }
 
     /// The document at an address `http://HOST/...`.
@@ -148,9 +154,60 @@ fn explain(error: &Error) -> String {
         Error::TlsRequired => {
             "this vmferry was built without HTTPS; build it with `--features https`, or reach the server through a local proxy over plain HTTP".to_owned()
         }
-        other => other.to_string(),
+        other => {
+            let said = other.to_string();
+            if said.contains("invalid peer certificate") {
+                format!("{said}; name a file with its certificate by SSL_CERT_FILE, or trust whoever answers: redfish+insecure:URL")
+            } else {
+                said
+            }
+        }
     }
 }
+
+/// Without HTTPS nothing has to be trusted.
+#[cfg(not(feature = "https"))]
+fn tls(_meter: &str, _trust: &Trust) -> Result<ureq::tls::TlsConfig, PowerError> {
+    Ok(ureq::tls::TlsConfig::builder().build())
+}
+
+#[cfg(feature = "https")]
+fn tls(meter: &str, trust: &Trust) -> Result<ureq::tls::TlsConfig, PowerError> {
+    use std::path::Path;
+    use std::sync::Arc;
+    use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
+
+    let builder = TlsConfig::builder()
+        .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()));
+    let path = match trust {
+        Trust::Anyone => return Ok(builder.disable_verification(true).build()),
+        Trust::File(path) => path.as_path(),
+        // Debian's and Red Hat's; where neither is there nobody is trusted.
+        Trust::System => match SYSTEM_ROOTS.iter().map(Path::new).find(|p| p.exists()) {
+            Some(path) => path,
+            None => Path::new("/dev/null"),
+        },
+    };
+    let pem = std::fs::read(path).map_err(|source| PowerError::File {
+        meter: meter.to_owned(),
+        path: path.to_owned(),
+        source,
+    })?;
+    let roots = parse_pem(&pem).filter_map(|item| match item {
+        Ok(PemItem::Certificate(certificate)) => Some(certificate),
+        _ => None,
+    });
+    let roots: Vec<_> = roots.collect();
+    Ok(builder
+        .root_certs(RootCerts::new_with_certs(&roots))
+        .build())
+}
+
+#[cfg(feature = "https")]
+const SYSTEM_ROOTS: [&str; 2] = [
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+];
 
 #[cfg(test)]
 mod tests {

@@ -5,7 +5,7 @@
 //! | `rapl`, `rapl+dram`, `rapl:DIR` | [`Rapl`]: the processors' own counters, this host | energy |
 //! | `hwmon:PATH` | [`Hwmon`]: a sensor of the kernel, this host | power |
 //! | `ipmi`, `ipmi:USER@HOST` | [`Ipmi`]: a baseboard controller, through `ipmitool` | power |
-//! | `redfish:URL` | [`Redfish`]: a baseboard controller, over HTTP | power |
+//! | `redfish:URL`, `redfish+insecure:URL` | [`Redfish`]: a baseboard controller, over HTTP | power |
 //! | `prometheus:URL?query=...` | [`Prometheus`]: what Kepler, Scaphandre or an exporter counts | power |
 //! | `csv:FILE` | [`CsvLog`]: what another program writes down | power |
 //!
@@ -16,6 +16,7 @@
 //! do not compare.
 
 use std::future::Future;
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::time::Instant;
 
@@ -59,6 +60,20 @@ pub enum Value {
     /// The energy drawn since the meter's first reading; the power is the
     /// difference of two over the time between.
     Energy(Joules),
+}
+
+/// Whose certificates are trusted where a meter is behind HTTPS (which takes
+/// the feature `https`).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Trust {
+    /// Those the system trusts.
+    #[default]
+    System,
+    /// Those in a file, in PEM.
+    File(PathBuf),
+    /// Whoever answers: a controller with a certificate of its own making.
+    /// Who stands in between learns the password.
+    Anyone,
 }
 
 /// A reading to come.

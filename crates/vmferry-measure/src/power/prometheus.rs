@@ -5,7 +5,7 @@ use serde_json::Value as Json;
 use vmferry_core::Watts;
 
 use super::http::{Address, Server};
-use super::{PowerError, PowerMeter, READ_TIMEOUT, ReadFuture, power_now};
+use super::{PowerError, PowerMeter, READ_TIMEOUT, ReadFuture, Trust, power_now};
 
 /// An instant query whose answer is a power in watts
 /// (<https://prometheus.io/docs/prometheus/latest/querying/api/>).
@@ -26,8 +26,9 @@ impl Prometheus {
     /// it is, not encoded for a URL.
     ///
     /// # Errors
-    /// When that is no address, or has no query.
-    pub fn new(url: &str) -> Result<Self, PowerError> {
+    /// When that is no address, has no query, or the certificates to trust
+    /// cannot be read.
+    pub fn new(url: &str, trust: &Trust) -> Result<Self, PowerError> {
         let wrong = |problem: &str| PowerError::Spec {
             spec: format!("prometheus:{url}"),
             problem: problem.to_owned(),
@@ -43,7 +44,7 @@ impl Prometheus {
         let path = path.strip_suffix("/api/v1/query").unwrap_or(path);
         let name = format!("Prometheus {}{path} {query}", address.server);
         Ok(Self {
-            server: Server::new(&name, None, READ_TIMEOUT),
+            server: Server::new(&name, None, READ_TIMEOUT, trust)?,
             name,
             url: format!(
                 "{}{path}/api/v1/query?query={}",
@@ -133,7 +134,7 @@ mod tests {
 
     #[test]
     fn queries_are_encoded_and_paths_kept() {
-        let of = |url: &str| Prometheus::new(url).unwrap().url;
+        let of = |url: &str| Prometheus::new(url, &Trust::System).unwrap().url;
         assert_eq!(
             of("http://h:9090?query=sum(rate(j{a=\"b c\"}[5s]))"),
             "http://h:9090/api/v1/query?query=sum%28rate%28j%7Ba%3D%22b%20c%22%7D%5B5s%5D%29%29"
@@ -142,7 +143,7 @@ mod tests {
         assert_eq!(of(long), long);
         for wrong in ["http://h:9090", "http://h?query= ", "h:9090?query=up"] {
             assert!(matches!(
-                Prometheus::new(wrong),
+                Prometheus::new(wrong, &Trust::System),
                 Err(PowerError::Spec { .. })
             ));
         }

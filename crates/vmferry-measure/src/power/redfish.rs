@@ -4,7 +4,7 @@ use serde_json::Value as Json;
 use vmferry_core::Watts;
 
 use super::http::{Address, Server, login};
-use super::{PowerError, PowerMeter, READ_TIMEOUT, ReadFuture, power_now};
+use super::{PowerError, PowerMeter, READ_TIMEOUT, ReadFuture, Trust, power_now};
 
 /// A document of a Redfish service that holds a power.
 #[derive(Debug)]
@@ -25,8 +25,8 @@ impl Redfish {
     /// `#/PowerControl/N`.
     ///
     /// # Errors
-    /// When that is no address.
-    pub fn new(url: &str, password: Option<&str>) -> Result<Self, PowerError> {
+    /// When that is no address, or the certificates to trust cannot be read.
+    pub fn new(url: &str, password: Option<&str>, trust: &Trust) -> Result<Self, PowerError> {
         let address = Address::parse(url).map_err(|problem| PowerError::Spec {
             spec: format!("redfish:{url}"),
             problem,
@@ -40,7 +40,7 @@ impl Redfish {
             .user
             .map(|user| login(&user, password.unwrap_or_default()));
         Ok(Self {
-            server: Server::new(&name, login, READ_TIMEOUT),
+            server: Server::new(&name, login, READ_TIMEOUT, trust)?,
             name,
             base: address.server,
             path,

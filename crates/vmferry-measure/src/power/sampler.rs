@@ -80,6 +80,8 @@ pub async fn sample(
     let mut stopped_at = None;
     loop {
         tokio::select! {
+            // The end before one more reading that would not know of it.
+            biased;
             _ = stop.wait_for(|stop| *stop), if stopped_at.is_none() => {
                 stopped_at = Some(Instant::now());
             }

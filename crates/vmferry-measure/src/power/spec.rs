@@ -4,7 +4,9 @@ use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use super::{CsvLog, Hwmon, Ipmi, PowerError, PowerMeter, Prometheus, Rapl, RaplDomains, Redfish};
+use super::{
+    CsvLog, Hwmon, Ipmi, PowerError, PowerMeter, Prometheus, Rapl, RaplDomains, Redfish, Trust,
+};
 
 /// The program that reads baseboard controllers.
 const IPMITOOL: &str = "ipmitool";
@@ -31,7 +33,12 @@ pub enum MeterSpec {
         host: String,
     },
     /// A Redfish document or chassis.
-    Redfish(String),
+    Redfish {
+        /// Its address.
+        url: String,
+        /// Whether whoever answers is trusted.
+        insecure: bool,
+    },
     /// A Prometheus with a query.
     Prometheus(String),
     /// A log of another program.
@@ -79,14 +86,17 @@ impl FromStr for MeterSpec {
                     }
                 }
             },
-            "redfish" => {
+            "redfish" | "redfish+insecure" => {
                 let url = needed("its URL is missing")?;
-                Redfish::new(url, None)?;
-                Self::Redfish(url.to_owned())
+                Redfish::new(url, None, &Trust::Anyone)?;
+                Self::Redfish {
+                    url: url.to_owned(),
+                    insecure: kind != "redfish",
+                }
             }
             "prometheus" => {
                 let url = needed("its URL is missing")?;
-                Prometheus::new(url)?;
+                Prometheus::new(url, &Trust::Anyone)?;
                 Self::Prometheus(url.to_owned())
             }
             "csv" => Self::Csv(needed("the file is missing")?.into()),
@@ -109,7 +119,11 @@ impl fmt::Display for MeterSpec {
             Self::Hwmon(path) => write!(f, "hwmon:{}", path.display()),
             Self::Ipmi => f.write_str("ipmi"),
             Self::RemoteIpmi { user, host } => write!(f, "ipmi:{user}@{host}"),
-            Self::Redfish(url) => write!(f, "redfish:{url}"),
+            Self::Redfish {
+                url,
+                insecure: false,
+            } => write!(f, "redfish:{url}"),
+            Self::Redfish { url, .. } => write!(f, "redfish+insecure:{url}"),
             Self::Prometheus(url) => write!(f, "prometheus:{url}"),
             Self::Csv(path) => write!(f, "csv:{}", path.display()),
         }
@@ -133,14 +147,20 @@ impl MeterSpec {
             Self::Hwmon(path) => Box::new(Hwmon::open(path)?),
             Self::Ipmi => Box::new(Ipmi::local(IPMITOOL.into())),
             Self::RemoteIpmi { user, host } => Box::new(Ipmi::remote(IPMITOOL.into(), user, host)),
-            Self::Redfish(url) => {
+            Self::Redfish { url, insecure } => {
+                let trust = if *insecure { Trust::Anyone } else { trust() };
                 let password = std::env::var("VMFERRY_REDFISH_PASSWORD").ok();
-                Box::new(Redfish::new(url, password.as_deref())?)
+                Box::new(Redfish::new(url, password.as_deref(), &trust)?)
             }
-            Self::Prometheus(url) => Box::new(Prometheus::new(url)?),
+            Self::Prometheus(url) => Box::new(Prometheus::new(url, &trust())?),
             Self::Csv(path) => Box::new(CsvLog::open(path)?),
         })
     }
+}
+
+/// As other programs take it.
+fn trust() -> Trust {
+    std::env::var_os("SSL_CERT_FILE").map_or(Trust::System, |path| Trust::File(path.into()))
 }
 
 #[cfg(test)]
@@ -157,6 +177,7 @@ mod tests {
             "ipmi",
             "ipmi:ADMIN@10.0.0.7",
             "redfish:https://root@bmc/redfish/v1/Chassis/1/Power#/PowerControl/1",
+            "redfish+insecure:https://bmc/redfish/v1/Chassis/1",
             "prometheus:http://localhost:9090?query=sum(rate(kepler_node_platform_joules_total[5s]))",
             "csv:power.csv",
         ] {

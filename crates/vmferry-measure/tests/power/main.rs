@@ -2,6 +2,8 @@
 //! other people's logs really say. No test needs a power sensor.
 
 mod baseboard;
+#[cfg(feature = "https")]
+mod https;
 mod logs;
 mod prometheus;
 mod redfish;

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 use vmferry_core::Watts;
-use vmferry_measure::power::{Prometheus, parse_instant_query};
+use vmferry_measure::power::{Prometheus, Trust, parse_instant_query};
 
 use crate::watts;
 use crate::web::Web;
@@ -123,7 +123,8 @@ async fn prometheus_itself() {
         return;
     };
     let query = |expression: &str| {
-        Prometheus::new(&format!("http://{}?query={expression}", prometheus.address)).unwrap()
+        let url = format!("http://{}?query={expression}", prometheus.address);
+        Prometheus::new(&url, &Trust::System).unwrap()
     };
     let mut scaphandre = query("scaph_host_power_microwatts{job=\"power\"} / 1e6");
     let began = Instant::now();

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use vmferry_core::Watts;
-use vmferry_measure::power::{PowerMeter as _, Redfish, parse_power_reading};
+use vmferry_measure::power::{PowerMeter as _, Redfish, Trust, parse_power_reading};
 
 use crate::watts;
 use crate::web::Web;
@@ -102,7 +102,7 @@ async fn a_service_is_read_again_and_again() {
     web.set(CHASSIS, &chassis().to_string());
     web.set(&metrics, &environment(json!(374)).to_string());
     let url = format!("http://root@{}{CHASSIS}", web.host());
-    let mut meter = Redfish::new(&url, Some("calvin")).unwrap();
+    let mut meter = Redfish::new(&url, Some("calvin"), &Trust::System).unwrap();
     assert_eq!(
         meter.name(),
         format!("Redfish http://{}{CHASSIS}", web.host())
@@ -114,7 +114,7 @@ async fn a_service_is_read_again_and_again() {
     let error = watts(&mut meter).await.unwrap_err().to_string();
     assert!(error.contains("the answer is no JSON"), "{error}");
 
-    let mut stranger = Redfish::new(&url, None).unwrap();
+    let mut stranger = Redfish::new(&url, None, &Trust::System).unwrap();
     let error = watts(&mut stranger).await.unwrap_err().to_string();
     assert!(error.contains("VMFERRY_REDFISH_PASSWORD"), "{error}");
     assert!(!error.contains("calvin"), "{error}");
@@ -134,15 +134,23 @@ async fn older_services_and_parts() {
         (&format!("{path}#/PowerControl/1"), 120.5),
     ] {
         let url = format!("http://{}{below}", web.host());
-        let mut meter = Redfish::new(&url, None).unwrap();
+        let mut meter = Redfish::new(&url, None, &Trust::System).unwrap();
         assert_eq!(watts(&mut meter).await.unwrap(), expected);
     }
     let url = format!("http://{}/redfish/v1/Chassis/None", web.host());
-    let mut missing = Redfish::new(&url, None).unwrap();
+    let mut missing = Redfish::new(&url, None, &Trust::System).unwrap();
     let error = watts(&mut missing).await.unwrap_err().to_string();
     assert!(error.contains("no such document"), "{error}");
     // Nobody listens on port 1.
-    let mut nobody = Redfish::new("http://127.0.0.1:1/redfish/v1", None).unwrap();
+    let mut nobody = Redfish::new("http://127.0.0.1:1/redfish/v1", None, &Trust::System).unwrap();
     let error = watts(&mut nobody).await.unwrap_err().to_string();
     assert!(error.contains("http://127.0.0.1:1/redfish/v1"), "{error}");
+}
+
+#[cfg(not(feature = "https"))]
+#[tokio::test]
+async fn without_https_it_says_how_to_get_it() {
+    let mut meter = Redfish::new("https://127.0.0.1:1/redfish/v1", None, &Trust::System).unwrap();
+    let error = watts(&mut meter).await.unwrap_err().to_string();
+    assert!(error.contains("--features https"), "{error}");
 }
