@@ -5,6 +5,8 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::Value;
+use ureq::config::ConfigBuilder;
+use ureq::typestate::AgentScope;
 use ureq::{Agent, Error};
 
 use super::{PowerError, Trust};
@@ -72,8 +74,7 @@ impl Server {
         timeout: Duration,
         trust: &Trust,
     ) -> Result<Self, PowerError> {
-        let config = Agent::config_builder()
-            .tls_config(tls(meter, trust)?)
+        let config = trusting(Agent::config_builder(), meter, trust)?
             .timeout_global(Some(timeout))
             .user_agent(concat!("vmferry/", env!("CARGO_PKG_VERSION")))
             // A baseboard controller is reached directly, whatever the environment says.
@@ -165,22 +166,24 @@ fn explain(error: &Error) -> String {
     }
 }
 
+type Builder = ConfigBuilder<AgentScope>;
+
 /// Without HTTPS nothing has to be trusted.
 #[cfg(not(feature = "https"))]
-fn tls(_meter: &str, _trust: &Trust) -> Result<ureq::tls::TlsConfig, PowerError> {
-    Ok(ureq::tls::TlsConfig::builder().build())
+fn trusting(builder: Builder, _meter: &str, _trust: &Trust) -> Result<Builder, PowerError> {
+    Ok(builder)
 }
 
 #[cfg(feature = "https")]
-fn tls(meter: &str, trust: &Trust) -> Result<ureq::tls::TlsConfig, PowerError> {
+fn trusting(builder: Builder, meter: &str, trust: &Trust) -> Result<Builder, PowerError> {
     use std::path::Path;
     use std::sync::Arc;
     use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
 
-    let builder = TlsConfig::builder()
+    let tls = TlsConfig::builder()
         .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()));
     let path = match trust {
-        Trust::Anyone => return Ok(builder.disable_verification(true).build()),
+        Trust::Anyone => return Ok(builder.tls_config(tls.disable_verification(true).build())),
         Trust::File(path) => path.as_path(),
         // Debian's and Red Hat's; where neither is there nobody is trusted.
         Trust::System => match SYSTEM_ROOTS.iter().map(Path::new).find(|p| p.exists()) {
@@ -198,9 +201,7 @@ fn tls(meter: &str, trust: &Trust) -> Result<ureq::tls::TlsConfig, PowerError> {
         _ => None,
     });
     let roots: Vec<_> = roots.collect();
-    Ok(builder
-        .root_certs(RootCerts::new_with_certs(&roots))
-        .build())
+    Ok(builder.tls_config(tls.root_certs(RootCerts::new_with_certs(&roots)).build()))
 }
 
 #[cfg(feature = "https")]

@@ -227,13 +227,13 @@ mod tests {
 
     #[test]
     fn doubts_are_noted() {
-        let source = profile(ProfiledSide::Source, [Some("a"), None], 0.3, 10.0);
+        let source = [profile(ProfiledSide::Source, [Some("a"), None], 0.3, 10.0)];
         let notes = |found: Option<EnergyForecast>| found.unwrap().notes.join(" ");
-        assert!(!notes(of(&[source.clone()], None, Some(500))).contains("not measured"));
-        assert!(notes(of(&[source.clone()], None, Some(5000))).contains("were not measured"));
+        assert!(!notes(of(&source, None, Some(500))).contains("not measured"));
+        assert!(notes(of(&source, None, Some(5000))).contains("were not measured"));
         let flat = profile(ProfiledSide::Source, [Some("a"), None], 0.0, 10.0);
         assert!(notes(of(&[flat], None, Some(500))).contains("do not show that more traffic"));
         // A move that is not expected to converge.
-        assert_eq!(of(&[source], None, None).unwrap().energy_j, None);
+        assert_eq!(of(&source, None, None).unwrap().energy_j, None);
     }
 }

@@ -1,14 +1,14 @@
 //! Meters at work: a look at them, or a whole move under them.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval, sleep_until};
 use uuid::Uuid;
-use vmferry_core::{Bytes, GuestUri, MigrationStatus, MoveEvent, OutcomeStatus};
-use vmferry_history::host_name;
+use vmferry_core::{Bytes, GuestUri, MigrationStatus, MoveEvent, MoveRecord, OutcomeStatus};
+use vmferry_history::{History, Route, Store as _, history_path, host_name};
 use vmferry_hypervisor::HypervisorError;
 use vmferry_hypervisor::qmp::{ConnectOptions, Guest, MigrationInfo};
 use vmferry_measure::power::{MeterSpec, PowerSeries, SampleOptions, sample};
@@ -24,6 +24,10 @@ use crate::watching::{self, WatchEnd};
 
 /// How often the guest is asked whether its migration began.
 const LOOK: Duration = Duration::from_millis(250);
+
+/// How long a monitor is left alone that another client holds; also how often
+/// one on another machine is asked.
+const BACK_OFF: Duration = Duration::from_secs(2);
 
 /// Meters of a move's hosts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -203,11 +207,15 @@ fn energy(
     }))
 }
 
+/// What the history knows of a move.
+async fn recorded(move_id: Uuid) -> Option<MoveRecord> {
+    let history = History::open_existing(&history_path().ok()?).await.ok()?;
+    history.get(&move_id.to_string()).await.ok()
+}
+
 /// The destination's name, of a move that the history knows.
 async fn destination_of(seen: &Seen) -> Option<String> {
-    use vmferry_history::{History, Route, Store as _, history_path};
-    let history = History::open_existing(&history_path().ok()?).await.ok()?;
-    let record = history.get(&seen.move_id?.to_string()).await.ok()?;
+    let record = recorded(seen.move_id?).await?;
     Some(Route::of(&record).destination_host)
 }
 
@@ -217,13 +225,19 @@ async fn follow(
     before: &MigrationInfo,
     say: &impl Fn(&str),
 ) -> Result<Seen, Error> {
-    let mut looks = interval(LOOK);
+    // On another machine every look is a login.
+    let pace = guest.destination().map_or(LOOK, |_| BACK_OFF);
+    let mut looks = interval(pace);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut busy_since: Option<Instant> = None;
     loop {
         looks.tick().await;
         if let Some(move_id) = watching::own_move_id(guest)? {
             say("the migration began");
             return follow_ours(guest, move_id).await;
+        }
+        if busy_since.is_some_and(|since| since.elapsed() < BACK_OFF) {
+            continue;
         }
         let options = ConnectOptions {
             greeting_timeout: LOOK,
@@ -231,8 +245,12 @@ async fn follow(
         };
         let now = match Guest::connect(guest, options).await {
             Ok(monitor) => monitor.migration().await?,
-            // Another vmferry looks at the guest before it moves it.
-            Err(HypervisorError::MonitorBusy { .. }) => continue,
+            // Another vmferry looks at the guest before it moves it. Who waits there stands in
+            // its way.
+            Err(HypervisorError::MonitorBusy { .. }) => {
+                busy_since = Some(Instant::now());
+                continue;
+            }
             Err(error) => return Err(error.into()),
         };
         if now.status.is_under_way() {
@@ -254,22 +272,21 @@ async fn follow_ours(guest: &GuestUri, move_id: Uuid) -> Result<Seen, Error> {
             *keep.lock().unwrap_or_else(PoisonError::into_inner) = Some(outcome.clone());
         }
     });
-    let end = watching::watch(guest, sink).await?;
-    if let WatchEnd::Theirs(watched) = end {
-        // It ended before it could be followed, and another one began.
-        return theirs(
-            watched.kind == Some(EndKind::Completed),
-            watched.info.as_ref(),
-        );
-    }
+    let end = watching::watch(guest, sink).await;
     let outcome = ended.lock().unwrap_or_else(PoisonError::into_inner).take();
-    match outcome {
-        Some(outcome) if outcome.status == OutcomeStatus::Completed => Ok(Seen {
+    let outcome = match outcome {
+        Some(outcome) => Some(*outcome),
+        // It ended before it could be followed.
+        None => recorded(move_id).await.and_then(|record| record.outcome),
+    };
+    match (outcome, end) {
+        (Some(outcome), _) if outcome.status == OutcomeStatus::Completed => Ok(Seen {
             move_id: Some(move_id),
             began_at: outcome.started_at,
             ended_at: outcome.ended_at,
             transferred_bytes: outcome.transferred_bytes,
         }),
+        (None, Err(error)) => Err(error),
         _ => Err(not_completed()),
     }
 }
