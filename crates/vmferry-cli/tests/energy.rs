@@ -8,8 +8,15 @@ mod place;
 #[path = "site/schema.rs"]
 mod schema;
 
+#[path = "simulate/files.rs"]
+#[expect(dead_code, reason = "only its observation is needed")]
+mod files;
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::unix::net::{UnixListener, UnixStream};
+
 use jiff::Timestamp;
-use serde_json::Value;
+use serde_json::{Value, json};
 use vmferry::core::plan::MoveLimits;
 use vmferry::core::{
     Bytes, GuestInfo, GuestUri, HostInfo, MoveRecord, Outcome, OutcomeStatus, Place as GuestPlace,
@@ -382,4 +389,114 @@ fn meters_are_tried_before_they_are_relied_on() {
     );
     let old = place.file("old.csv", "1600000000,100\n");
     meter(&format!("csv:{old}"), &["stalled: nothing new for"]);
+}
+
+/// Answers what a forecast asks a guest's monitor, and knows no more.
+fn monitor(stream: &UnixStream) -> std::io::Result<()> {
+    let mut write = stream;
+    let version = json!({ "qemu": { "major": 10, "minor": 0, "micro": 2 }, "package": "" });
+    writeln!(
+        write,
+        "{}",
+        json!({ "QMP": { "version": version, "capabilities": [] } })
+    )?;
+    for line in BufReader::new(stream).lines() {
+        let request: Value = serde_json::from_str(&line?)?;
+        let answer = match request["execute"].as_str().unwrap_or_default() {
+            "qmp_capabilities" => json!({}),
+            "query-name" => json!({ "name": "web" }),
+            "query-migrate-parameters" => json!({ "downtime-limit": 300 }),
+            "query-migrate-capabilities" | "query-qmp-schema" | "query-cpus-fast" => json!([]),
+            "human-monitor-command" => json!(""),
+            other => {
+                let error = json!({ "class": "CommandNotFound", "desc": format!("no {other}") });
+                writeln!(write, "{}", json!({ "error": error, "id": request["id"] }))?;
+                continue;
+            }
+        };
+        writeln!(
+            write,
+            "{}",
+            json!({ "return": answer, "id": request["id"] })
+        )?;
+    }
+    Ok(())
+}
+
+#[test]
+fn forecasts_say_the_energy_of_hosts_with_a_profile() {
+    let place = Place::new();
+    let path = place.history().with_file_name("qmp");
+    let listener = UnixListener::bind(&path).expect("a socket");
+    // It hangs up when it will; one client at a time.
+    std::thread::spawn(move || {
+        listener
+            .incoming()
+            .flatten()
+            .for_each(|s| drop(monitor(&s)))
+    });
+    let profile = String::from_utf8(files::profile(true)).expect("JSON");
+    let profile = place.file("guest.json", &profile);
+    let guest = format!("qmp:{}", path.display());
+    let predict = [
+        "predict",
+        &guest,
+        "--bandwidth",
+        "400Mbit/s",
+        "--profile",
+        &profile,
+    ];
+    let as_json = [&predict[..], &["-o", "json"]].concat();
+
+    let before = place.run(&as_json).expect(0, &[]).document("predict");
+    assert_eq!(before["energy"], Value::Null);
+    let table = place.run(&predict).expect(0, &[]).stdout;
+    assert!(table.contains("energy       no energy profile"), "{table}");
+
+    // This machine has no power sensor: what stands here is made up.
+    let here = nix::unistd::gethostname().expect("a name");
+    let here = here.into_string().expect("text");
+    let csv = "transferred_mb,source_energy_j\n20,16\n40,25\n60,36\n80,45\n100,56\n120,65\n";
+    let csv = place.file("made-up.csv", csv);
+    place
+        .run(&[
+            "profile",
+            "energy",
+            "--fit",
+            "--measurements",
+            &csv,
+            "--source-host",
+            &here,
+        ])
+        .expect(0, &[]);
+    let after = place.run(&as_json).expect(0, &[]).document("predict");
+    let energy = &after["energy"];
+    assert_eq!(energy["hosts"], "source");
+    assert_eq!(energy["meters"][0], "measurements in made-up.csv");
+    assert_eq!(energy["measurements"], 6);
+    let number = |value: &Value| value.as_f64().expect("a number");
+    let sent = number(&after["transferred_bytes"]["p50"]) / 1e6;
+    // The line through these points is 0.494 V + 5.9.
+    let expected = 0.4943 * sent + 5.9;
+    assert!(
+        (number(&energy["energy_j"]["p50"]) / expected - 1.0).abs() < 0.01,
+        "{after:#}"
+    );
+    assert!(
+        number(&energy["energy_j"]["p5"]) < expected
+            && number(&energy["energy_j"]["p95"]) > expected
+    );
+    let table = place.run(&predict).expect(0, &[]).stdout;
+    // Of its own in the table, among the other quantities.
+    let mut rows = table.lines().map(str::trim_start);
+    let row = rows.find(|row| row.starts_with("energy ") && row.contains(" J "));
+    assert!(row.is_some(), "{table}");
+    assert!(
+        table.contains("energy       of source, by measurements in made-up.csv, from 6"),
+        "{table}"
+    );
+    assert!(
+        table.contains("note: The energy is the source's alone"),
+        "{table}"
+    );
 }

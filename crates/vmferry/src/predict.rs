@@ -77,7 +77,7 @@ pub async fn predict(guest: &GuestUri, options: &PredictOptions) -> Result<Predi
         .await?;
     let hosts = earlier.route().map_or_else(
         || HostNames {
-            source: host_name(&observation.host, guest),
+            source: host_name(&source.host_info(), guest),
             destination: None,
         },
         HostNames::of,
