@@ -2,129 +2,24 @@
 //! profiles. No test needs a hypervisor or a power sensor.
 
 mod ended;
+#[path = "simulate/files.rs"]
+#[expect(dead_code, reason = "only its observation is needed")]
+mod files;
+#[path = "energy/guest.rs"]
+mod guest;
+#[path = "energy/moves.rs"]
+mod moves;
 #[path = "comparing/place.rs"]
 #[expect(dead_code, reason = "nothing is read from standard input here")]
 mod place;
 #[path = "site/schema.rs"]
 mod schema;
 
-#[path = "simulate/files.rs"]
-#[expect(dead_code, reason = "only its observation is needed")]
-mod files;
+use serde_json::Value;
+use vmferry::core::MoveRecord;
 
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::os::unix::net::{UnixListener, UnixStream};
-
-use jiff::Timestamp;
-use serde_json::{Value, json};
-use vmferry::core::plan::MoveLimits;
-use vmferry::core::{
-    Bytes, GuestInfo, GuestUri, HostInfo, MoveRecord, Outcome, OutcomeStatus, Place as GuestPlace,
-    Plan, SCHEMA_VERSION,
-};
-use vmferry::history::{History, Store as _};
-
+use moves::{MORNING, SIZES, keep, log, moved};
 use place::Place;
-
-/// When the log begins, in seconds since 1970.
-const MORNING: i64 = 1_769_860_800;
-/// From move to move.
-const APART: i64 = 120;
-/// Sizes of the moves, in MB, at 50 MB/s.
-const SIZES: [i64; 6] = [400, 1000, 600, 1600, 2000, 1200];
-
-fn guest() -> GuestInfo {
-    GuestInfo {
-        uri: GuestUri::local("/run/a.qmp"),
-        name: Some("web".into()),
-        uuid: None,
-        memory_bytes: Some(Bytes::from_mib(2048)),
-        ram_blocks: Vec::new(),
-        vcpus: Some(1),
-        machine: None,
-        accelerator: None,
-    }
-}
-
-/// The `n`-th move, which began a minute after the one before had its turn.
-fn moved(n: usize, source: &str) -> MoveRecord {
-    let host = |name: &str| HostInfo {
-        hostname: Some(name.into()),
-        ..HostInfo::default()
-    };
-    let began = MORNING + 60 + APART * n as i64;
-    let at = |second: i64| Timestamp::from_second(second).expect("a time");
-    let place = GuestPlace::RunningAtDestination;
-    let ended = at(began + SIZES[n] / 50);
-    let mut outcome = Outcome::unseen(
-        OutcomeStatus::Completed,
-        place,
-        String::new(),
-        at(began),
-        ended,
-    );
-    outcome.error = None;
-    outcome.transferred_bytes = Some(Bytes(SIZES[n] as u64 * 1_000_000));
-    let id = format!("{n:08x}-0000-7000-8000-000000000000");
-    MoveRecord {
-        schema_version: SCHEMA_VERSION,
-        tool_version: "0.1.0".into(),
-        move_id: id.parse().expect("an identifier"),
-        started_at: at(began),
-        plan: Plan {
-            source: guest().uri,
-            destination: GuestUri::local("/run/b.qmp"),
-            via: "tcp:10.0.0.2:4444".parse().expect("an address"),
-            limits: MoveLimits::default(),
-            tls_dir: None,
-        },
-        guest: guest(),
-        source_host: host(source),
-        destination_host: host("beta"),
-        link: None,
-        forecast: None,
-        outcome: Some(outcome),
-        raw_statistics: None,
-    }
-}
-
-fn keep(place: &Place, records: &[MoveRecord]) {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .expect("a runtime");
-    runtime.block_on(async {
-        let history = History::open(&place.history()).await.expect("a history");
-        for record in records {
-            history.open_move(record).await.expect("written");
-            let outcome = record.outcome.as_ref().expect("an outcome");
-            let closed = history.close_move(record.move_id, outcome, None).await;
-            closed.expect("written");
-        }
-        history.close().await.expect("closed");
-    });
-}
-
-/// A second's power: `E = alpha V + beta` over each move, above 180 W that
-/// waver by a third of a watt.
-fn log(alpha: f64, beta: f64) -> String {
-    let mut text = "time,power_w\n".to_owned();
-    for second in 0..=60 + APART * SIZES.len() as i64 {
-        let quiet = 180.0 + (second % 3 - 1) as f64 / 3.0;
-        let turn = (second - 60).div_euclid(APART);
-        let within = (second - 60).rem_euclid(APART);
-        let size = usize::try_from(turn).ok().and_then(|n| SIZES.get(n));
-        let above = match size {
-            // The reading at the end of each of its seconds.
-            Some(size) if (1..=size / 50).contains(&within) => {
-                (alpha * *size as f64 + beta) / (*size as f64 / 50.0)
-            }
-            _ => 0.0,
-        };
-        text.push_str(&format!("{},{}\n", MORNING + second, quiet + above));
-    }
-    text
-}
 
 #[test]
 fn nothing_is_known_at_first() {
@@ -389,114 +284,4 @@ fn meters_are_tried_before_they_are_relied_on() {
     );
     let old = place.file("old.csv", "1600000000,100\n");
     meter(&format!("csv:{old}"), &["stalled: nothing new for"]);
-}
-
-/// Answers what a forecast asks a guest's monitor, and knows no more.
-fn monitor(stream: &UnixStream) -> std::io::Result<()> {
-    let mut write = stream;
-    let version = json!({ "qemu": { "major": 10, "minor": 0, "micro": 2 }, "package": "" });
-    writeln!(
-        write,
-        "{}",
-        json!({ "QMP": { "version": version, "capabilities": [] } })
-    )?;
-    for line in BufReader::new(stream).lines() {
-        let request: Value = serde_json::from_str(&line?)?;
-        let answer = match request["execute"].as_str().unwrap_or_default() {
-            "qmp_capabilities" => json!({}),
-            "query-name" => json!({ "name": "web" }),
-            "query-migrate-parameters" => json!({ "downtime-limit": 300 }),
-            "query-migrate-capabilities" | "query-qmp-schema" | "query-cpus-fast" => json!([]),
-            "human-monitor-command" => json!(""),
-            other => {
-                let error = json!({ "class": "CommandNotFound", "desc": format!("no {other}") });
-                writeln!(write, "{}", json!({ "error": error, "id": request["id"] }))?;
-                continue;
-            }
-        };
-        writeln!(
-            write,
-            "{}",
-            json!({ "return": answer, "id": request["id"] })
-        )?;
-    }
-    Ok(())
-}
-
-#[test]
-fn forecasts_say_the_energy_of_hosts_with_a_profile() {
-    let place = Place::new();
-    let path = place.history().with_file_name("qmp");
-    let listener = UnixListener::bind(&path).expect("a socket");
-    // It hangs up when it will; one client at a time.
-    std::thread::spawn(move || {
-        listener
-            .incoming()
-            .flatten()
-            .for_each(|s| drop(monitor(&s)))
-    });
-    let profile = String::from_utf8(files::profile(true)).expect("JSON");
-    let profile = place.file("guest.json", &profile);
-    let guest = format!("qmp:{}", path.display());
-    let predict = [
-        "predict",
-        &guest,
-        "--bandwidth",
-        "400Mbit/s",
-        "--profile",
-        &profile,
-    ];
-    let as_json = [&predict[..], &["-o", "json"]].concat();
-
-    let before = place.run(&as_json).expect(0, &[]).document("predict");
-    assert_eq!(before["energy"], Value::Null);
-    let table = place.run(&predict).expect(0, &[]).stdout;
-    assert!(table.contains("energy       no energy profile"), "{table}");
-
-    // This machine has no power sensor: what stands here is made up.
-    let here = nix::unistd::gethostname().expect("a name");
-    let here = here.into_string().expect("text");
-    let csv = "transferred_mb,source_energy_j\n20,16\n40,25\n60,36\n80,45\n100,56\n120,65\n";
-    let csv = place.file("made-up.csv", csv);
-    place
-        .run(&[
-            "profile",
-            "energy",
-            "--fit",
-            "--measurements",
-            &csv,
-            "--source-host",
-            &here,
-        ])
-        .expect(0, &[]);
-    let after = place.run(&as_json).expect(0, &[]).document("predict");
-    let energy = &after["energy"];
-    assert_eq!(energy["hosts"], "source");
-    assert_eq!(energy["meters"][0], "measurements in made-up.csv");
-    assert_eq!(energy["measurements"], 6);
-    let number = |value: &Value| value.as_f64().expect("a number");
-    let sent = number(&after["transferred_bytes"]["p50"]) / 1e6;
-    // The line through these points is 0.494 V + 5.9.
-    let expected = 0.4943 * sent + 5.9;
-    assert!(
-        (number(&energy["energy_j"]["p50"]) / expected - 1.0).abs() < 0.01,
-        "{after:#}"
-    );
-    assert!(
-        number(&energy["energy_j"]["p5"]) < expected
-            && number(&energy["energy_j"]["p95"]) > expected
-    );
-    let table = place.run(&predict).expect(0, &[]).stdout;
-    // Of its own in the table, among the other quantities.
-    let mut rows = table.lines().map(str::trim_start);
-    let row = rows.find(|row| row.starts_with("energy ") && row.contains(" J "));
-    assert!(row.is_some(), "{table}");
-    assert!(
-        table.contains("energy       of source, by measurements in made-up.csv, from 6"),
-        "{table}"
-    );
-    assert!(
-        table.contains("note: The energy is the source's alone"),
-        "{table}"
-    );
 }

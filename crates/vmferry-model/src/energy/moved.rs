@@ -56,7 +56,8 @@ pub fn energy_of_move(
         .get(first)
         .map_or(began, |s| s.from)
         .saturating_sub(wanted.window);
-    let before = samples.partition_point(|s| s.from < since);
+    // Whole samples here too, so that they span the window.
+    let before = samples.partition_point(|s| s.until <= since);
     // What is looked at has to be sound; what is older does not matter.
     check(&samples[before.min(first)..behind])?;
     let background = Background::of(&samples[before.min(first)..first], wanted)?;
@@ -142,6 +143,14 @@ mod tests {
         let found = energy(&samples(&[130.0, 150.0, 140.0, 100.0]), 20.6, 22.2).unwrap();
         assert_eq!(found.energy_j, Joules(120.0));
         assert_eq!(found.background.samples, 20);
+        // So does one that spans the begin of the window.
+        let shorter = Stability {
+            window: Duration::from_millis(10_500),
+            ..Stability::default()
+        };
+        let [began, ended] = [20, 22].map(Duration::from_secs);
+        let found = energy_of_move(&samples(&[130.0; 3]), began, ended, &shorter).unwrap();
+        assert_eq!(found.background.span_ms, Millis(11e3));
     }
 
     #[test]
