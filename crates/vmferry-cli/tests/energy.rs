@@ -32,6 +32,9 @@ fn nothing_is_known_at_first() {
         "{}",
         ended.stdout
     );
+    place
+        .run(&["profile", "energy", "--svg", "none.svg"])
+        .expect(50, &["no profile to draw"]);
     let report = place
         .run(&["profile", "energy", "-o", "json"])
         .document("profile-energy");
@@ -97,7 +100,14 @@ fn logs_of_both_hosts_become_profiles_of_them_and_their_pair() {
     let mut kept = listed["profiles"].as_array().expect("profiles").clone();
     kept.sort_by_key(|p: &Value| profiles.iter().position(|other| other["side"] == p["side"]));
     assert_eq!(&kept, profiles);
-    let table = place.run(&["profile", "energy"]).expect(0, &[]).stdout;
+    let svg = place.history().with_file_name("energy.svg");
+    let drawn = ["profile", "energy", "--svg", &svg.display().to_string()];
+    let table = place.run(&drawn).expect(0, &[]).stdout;
+    let drawing = std::fs::read_to_string(svg).expect("a drawing");
+    // Three profiles of six moves each, with their bands.
+    assert_eq!(drawing.matches("<circle").count(), 18);
+    assert_eq!(drawing.matches("<polygon").count(), 3);
+    assert!(drawing.contains("transferred, MB") && drawing.contains("pair alpha &gt; beta: E ="));
     assert!(
         table.contains("pair         alpha > beta by log"),
         "{table}"

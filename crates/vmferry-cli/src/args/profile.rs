@@ -59,6 +59,10 @@ pub(crate) struct ProfileEnergy {
     /// Time from reading to reading
     #[arg(long, value_parser = parse_pace, value_name = "TIME", default_value = "1s")]
     pub(crate) interval: Duration,
+    /// Draw the profiles into this file: measured moves, line, and where 90 %
+    /// of single moves lie
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["meter", "destination_meter"])]
+    pub(crate) svg: Option<PathBuf>,
 }
 
 /// Less than ten seconds tell no background.
