@@ -93,7 +93,9 @@ fn one(
         .map(|(mb, at, wide)| (*mb, (at - wide).max(0.0)));
     let edge: Vec<(f64, f64)> = above.chain(below).collect();
     chart.draw_series([Polygon::new(edge, LINE.mix(0.15).filled())])?;
-    let line: Vec<(f64, f64)> = band.iter().map(|(mb, at, _)| (*mb, at.max(0.0))).collect();
+    // Its ends alone: pixels would make steps of more.
+    let ends = band.first().into_iter().chain(band.last());
+    let line: Vec<(f64, f64)> = ends.map(|(mb, at, _)| (*mb, at.max(0.0))).collect();
     chart.draw_series([PathElement::new(line, LINE.stroke_width(2))])?;
     let dots = points.iter().map(|p| Circle::new(*p, 4, MEASURED.filled()));
     chart.draw_series(dots)?;
