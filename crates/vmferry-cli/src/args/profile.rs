@@ -18,7 +18,8 @@ pub(crate) enum Profile {
 #[derive(Debug, Args)]
 #[command(
     after_help = "Meters: rapl, rapl+dram, hwmon:PATH (this host); ipmi, ipmi:USER@HOST (password in IPMI_PASSWORD);\n\
-    redfish:URL of a Chassis, its Power or EnvironmentMetrics (password in VMFERRY_REDFISH_PASSWORD);\n\
+    redfish:URL of a Chassis, its Power or EnvironmentMetrics (password in VMFERRY_REDFISH_PASSWORD),\n\
+    redfish+insecure:URL where its certificate is of its own making;\n\
     prometheus:http://HOST:9090?query=EXPRESSION in watts; csv:FILE, rows of a time and watts.\n\n\
     First meter some moves of guests of different sizes, one by one:\n  \
     vmferry profile energy --meter rapl --watch qmp:/run/web.qmp   (and then migrate it elsewhere)\n\

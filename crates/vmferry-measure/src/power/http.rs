@@ -98,6 +98,10 @@ impl Server {
     }
 
     fn get(&self, url: &str) -> Result<Value, PowerError> {
+        if cfg!(not(feature = "https")) && url.starts_with("https:") {
+            let problem = "this vmferry was built without HTTPS; build it with `--features https`, or reach the server through a local proxy over plain HTTP";
+            return Err(self.failed(url, problem.to_owned()));
+        }
         let request = self.agent.get(url).header("Accept", "application/json");
         let request = match &self.login {
             Some(login) => request.header("Authorization", login),
@@ -151,18 +155,13 @@ fn refusal(status: u16, said: Option<String>) -> String {
 }
 
 fn explain(error: &Error) -> String {
-    match error {
-        Error::TlsRequired => {
-            "this vmferry was built without HTTPS; build it with `--features https`, or reach the server through a local proxy over plain HTTP".to_owned()
-        }
-        other => {
-            let said = other.to_string();
-            if said.contains("invalid peer certificate") {
-                format!("{said}; name a file with its certificate by SSL_CERT_FILE, or trust whoever answers: redfish+insecure:URL")
-            } else {
-                said
-            }
-        }
+    let said = error.to_string();
+    if said.contains("invalid peer certificate") {
+        format!(
+            "{said}; name a file with its certificate by SSL_CERT_FILE, or trust whoever answers: redfish+insecure:URL"
+        )
+    } else {
+        said
     }
 }
 
