@@ -5,6 +5,7 @@ mod compare;
 mod imports;
 mod model;
 mod profile;
+mod profile_energy;
 mod promising;
 mod simulate;
 mod when;
@@ -24,6 +25,7 @@ pub(crate) use compare::Compare;
 pub(crate) use imports::HistoryImport;
 pub(crate) use model::Forecasting;
 pub(crate) use profile::{MigrationCpu, Need, Profile, ProfileCpu};
+pub(crate) use profile_energy::ProfileEnergy;
 pub(crate) use promising::Promising;
 pub(crate) use simulate::{Simulate, Values};
 
@@ -165,7 +167,7 @@ pub(crate) enum Command {
     History(History),
     /// Every model on every migration of the history: who errs least
     Compare(Compare),
-    /// Measure what hosts give to migrations, for forecasts
+    /// Measure what hosts give to migrations and what moves cost them, for forecasts
     #[command(subcommand)]
     Profile(Profile),
     /// Two hosts on this machine, to try things on
@@ -224,6 +226,8 @@ pub(crate) enum DocumentName {
     HistoryForget,
     /// `compare -o json`
     Compare,
+    /// `profile energy -o json`
+    ProfileEnergy,
     /// `trace info -o json`, `record -o json`
     TraceInfo,
     /// `simulate -o json`

@@ -10,6 +10,7 @@ mod migrate;
 mod need;
 mod predict;
 mod profile;
+mod profile_energy;
 mod record;
 mod recover;
 mod shell;

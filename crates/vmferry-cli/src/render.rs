@@ -7,6 +7,8 @@ pub(crate) mod compare;
 pub(crate) mod cost_bars;
 pub(crate) mod curves;
 pub(crate) mod demo;
+pub(crate) mod energy;
+pub(crate) mod energy_line;
 pub(crate) mod forecast;
 pub(crate) mod imports;
 pub(crate) mod moves;

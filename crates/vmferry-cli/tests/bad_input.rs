@@ -134,6 +134,32 @@ fn wrong_arguments_are_explained() {
             &["trace", "export", "/dev/null", "--output-file", "out.xls"],
             &["out.xls", "FILE.csv or FILE.parquet"],
         ),
+        (
+            &["profile", "energy", "--meter", "wattmeter"],
+            &["wattmeter", "its kind is unknown", "csv:FILE"],
+        ),
+        (
+            &["profile", "energy", "--watch", "qmp:/a"],
+            &["nothing to meter with", "--meter rapl"],
+        ),
+        (
+            &["profile", "energy", "--moves", "--meter", "rapl"],
+            &["rapl tells of now only", "csv:FILE"],
+        ),
+        (
+            &["profile", "energy", "--meter", "rapl", "--background", "2s"],
+            &["--background", "at least 10s"],
+        ),
+        (
+            &[
+                "profile",
+                "energy",
+                "--fit",
+                "--measurements",
+                "/nowhere.csv",
+            ],
+            &["/nowhere.csv", "give a CSV file"],
+        ),
         (&["predict", "qmp:/a", "--to", "qmp:/b"], &["--via"]),
         (
             &["predict", "qmp:/a", "--model", "oracle"],
@@ -490,6 +516,7 @@ fn schemas_are_those_checked_in() {
         "history-imports",
         "history-forget",
         "compare",
+        "profile-energy",
         "trace-info",
         "simulate",
         "testbed-status",

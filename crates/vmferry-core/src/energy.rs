@@ -1,7 +1,7 @@
 //! Power and energy as types, with only the operators that make physical sense.
 
 use std::fmt;
-use std::ops::{Add, Div, Mul};
+use std::ops::{Add, Div, Mul, Sub};
 use std::time::Duration;
 
 use schemars::JsonSchema;
@@ -47,6 +47,37 @@ impl Mul<f64> for Joules {
         Self(self.0 * rhs)
     }
 }
+
+/// What one power is above the other; negative where it is below.
+impl Sub for Watts {
+    type Output = Self;
+    fn sub(self, rhs: Self) -> Self {
+        Self(self.0 - rhs.0)
+    }
+}
+
+/// A host's power over a span of time: its mean as an energy counter tells it,
+/// or what a meter read at the end of the span.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct PowerSample {
+    /// When the span began: the reading before. Since the series began.
+    pub from: Duration,
+    /// When it ended: this reading.
+    pub until: Duration,
+    /// The power.
+    pub power: Watts,
+}
+
+impl PowerSample {
+    /// Length of the span.
+    pub fn span(&self) -> Duration {
+        self.until.saturating_sub(self.from)
+    }
+}
+
+/// No host takes more: a reading above it is a fault of the meter. The
+/// largest servers (eight accelerators) take some 10 kW.
+pub const MOST_POWER: Watts = Watts(50_000.0);
 
 impl fmt::Display for Watts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

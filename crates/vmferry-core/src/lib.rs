@@ -63,7 +63,7 @@ pub mod units;
 
 pub use analysis::{Analysis, Stationarity};
 pub use dirty_curve::{CurvePoint, DirtyCurve};
-pub use energy::{Joules, Watts};
+pub use energy::{Joules, MOST_POWER, PowerSample, Watts};
 pub use event::MoveEvent;
 pub use exit_code::ExitCode;
 pub use fitted_curve::{FittedCurve, FittedSet};

@@ -27,6 +27,6 @@ pub use imports::{Added, ImportFilter, ImportSource, SourcedMigration};
 pub use json_lines::{Imported, export, import};
 pub use path::history_path;
 pub use profiles::{Profile, ProfileFilter};
-pub use route::Route;
+pub use route::{Route, host_name};
 pub use sqlite::History;
 pub use store::{Closed, Cursor, MoveFilter, MoveSummary, Store};

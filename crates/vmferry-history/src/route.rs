@@ -25,8 +25,8 @@ impl Route {
         via: &StreamUri,
     ) -> Self {
         Self {
-            source_host: host_name(source),
-            destination_host: host_name(destination),
+            source_host: host_name(source.0, source.1),
+            destination_host: host_name(destination.0, destination.1),
             stream_host: via.host.clone(),
         }
     }
@@ -41,7 +41,9 @@ impl Route {
     }
 }
 
-fn host_name((host, uri): (&HostInfo, &GuestUri)) -> String {
+/// What a host is called in the history: by its name, else like the machine
+/// its monitor is reached on.
+pub fn host_name(host: &HostInfo, uri: &GuestUri) -> String {
     host.hostname.clone().unwrap_or_else(|| {
         uri.destination()
             .map_or_else(|| "localhost".to_owned(), |ssh| ssh.host.clone())

@@ -1,5 +1,5 @@
-//! Samplers: a guest's pages, its page mix, its CPUs and its link, seen from outside. Raw
-//! observations only: fits and extrapolation are `vmferry-model`'s.
+//! Samplers: a guest's pages, its page mix, its CPUs and its link, seen from outside, and its
+//! hosts' power. Raw observations only: fits and extrapolation are `vmferry-model`'s.
 //!
 //! ```no_run
 //! use vmferry_hypervisor::qmp::{ConnectOptions, Guest};
@@ -30,6 +30,7 @@ pub mod observe;
 mod pace;
 pub mod page_mix;
 pub mod pages;
+pub mod power;
 mod process;
 pub mod recording;
 mod route;

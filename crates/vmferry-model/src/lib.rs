@@ -16,6 +16,7 @@
 //! Page histories and moves by time of day ─> schedule: when to move, how often, whether it pays
 //! Profiles, weights ─> choice::rank() ─> choice::choose(): which guests to move, at what cost, and what would change that
 //! Profiling migrations under CPU caps ─> cpu_profile: time, rate and least CPU by cap
+//! Power samples around moves ─> energy::energy_of_move ─> energy::EnergyFit ─> energy::forecast()
 //! Past errors ─> conformal, drift: intervals that keep their coverage, guests that changed
 //! ```
 
@@ -29,6 +30,7 @@ mod cycle;
 pub mod drawn_moves;
 mod draws;
 pub mod drift;
+pub mod energy;
 mod error;
 pub mod experience;
 mod forecast;
@@ -40,6 +42,7 @@ mod reforecast;
 mod remedies;
 mod sampler;
 pub mod schedule;
+mod student;
 pub mod sweep;
 mod threads;
 

@@ -23,6 +23,7 @@ use crate::TOOL_VERSION;
 use crate::choosing::report::ChooseReport;
 use crate::comparison::CompareReport;
 use crate::demo::DemoReport;
+use crate::energy::{EnergyForecast, EnergyReport};
 use crate::imports::{ForgetReport, ImportList, ImportReport};
 use crate::profiling::{CpuLimits, NeedReport, ProfileCpuReport};
 use crate::when::report::WhenReport;
@@ -99,6 +100,10 @@ pub struct PredictReport {
     /// The forecast.
     #[serde(flatten)]
     pub forecast: Forecast,
+    /// The energy of the move; `None` without an energy profile of its hosts,
+    /// and in documents of earlier versions.
+    #[serde(default)]
+    pub energy: Option<EnergyForecast>,
 }
 
 /// `vmferry migrate -o json`: the forecast's fields, then `outcome` with the
@@ -134,6 +139,10 @@ pub struct MigrateReport {
     /// move the guest.
     #[serde(default)]
     pub missed: Vec<Missed>,
+    /// The energy of the move as it was forecast; `None` without a forecast or
+    /// without an energy profile of its hosts.
+    #[serde(default)]
+    pub energy: Option<EnergyForecast>,
     /// What was measured; `None` for a dry run.
     pub outcome: Option<Outcome>,
     /// Where the guest is.
@@ -263,6 +272,7 @@ pub fn schemas() -> Vec<(&'static str, Schema)> {
         ("history-imports", schema_for!(ImportList)),
         ("history-forget", schema_for!(ForgetReport)),
         ("compare", schema_for!(CompareReport)),
+        ("profile-energy", schema_for!(EnergyReport)),
         ("trace-info", schema_for!(TraceReport)),
         ("simulate", schema_for!(SimulateReport)),
         ("testbed-status", schema_for!(TestbedList)),
@@ -308,6 +318,7 @@ pub(crate) mod sample {
             forecast: None,
             promise: None,
             missed: Vec::new(),
+            energy: None,
             outcome: None,
             place: Place::RunningAtSource,
         }

@@ -9,9 +9,11 @@ use vmferry_history::HistoryError;
 use vmferry_history::trace::TraceError;
 use vmferry_hypervisor::HypervisorError;
 use vmferry_measure::MeasureError;
+use vmferry_measure::power::PowerError;
 use vmferry_migrate::MigrateError;
 use vmferry_model::ModelError;
 use vmferry_model::choice::ChoiceError;
+use vmferry_model::energy::EnergyError;
 use vmferry_model::leaderboard::LeaderboardError;
 use vmferry_model::predictor::{CannotForecast, TooLittleData};
 use vmferry_model::sweep::SweepError;
@@ -48,6 +50,15 @@ pub enum Error {
     /// An observation failed.
     #[error(transparent)]
     Measure(#[from] MeasureError),
+    /// A power meter cannot be read.
+    #[error(transparent)]
+    Power(#[from] PowerError),
+    /// What was metered tells no energy.
+    #[error(transparent)]
+    Energy(#[from] EnergyError),
+    /// There was no move to meter.
+    #[error("{0}")]
+    NothingMeasured(String),
     /// No forecast was possible.
     #[error(transparent)]
     Model(#[from] ModelError),
@@ -144,7 +155,8 @@ impl Error {
     pub fn exit_code(&self) -> ExitCode {
         match self {
             Self::Usage(_) | Self::Profile { .. } | Self::Choice(_) => ExitCode::Usage,
-            Self::Host { .. } | Self::Hypervisor(_) | Self::NoDirtyRing { .. } => {
+            Self::Power(error) if error.is_bad_input() => ExitCode::Usage,
+            Self::Host { .. } | Self::Hypervisor(_) | Self::NoDirtyRing { .. } | Self::Power(_) => {
                 ExitCode::Hypervisor
             }
             Self::Promise(ControlError::Model(_)) => ExitCode::TooLittleData,
@@ -156,6 +168,8 @@ impl Error {
                 _ => ExitCode::Hypervisor,
             },
             Self::Model(_)
+            | Self::Energy(_)
+            | Self::NothingMeasured(_)
             | Self::Forecast(_)
             | Self::TooLittleToLearn(_)
             | Self::Sweep(SweepError::Forecast(_))

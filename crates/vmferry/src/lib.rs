@@ -13,6 +13,7 @@
 //! | [`imports`] | takes other people's migrations into the history |
 //! | [`comparison`] | compares every model on every migration of the history |
 //! | [`profiling`] | profiles a host pair: migration time against the CPU given to it |
+//! | [`energy`] | meters what moves cost in energy, fits and forecasts it |
 //! | [`recording`] | records a guest's page history into a trace, reads traces |
 //! | [`simulating`] | what moves would cost elsewhere, from a profile or a trace |
 //! | [`watching`] | follows a running migration, whoever started it |
@@ -27,6 +28,7 @@ pub mod comparison;
 pub mod demo;
 pub mod document;
 mod earlier;
+pub mod energy;
 mod error;
 mod guard_command;
 pub mod guarding;

@@ -29,6 +29,7 @@ use vmferry_model::Assumptions;
 
 use crate::document::{MigrateReport, Versions};
 use crate::earlier::Earlier;
+use crate::energy::{EnergyForecast, HostNames, energy_forecast};
 use crate::link::{self, RouteEnd};
 use crate::models::{self, Fitted};
 use crate::predict::{self, Reforecaster};
@@ -71,6 +72,7 @@ pub struct PreparedMove {
     limits: MoveLimits,
     forecast: Option<Forecast>,
     promise: Option<PromiseForecast>,
+    energy: Option<EnergyForecast>,
     stall_timeout: Duration,
 }
 
@@ -146,6 +148,7 @@ async fn prepare_with(
         assumptions: None,
         forecast: None,
         promise: None,
+        energy: None,
         stall_timeout: options.stall_timeout,
     };
     if options.forecast {
@@ -212,6 +215,9 @@ impl PreparedMove {
         self.assumptions = Some(assumptions);
         self.observation = Some(observation);
         self.link = Some(link);
+        if let Some(route) = earlier.route() {
+            self.energy = energy_forecast(&HostNames::of(route), &forecast).await;
+        }
         self.forecast = Some(forecast);
         Ok(())
     }
@@ -219,6 +225,11 @@ impl PreparedMove {
     /// The forecast.
     pub fn forecast(&self) -> Option<&Forecast> {
         self.forecast.as_ref()
+    }
+
+    /// The energy of the move, where its hosts have an energy profile.
+    pub fn energy(&self) -> Option<&EnergyForecast> {
+        self.energy.as_ref()
     }
 
     /// What the forecast is based on.
@@ -262,6 +273,7 @@ impl PreparedMove {
             forecast: self.forecast.clone(),
             promise: self.promise.clone(),
             missed: missed(self.checked.plan(), outcome.as_ref()),
+            energy: self.energy.clone(),
             outcome,
             place,
         }

@@ -9,6 +9,7 @@ use vmferry_core::{
     ByteRate, Bytes, GuestInfo, GuestUri, LinkSpeed, MoveEvent, Observation, PassRecord, Promise,
     StreamUri,
 };
+use vmferry_history::host_name;
 use vmferry_hypervisor::qmp::{ConnectOptions, Guest};
 use vmferry_measure::{ObserveOptions, observe};
 use vmferry_migrate::EventSink;
@@ -18,6 +19,7 @@ use vmferry_model::{Assumptions, Progress, at_one_pace, reforecast};
 use crate::Error;
 use crate::document::{PredictReport, Versions};
 use crate::earlier::Earlier;
+use crate::energy::{HostNames, energy_forecast};
 use crate::link::{self, RouteEnd};
 use crate::measure::describe;
 use crate::models::{Fitted, SEED};
@@ -121,6 +123,14 @@ pub async fn predict(guest: &GuestUri, options: &PredictOptions) -> Result<Predi
         })
     };
     let ((cpu, forecast), promise) = tokio::try_join!(forecast, known.promised(promise))?;
+    let hosts = earlier.route().map_or_else(
+        || HostNames {
+            source: host_name(&source.host_info(), guest),
+            destination: None,
+        },
+        HostNames::of,
+    );
+    let energy = energy_forecast(&hosts, &forecast).await;
     Ok(PredictReport {
         versions: Versions::default(),
         guest: observation.guest.clone(),
@@ -131,6 +141,7 @@ pub async fn predict(guest: &GuestUri, options: &PredictOptions) -> Result<Predi
         promise,
         cpu,
         forecast,
+        energy,
     })
 }
 

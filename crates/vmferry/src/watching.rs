@@ -49,6 +49,13 @@ pub async fn watch(guest: &GuestUri, sink: EventSink) -> Result<WatchEnd, Error>
     Ok(WatchEnd::Theirs(Box::new(watched)))
 }
 
+/// The supervised move with that guest at one of its ends.
+pub(crate) fn own_move_id(guest: &GuestUri) -> Result<Option<uuid::Uuid>, MigrateError> {
+    let found = own_move(guest)?;
+    let record = found.and_then(|dir| dir.read_json::<MoveRecord>(RECORD_FILE).ok());
+    Ok(record.map(|record| record.move_id))
+}
+
 /// A supervised move with that guest at one of its ends.
 fn own_move(guest: &GuestUri) -> Result<Option<MoveDir>, MigrateError> {
     let Ok(state) = StateDir::from_env() else {

@@ -8,7 +8,7 @@ use vmferry::core::quantity::{parse_rate, parse_ratio, parse_span};
 use vmferry::core::{ByteRate, GuestUri, Ratio, StreamUri};
 use vmferry::model::cpu_profile::{Caps, Intensive};
 
-use super::{Limits, Observing};
+use super::{Limits, Observing, ProfileEnergy};
 
 /// Subcommands of `profile`.
 #[derive(Debug, Subcommand)]
@@ -17,6 +17,8 @@ pub(crate) enum Profile {
     /// known use between two hosts of a testbed, under caps on the CPU of the
     /// threads that send and load them
     Cpu(Box<ProfileCpu>),
+    /// What moves cost in energy: meter them, fit a line to them
+    Energy(Box<ProfileEnergy>),
 }
 
 /// Arguments of `profile cpu`.

@@ -64,7 +64,11 @@ async fn make(
     }
     let prepared = moving::prepare(plan, options, &sink).await?;
     if let Some(forecast) = prepared.forecast() {
-        progress.note(&render::forecast::lines(forecast, prepared.promise()));
+        progress.note(&render::forecast::lines(
+            forecast,
+            prepared.promise(),
+            prepared.energy(),
+        ));
     }
     if args.dry_run {
         let report = prepared.dry_report();

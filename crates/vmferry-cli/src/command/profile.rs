@@ -15,6 +15,7 @@ use crate::{progress, render};
 pub(crate) async fn run(global: &Global, args: &Profile) -> Result<ExitCode, Error> {
     match args {
         Profile::Cpu(args) => cpu(global, args).await,
+        Profile::Energy(args) => super::profile_energy::run(global, args).await,
     }
 }
 

@@ -2,9 +2,10 @@
 
 use vmferry::core::{Forecast, PromiseForecast};
 use vmferry::document::PredictReport;
+use vmferry::energy::EnergyForecast;
 
 use super::quantities::quantities;
-use super::{or_dash, promise, remedy, table as new_table, text};
+use super::{cells, energy as energy_lines, or_dash, promise, remedy, table as new_table, text};
 
 /// The answer of `predict`.
 pub(crate) fn table(report: &PredictReport) -> String {
@@ -22,13 +23,21 @@ pub(crate) fn table(report: &PredictReport) -> String {
     );
     format!(
         "{header}{}",
-        lines(&report.forecast, report.promise.as_ref())
+        lines(
+            &report.forecast,
+            report.promise.as_ref(),
+            report.energy.as_ref()
+        )
     )
 }
 
-/// The forecast itself, with its notes, and what becomes of a promise; where none
-/// was made, remedies.
-pub(crate) fn lines(forecast: &Forecast, promised: Option<&PromiseForecast>) -> String {
+/// The forecast itself, with its energy and notes, and what becomes of a promise;
+/// where none was made, remedies.
+pub(crate) fn lines(
+    forecast: &Forecast,
+    promised: Option<&PromiseForecast>,
+    energy: Option<&EnergyForecast>,
+) -> String {
     let model = &forecast.model;
     let replays = match model.samples {
         0 => "a formula".to_owned(),
@@ -47,9 +56,15 @@ pub(crate) fn lines(forecast: &Forecast, promised: Option<&PromiseForecast>) -> 
             let [p5, p50, p95] = quantity.forecast;
             rows.add_row([quantity.name, &p5, &p50, &p95]);
         }
+        if let Some(energy) = energy {
+            let [p5, p50, p95] = cells(energy.energy_j);
+            rows.add_row(["energy", &p5, &p50, &p95]);
+        }
         out.push_str(&text(&rows));
         out.push('\n');
     }
+    out.push_str(&energy_lines::lines(energy));
+    out.push('\n');
     if let Some(promised) = promised {
         out.push_str(&promise::lines(promised));
         out.push('\n');

@@ -12,7 +12,7 @@ pub mod curve_fit;
 mod dirtied;
 pub(crate) mod drift;
 pub mod half_seconds;
-mod least_squares;
+pub(crate) mod least_squares;
 pub mod peek_curve;
 pub mod period;
 pub mod stationarity;

@@ -1,0 +1,92 @@
+//! `vmferry profile energy`.
+
+use std::fs::File;
+use std::io::Write as _;
+use std::path::Path;
+
+use vmferry::Error;
+use vmferry::core::ExitCode;
+use vmferry::energy::{self, EnergyReport, HostFilter, MeterOptions, MeterPair};
+
+use crate::answer::Answer;
+use crate::args::{Global, ProfileEnergy};
+use crate::{progress, render};
+
+pub(crate) async fn run(global: &Global, args: &ProfileEnergy) -> Result<ExitCode, Error> {
+    let answer = Answer::open(global)?;
+    // A wrong path is noticed before the work begins.
+    let mut drawing = args.svg.as_deref().map(create).transpose()?;
+    let report = energy(global, args).await?;
+    for left_out in &report.left_out {
+        progress::say(&format!("left out: {left_out}"));
+    }
+    if let (Some(file), Some(path)) = (&mut drawing, &args.svg) {
+        if report.profiles.is_empty() {
+            return Err(Error::NothingMeasured(
+                "there is no profile to draw; see `vmferry profile energy --help`".to_owned(),
+            ));
+        }
+        let svg = render::energy_line::svg(&report.profiles).map_err(Error::Internal)?;
+        file.write_all(svg.as_bytes()).map_err(|source| Error::Io {
+            what: path.display().to_string(),
+            source,
+        })?;
+    }
+    answer.give(&report, || render::energy::table(&report))?;
+    Ok(ExitCode::Done)
+}
+
+fn create(path: &Path) -> Result<File, Error> {
+    File::create(path).map_err(|error| {
+        Error::Usage(format!(
+            "the drawing cannot be written to {}: {error}; give another --svg",
+            path.display()
+        ))
+    })
+}
+
+async fn energy(global: &Global, args: &ProfileEnergy) -> Result<EnergyReport, Error> {
+    let hosts = HostFilter {
+        source: args.source_host.clone(),
+        destination: args.destination_host.clone(),
+    };
+    if args.fit {
+        return match &args.measurements {
+            Some(path) => energy::fit_table(path, &hosts).await,
+            None => energy::fit(&hosts).await,
+        };
+    }
+    let meters = MeterPair {
+        source: args.meter.clone(),
+        destination: args.destination_meter.clone(),
+    };
+    let mut options = MeterOptions::default();
+    options.stability.window = args.background;
+    options.sampling.interval = args.interval;
+    if meters == MeterPair::default() {
+        return if args.moves || args.watch.is_some() {
+            Err(Error::Usage(
+                "nothing to meter with; give --meter METER, --destination-meter METER or both, for example --meter rapl".to_owned(),
+            ))
+        } else {
+            energy::list().await
+        };
+    }
+    if args.moves {
+        return energy::measure_logged_moves(&meters, &hosts, &options.stability).await;
+    }
+    match &args.watch {
+        Some(guest) => {
+            let guest = super::absolute(guest)?;
+            let say = |text: &str| progress::note(global, text);
+            energy::measure_next_move(&guest, &meters, &hosts, &options, say).await
+        }
+        None => {
+            progress::note(
+                global,
+                &format!("metering for {:.0} s", args.background.as_secs_f64()),
+            );
+            energy::check_meters(&meters, &options).await
+        }
+    }
+}
