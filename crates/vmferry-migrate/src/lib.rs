@@ -16,7 +16,7 @@
 //! | [`guard`], [`takeover`] | the process that stays when vmferry dies |
 //! | [`place`] | asking both ends where the guest is |
 //! | [`running`], [`finish`] | following a move, and its outcome |
-//! | [`steering`], [`postcopy`] | caps, rates and pauses while it runs; post-copy |
+//! | [`steering`], `postcopy` | caps, rates and pauses while it runs; post-copy |
 //! | [`event_log`] | one event stream, many readers |
 //! | [`watching`] | following a migration that others started |
 
