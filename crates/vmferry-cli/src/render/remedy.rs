@@ -14,7 +14,7 @@ pub(crate) fn line(remedy: &Remedy) -> String {
     };
     let more = match remedy.kind {
         RemedyKind::PostCopy { stall } => format!(
-            "; the guest then waits for pages {stall} of the time or more; vmferry does not start it itself yet: use QEMU's postcopy-ram"
+            "; the guest then waits for pages {stall} of the time or more; allow it with --allow-postcopy"
         ),
         _ => String::new(),
     };

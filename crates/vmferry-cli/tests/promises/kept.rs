@@ -108,3 +108,31 @@ async fn a_courteous_stream_keeps_to_its_rates() {
     site::runs_only_at(&guest, Side::Destination).await;
     site.is_put_back(&guest, &before).await;
 }
+
+/// The guest keeps its speed until it moves, and its memory follows.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_guest_that_may_go_by_post_copy_does() {
+    let (site, guest) = busy_site().await;
+    let before = site.before(&guest).await;
+    let arguments = [
+        "--bandwidth",
+        "200Mbit/s",
+        "--window",
+        "4s",
+        "--deadline",
+        "60s",
+        "--allow-postcopy",
+        "-o",
+        "jsonl",
+    ];
+    let finished = site.migrate(&guest, &arguments).run().await;
+    has_moved(&finished);
+    let lines = finished.lines();
+    let post_copy = events(&lines, "phase")
+        .iter()
+        .any(|event| event["status"] == "postcopy-active");
+    assert!(post_copy, "no post-copy: {}", finished.stdout);
+    assert!(deepest_cap(&lines) > 0.99, "{}", finished.stdout);
+    site::runs_only_at(&guest, Side::Destination).await;
+    site.is_put_back(&guest, &before).await;
+}
