@@ -93,7 +93,6 @@ fn options(args: &Choose) -> Result<ChooseOptions, Error> {
                 args::Method::Qmp => Method::Qmp,
             },
         },
-        energy: None,
     })
 }
 

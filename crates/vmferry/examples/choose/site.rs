@@ -113,7 +113,6 @@ impl Site {
                 },
                 ..ObserveOptions::default()
             },
-            energy: None,
         };
         Ok(choosing::choose(&options, |_| ()).await?.report)
     }

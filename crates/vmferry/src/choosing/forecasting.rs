@@ -11,6 +11,7 @@ use super::berths::Harbour;
 use super::candidate::Candidate;
 use crate::Error;
 use crate::earlier::Earlier;
+use crate::energy::{HostNames, MeteredHosts, energy_forecast};
 use crate::link::RouteEnd;
 use crate::models::Fitted;
 use crate::predict::assumptions;
@@ -79,8 +80,12 @@ async fn forecast_one(
     let made = model
         .forecast(&assumptions, observation, link, &limits)
         .await?;
-    let (from, to) = (source.host_info(), waiting.monitor.host_info());
-    guest.energy = options.energy.as_ref().and_then(|of| of(&from, &to, &made));
+    let hosts = HostNames::of(&end.route_from(source));
+    // The energy of one end alone cannot be compared with that of both.
+    guest.energy = energy_forecast(&hosts, &made)
+        .await
+        .filter(|energy| energy.hosts == MeteredHosts::Both)
+        .and_then(|energy| energy.energy_j);
     guest.forecast = Some(made);
     Ok(())
 }

@@ -16,10 +16,8 @@ mod observing;
 mod pairing;
 pub mod report;
 
-use std::sync::Arc;
-
 use vmferry_core::plan::MoveLimits;
-use vmferry_core::{ByteRate, ExitCode, Forecast, HostInfo, Interval, Joules, Ratio, StreamUri};
+use vmferry_core::{ByteRate, ExitCode, Ratio, StreamUri};
 use vmferry_measure::ObserveOptions;
 use vmferry_model::choice::{Demand, Verdict, Weights, Worth};
 use vmferry_precopy::tuning::AdaptiveRate;
@@ -34,11 +32,6 @@ use self::berths::Harbour;
 use self::candidate::Candidate;
 use self::report::ChooseReport;
 use crate::{Error, models};
-
-/// What a forecast says of the energy of both hosts; `None` where nothing is
-/// known of this pair.
-pub type EnergyForecast =
-    Arc<dyn Fn(&HostInfo, &HostInfo, &Forecast) -> Option<Interval<Joules>> + Send + Sync>;
 
 /// Where hypervisors of another machine listen unless told otherwise: the first
 /// port that libvirt gives to migrations, which firewalls of such hosts let in.
@@ -93,8 +86,6 @@ pub struct ChooseOptions {
     pub bandwidth: Option<ByteRate>,
     /// How to observe; the budget is that of all guests together.
     pub observe: ObserveOptions,
-    /// The energy of moves, where there is a profile of it.
-    pub energy: Option<EnergyForecast>,
 }
 
 /// The answer, and what it takes to carry it out.
