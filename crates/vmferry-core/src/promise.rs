@@ -260,6 +260,35 @@ impl Promise {
     }
 }
 
+impl Promise {
+    /// What was promised and cannot be judged, since it was not measured.
+    pub fn unjudged(
+        &self,
+        downtime: Option<Millis>,
+        total_time: Option<Millis>,
+        slowdown: Option<Ratio>,
+    ) -> Vec<&'static str> {
+        let unknown = [
+            (
+                "downtime",
+                self.max_downtime_ms.is_some() && downtime.is_none(),
+            ),
+            (
+                "total time",
+                self.deadline_ms.is_some() && total_time.is_none(),
+            ),
+            (
+                "work lost",
+                self.max_slowdown.is_some() && slowdown.is_none(),
+            ),
+        ];
+        unknown
+            .into_iter()
+            .filter_map(|(what, unknown)| unknown.then_some(what))
+            .collect()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -62,9 +62,31 @@ impl Changer<'_> {
             self.guest.uri(),
             UndoAction::SetParameters { parameters: before },
         )?;
+        let numbers: Vec<(String, Value)> = change
+            .iter()
+            .filter(|(_, value)| value.is_number())
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect();
         self.ask("migrate-set-parameters", Some(Value::Object(change)))
             .await?;
+        let now = self.ask("query-migrate-parameters", None).await?;
+        for (name, wanted) in numbers {
+            let got = now.get(&name).cloned().unwrap_or(Value::Null);
+            if got != wanted {
+                return Err(MigrateError::NotTaken {
+                    name,
+                    wanted: wanted.to_string(),
+                    got: got.to_string(),
+                });
+            }
+        }
         Ok(())
+    }
+
+    /// Whether QEMU knows a migration parameter.
+    pub(crate) async fn knows_parameter(&self, name: &str) -> Result<bool, MigrateError> {
+        let now = self.ask("query-migrate-parameters", None).await?;
+        Ok(now.get(name).is_some())
     }
 
     /// Adds an object such as `tls-creds-x509`.

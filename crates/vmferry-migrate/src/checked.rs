@@ -196,6 +196,11 @@ async fn make_ready(
         if end == End::Source
             && let Some(capability) = plan.promise.and_then(|p| throttled_by(p.throttle))
         {
+            if capability == DIRTY_LIMIT {
+                changer
+                    .journal
+                    .about_to_change(guest.uri(), UndoAction::CancelDirtyLimit)?;
+            }
             changer.enable(capability).await?;
         }
         if postcopy::allowed(plan) {
@@ -208,9 +213,13 @@ async fn make_ready(
                 other => other,
             })?;
         }
-        changer
-            .set_parameters(parameters(plan, beginning, end))
-            .await?;
+        let mut wanted = parameters(plan, beginning, end);
+        if wanted.contains_key(SWITCHOVER_BANDWIDTH)
+            && !changer.knows_parameter(SWITCHOVER_BANDWIDTH).await?
+        {
+            wanted.remove(SWITCHOVER_BANDWIDTH);
+        }
+        changer.set_parameters(wanted).await?;
         if let Some(dir) = &plan.tls_dir {
             add_tls(&mut changer, dir, plan).await?;
         }
@@ -229,11 +238,16 @@ async fn make_ready(
         .map_err(MigrateError::at(End::Destination))
 }
 
+const DIRTY_LIMIT: &str = "dirty-limit";
+/// Not known to QEMU before 8.2: the switchover is then planned with the rate
+/// that memory was sent at.
+const SWITCHOVER_BANDWIDTH: &str = "avail-switchover-bandwidth";
+
 /// The capability with which the hypervisor throttles the guest by itself.
 fn throttled_by(throttle: Throttle) -> Option<&'static str> {
     match throttle {
         Throttle::Qemu => Some("auto-converge"),
-        Throttle::DirtyLimit => Some("dirty-limit"),
+        Throttle::DirtyLimit => Some(DIRTY_LIMIT),
         _ => None,
     }
 }
@@ -247,7 +261,7 @@ fn parameters(plan: &Plan, beginning: &Beginning, end: End) -> Map<String, serde
         }
         if let Some(rate) = beginning.switchover_bandwidth {
             let rate = rate.0.round() as u64;
-            wanted.insert("avail-switchover-bandwidth".into(), json!(rate));
+            wanted.insert(SWITCHOVER_BANDWIDTH.into(), json!(rate));
         }
         if let Some(rate) = plan.limits.max_bandwidth {
             wanted.insert("max-bandwidth".into(), json!(rate.0.round() as u64));

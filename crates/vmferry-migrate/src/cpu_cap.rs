@@ -199,12 +199,18 @@ impl CpuCap {
     pub fn set(&mut self, share: Option<Ratio>) -> Result<Ratio, CpuCapError> {
         let share = checked(share, 1.0, "")?;
         let (mut used, mut threads) = (0.0, 0.0);
+        let mut first = None;
         for group in &mut self.groups {
             let of_group = group.threads.len() as f64;
-            used += group.set_quota(&*self.files, share, self.period_us)? * of_group;
+            match group.set_quota(&*self.files, share, self.period_us) {
+                Ok(in_force) => used += in_force * of_group,
+                // A group that is lost must not keep the others capped.
+                Err(error) if share.is_none() => first = first.or(Some(error)),
+                Err(error) => return Err(error),
+            }
             threads += of_group;
         }
-        Ok(Ratio(used / threads))
+        first.map_or(Ok(Ratio(used / threads)), Err)
     }
 
     /// Caps one virtual CPU alone, or lifts its cap; returns the share in

@@ -44,6 +44,9 @@ pub enum UndoAction {
         /// Its id.
         id: String,
     },
+    /// `cancel-vcpu-dirty-limit`: the hypervisor cancels its own limit where the
+    /// migration was cancelled, not where it failed.
+    CancelDirtyLimit,
     /// Undoes a part of a CPU cap, on this machine.
     CpuCap(CpuUndo),
 }
@@ -53,9 +56,10 @@ impl UndoAction {
     pub fn possible_during_migration(&self) -> bool {
         match self {
             Self::SetParameters { parameters } => !parameters.keys().any(|k| k.starts_with("tls-")),
-            Self::SetCapability { .. } | Self::SettleFence { .. } | Self::DeleteObject { .. } => {
-                false
-            }
+            Self::SetCapability { .. }
+            | Self::SettleFence { .. }
+            | Self::CancelDirtyLimit
+            | Self::DeleteObject { .. } => false,
             // A cap that nobody steers any more must not stay on.
             Self::CpuCap(_) => true,
         }

@@ -24,6 +24,7 @@ mod alone;
 mod change;
 pub mod checked;
 pub mod cpu_cap;
+mod crossing;
 pub mod ends;
 mod error;
 pub mod event_log;

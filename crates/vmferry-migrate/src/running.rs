@@ -3,6 +3,7 @@
 mod connections;
 mod ending;
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -15,6 +16,7 @@ use vmferry_hypervisor::qmp::{EventStream, MigrationInfo, QmpEvent};
 
 use connections::{Lost, connected_again, connection_lost, why_lost};
 
+use crate::crossing::Crossing;
 use crate::ends::Ends;
 use crate::event_log::EventSink;
 use crate::journal::Journal;
@@ -49,6 +51,7 @@ pub struct RunningMigration {
     insists: bool,
     /// Whether the destination was told not to start the guest.
     fenced: bool,
+    crossing: Arc<Crossing>,
 }
 
 /// How the following of a move ended.
@@ -117,6 +120,7 @@ impl RunningMigration {
             joined_late: false,
             insists: false,
             fenced: false,
+            crossing: Arc::default(),
         }
     }
 
@@ -158,7 +162,7 @@ impl RunningMigration {
         steering: Steering,
         journal: &mut Journal,
     ) -> (Ended, SteeringCost) {
-        let (helm, crew) = steering::line(&self.ends.source);
+        let (helm, crew) = steering::line(&self.ends.source, &self.crossing);
         tokio::join!(
             self.follow(cancel, sink.clone(), Some(helm)),
             steering.run(crew, journal, sink)

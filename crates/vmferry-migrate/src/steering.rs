@@ -15,6 +15,8 @@
 mod guest_cap;
 mod live_parameters;
 
+use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
@@ -27,6 +29,7 @@ use vmferry_control::throttle::{
 use vmferry_core::{ByteRate, Millis, MoveEvent, Ratio};
 use vmferry_hypervisor::qmp::Guest;
 
+use crate::crossing::{Crossing, Way};
 use crate::event_log::EventSink;
 use crate::journal::Journal;
 use crate::postcopy;
@@ -42,7 +45,7 @@ const CAP_CHECK: Duration = Duration::from_secs(1);
 pub struct Steering {
     governor: Governor<AnyController>,
     move_id: Uuid,
-    vcpu_use: Ratio,
+    vcpu_use: Option<Ratio>,
     caps_cpu: bool,
 }
 
@@ -77,10 +80,11 @@ pub(crate) struct Crew {
     sights: watch::Receiver<Sight>,
     source: watch::Receiver<Guest>,
     give_up: mpsc::Sender<Reason>,
+    crossing: Arc<Crossing>,
 }
 
 /// Both ends of one line.
-pub(crate) fn line(source: &Guest) -> (Helm, Crew) {
+pub(crate) fn line(source: &Guest, crossing: &Arc<Crossing>) -> (Helm, Crew) {
     let (sights, seen) = watch::channel(Sight::default());
     let (source, connected) = watch::channel(source.clone());
     let (give_up, given_up) = mpsc::channel(1);
@@ -94,8 +98,17 @@ pub(crate) fn line(source: &Guest) -> (Helm, Crew) {
             sights: seen,
             source: connected,
             give_up,
+            crossing: Arc::clone(crossing),
         },
     )
+}
+
+impl Sight {
+    /// Whether the move has come to another stage since.
+    fn is_beyond(&self, before: &Self) -> bool {
+        let stage = |sight: &Self| sight.look.map(|look| look.stage);
+        stage(self) > stage(before)
+    }
 }
 
 impl Helm {
@@ -147,7 +160,7 @@ impl Steering {
         Self {
             governor,
             move_id,
-            vcpu_use: vcpu_use.unwrap_or(Ratio(1.0)),
+            vcpu_use,
             caps_cpu,
         }
     }
@@ -162,6 +175,8 @@ impl Steering {
         let source = crew.source.borrow().clone();
         let cap = GuestCap::ready(&source, self.move_id, self.vcpu_use).await;
         let mut wheel = Wheel {
+            crossing: Arc::clone(&crew.crossing),
+            warned: HashSet::new(),
             governor: self.governor,
             cap,
             parameters: LiveParameters::default(),
@@ -182,7 +197,14 @@ impl Steering {
                 changed = crew.sights.changed() => {
                     let sight = *crew.sights.borrow_and_update();
                     let source = crew.source.borrow().clone();
-                    if let Some(reason) = wheel.steer(&sight, &source).await {
+                    let mut ahead = crew.sights.clone();
+                    // A monitor that is slow to answer must not keep a cap on when the guest
+                    // has stopped, nor the move from its end.
+                    let steered = tokio::select! {
+                        steered = wheel.steer(&sight, &source) => steered,
+                        Ok(_) = ahead.wait_for(|s| s.is_beyond(&sight)) => None,
+                    };
+                    if let Some(reason) = steered {
                         // Full means that it is given up already.
                         let _ = crew.give_up.try_send(reason);
                     }
@@ -215,6 +237,9 @@ struct Told {
 }
 
 struct Wheel<'a> {
+    crossing: Arc<Crossing>,
+    /// What the operator was warned of.
+    warned: HashSet<String>,
     governor: Governor<AnyController>,
     cap: GuestCap,
     parameters: LiveParameters,
@@ -247,27 +272,32 @@ impl Wheel<'_> {
                     let value = json!((rate.0.round() as u64).max(1));
                     if self.set(source, "max-bandwidth", Some(value)).await {
                         self.set.max_bandwidth = Some(rate);
+                    } else {
+                        self.governor.not_done(&action);
                     }
                 }
+                // At the end of a move the undoing of its journal does it.
+                Action::RestoreMaxBandwidth | Action::RestoreDowntimeLimit
+                    if look.stage == Stage::Over => {}
                 Action::RestoreMaxBandwidth => {
-                    self.set(source, "max-bandwidth", None).await;
-                    self.set.max_bandwidth = None;
+                    if self.set(source, "max-bandwidth", None).await {
+                        self.set.max_bandwidth = None;
+                    }
                 }
                 Action::SetDowntimeLimit(limit) => {
-                    let value = json!((limit.as_millis() as u64).max(1));
+                    let value = json!((Millis::from(limit).0.round() as u64).max(1));
                     if self.set(source, "downtime-limit", Some(value)).await {
                         self.set.downtime_limit = Some(limit);
+                    } else {
+                        self.governor.not_done(&action);
                     }
                 }
                 Action::RestoreDowntimeLimit => {
-                    self.set(source, "downtime-limit", None).await;
-                    self.set.downtime_limit = None;
-                }
-                Action::StartPostCopy => {
-                    if let Err(error) = postcopy::start(source).await {
-                        self.warn(format!("post-copy could not be started: {error}"));
+                    if self.set(source, "downtime-limit", None).await {
+                        self.set.downtime_limit = None;
                     }
                 }
+                Action::StartPostCopy => self.start_post_copy(source).await,
                 Action::GiveUp(reason) => given_up = Some(reason),
             }
         }
@@ -275,10 +305,32 @@ impl Wheel<'_> {
         given_up
     }
 
+    /// Never once a cancel is under way: the destination may be fenced then.
+    async fn start_post_copy(&mut self, source: &Guest) {
+        let crossing = Arc::clone(&self.crossing);
+        let mut way = crossing.enter().await;
+        if *way == Way::Cancelled {
+            return;
+        }
+        // From here on nobody cancels, also where the answer does not come.
+        *way = Way::PostCopy;
+        if let Err(error) = postcopy::start(source).await {
+            if error.is_refused() {
+                *way = Way::Open;
+                self.governor.not_done(&Action::StartPostCopy);
+            }
+            self.warn(format!("post-copy could not be started: {error}"));
+        }
+    }
+
+    /// Share of the CPU time it uses that the guest gets.
+    fn speed(&self) -> Ratio {
+        Ratio(self.cap.in_force().0 * (1.0 - self.throttled.0))
+    }
+
     /// What holds, as it was read back.
     fn complete(&self, look: &mut Look) {
-        let speed = Ratio(self.cap.in_force().0 * (1.0 - self.throttled.0));
-        look.in_force.speed = speed;
+        look.in_force.speed = self.speed();
         look.in_force.rate = self.set.max_bandwidth;
         if let Some(round) = &mut look.last_round {
             round.settings = look.in_force;
@@ -317,7 +369,7 @@ impl Wheel<'_> {
     }
 
     fn tell(&mut self, look: &Look) {
-        let share = Ratio(self.cap.in_force().0 * (1.0 - self.throttled.0));
+        let share = self.speed();
         let ends_at = self.governor.controller().foreseen_end();
         let now = Told {
             share: Some(share),
@@ -337,8 +389,10 @@ impl Wheel<'_> {
         self.told = now;
     }
 
-    fn warn(&self, message: String) {
-        (self.sink)(&MoveEvent::Warning { message });
+    fn warn(&mut self, message: String) {
+        if self.warned.insert(message.clone()) {
+            (self.sink)(&MoveEvent::Warning { message });
+        }
     }
 
     /// Nobody steers any more: the guest gets its CPU back now, its threads go

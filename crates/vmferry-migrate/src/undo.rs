@@ -131,6 +131,7 @@ async fn try_undo(
             json!({ "capabilities": [{ "capability": name, "state": enabled }] }),
         ),
         UndoAction::DeleteObject { id } => ("object-del", json!({ "id": id })),
+        UndoAction::CancelDirtyLimit => ("cancel-vcpu-dirty-limit", json!({})),
     };
     let Some(guest) = connected(&change.uri, journal, connections).await? else {
         return Ok(false);
@@ -143,6 +144,12 @@ async fn try_undo(
         Err(HypervisorError::Refused { desc, .. })
             if matches!(change.undo, UndoAction::DeleteObject { .. })
                 && desc.contains("not found") =>
+        {
+            Ok(true)
+        }
+        // There is no limit, or none can be set there.
+        Err(HypervisorError::Refused { .. })
+            if matches!(change.undo, UndoAction::CancelDirtyLimit) =>
         {
             Ok(true)
         }

@@ -38,7 +38,7 @@ pub(crate) struct Promising {
     #[arg(long, help_heading = HEADING)]
     pub(crate) allow_postcopy: bool,
     /// Who steers the move and may slow the guest down [default: auto with
-    /// --max-slowdown or --policy, else off]
+    /// --max-slowdown, --policy or --min-bandwidth, else off]
     #[arg(long, help_heading = HEADING, value_parser = throttles(), value_name = "HOW")]
     pub(crate) throttle: Option<Throttle>,
     /// C of --throttle jin, 0..1 [default: from the guest's memory and the link]
@@ -72,9 +72,13 @@ impl Promising {
     /// where the operator allowed it.
     pub(crate) fn promise(&self) -> Result<Option<Promise>, Error> {
         let slows = self.max_slowdown.is_some() || self.policy.is_some();
-        let throttle = self
-            .throttle
-            .unwrap_or(if slows { Throttle::Auto } else { Throttle::Off });
+        // A courteous stream slows no guest down.
+        let steered = slows || self.min_bandwidth.is_some();
+        let throttle = self.throttle.unwrap_or(if steered {
+            Throttle::Auto
+        } else {
+            Throttle::Off
+        });
         let stated = slows
             || self.max_downtime.is_some()
             || self.deadline.is_some()

@@ -79,12 +79,21 @@ fn relaxation_line(relaxation: &Relaxation) -> String {
 /// made, or the guest did not move.
 pub(crate) fn kept(report: &MigrateReport) -> Option<String> {
     use vmferry::core::OutcomeStatus::Completed;
-    report.plan.promise?;
-    if report.outcome.as_ref()?.status != Completed {
+    let promise = report.plan.promise?;
+    let outcome = report.outcome.as_ref()?;
+    if outcome.status != Completed {
         return None;
     }
+    let unjudged = promise.unjudged(outcome.downtime_ms, outcome.total_time_ms, outcome.slowdown);
     if report.missed.is_empty() {
-        return Some("promise kept".to_owned());
+        return Some(if unjudged.is_empty() {
+            "promise kept".to_owned()
+        } else {
+            format!(
+                "promise kept as far as it was measured; not measured: {}",
+                unjudged.join(", ")
+            )
+        });
     }
     let missed: Vec<String> = report.missed.iter().map(ToString::to_string).collect();
     Some(format!("promise missed: {}", missed.join("; ")))

@@ -139,6 +139,12 @@ pub fn check(promise: &Promise, observed: bool) -> Result<Vec<String>, ControlEr
             "--allow-postcopy is ignored: --throttle {throttle} does not start post-copy"
         ));
     }
+    let minds_least_rate = matches!(throttle, Throttle::Courtesy | Throttle::Deadline);
+    if promise.min_bandwidth.is_some() && !minds_least_rate {
+        ignored.push(format!(
+            "--min-bandwidth is ignored: --throttle {throttle} holds no stream back"
+        ));
+    }
     if promise.max_slowdown.is_some()
         && matches!(
             throttle,

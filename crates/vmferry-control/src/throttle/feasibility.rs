@@ -20,9 +20,11 @@ use vmferry_precopy::qemu::Rules;
 use super::chosen::{controller, steered_by};
 use super::governor::{Action, Governor};
 use super::observed::ObservedOutlook;
+use super::observed::unhurried;
 use super::outlook::Outlook;
 use super::promise::{Promises, Reason};
 use super::relaxation::relaxations;
+use super::steersman::switchover_bandwidth;
 use super::trial::{Trial, TrialEnd, TrialOutcome};
 use crate::error::ControlError;
 
@@ -130,19 +132,36 @@ impl TrialResult {
 }
 
 impl Case<'_> {
+    fn link_at(&self, faster: f64) -> LinkSpeed {
+        LinkSpeed {
+            wire_rate: self.link.wire_rate * Ratio(faster),
+            ..self.link.clone()
+        }
+    }
+
     /// What controllers plan with, over a link so many times as fast.
     pub(super) fn outlook(
         &self,
         promise: &Promise,
         faster: f64,
     ) -> Result<ObservedOutlook, ControlError> {
-        let link = LinkSpeed {
-            wire_rate: self.link.wire_rate * Ratio(faster),
-            ..self.link.clone()
-        };
-        let horizon = Promises::from(promise).deadline.mul_f64(FORESEEN);
-        let outlook = ObservedOutlook::new(self.observation, &link, self.assumptions, horizon)?;
+        let link = self.link_at(faster);
+        let stated = Promises::from(promise).deadline.mul_f64(FORESEEN);
+        let horizon = stated.max(unhurried(promise, self.observation, &link));
+        let mut assumptions = *self.assumptions;
+        assumptions.rules = self.rules(promise, &link);
+        let outlook = ObservedOutlook::new(self.observation, &link, &assumptions, horizon)?;
         Ok(outlook)
+    }
+
+    /// QEMU as the move would set it.
+    fn rules(&self, promise: &Promise, link: &LinkSpeed) -> Rules {
+        let own = self.assumptions.rules;
+        Rules {
+            switchover_bandwidth: switchover_bandwidth(promise, &own, link)
+                .or(own.switchover_bandwidth),
+            ..own
+        }
     }
 
     /// Memory of the first pass.
@@ -192,7 +211,7 @@ impl Case<'_> {
                 max_bandwidth: promise
                     .max_bandwidth
                     .or(self.assumptions.rules.max_bandwidth),
-                ..self.assumptions.rules
+                ..self.rules(promise, &self.link_at(faster))
             },
             elasticity: ELASTICITY.0 + place * (ELASTICITY.1 - ELASTICITY.0),
         };

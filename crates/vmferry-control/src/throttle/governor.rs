@@ -126,6 +126,8 @@ pub struct Governor<C> {
     raised_at: Option<Duration>,
     /// Whether the guest cannot be capped.
     uncapped: bool,
+    /// Whether post-copy was refused.
+    no_post_copy: bool,
     ended: bool,
 }
 
@@ -155,6 +157,7 @@ impl<C: Controller> Governor<C> {
             limit: None,
             raised_at: None,
             uncapped: false,
+            no_post_copy: false,
             ended: false,
         }
     }
@@ -168,10 +171,11 @@ impl<C: Controller> Governor<C> {
             self.lost += passed.mul_f64((1.0 - look.in_force.speed.0).clamp(0.0, 1.0));
         }
         self.seen = self.seen.max(look.now);
-        if !look.is_pre_copy() {
+        // A guest that somebody stops and continues is steered on.
+        if look.stage > Stage::Stopped {
             self.ended = true;
         }
-        if self.ended {
+        if self.ended || look.stage == Stage::Stopped {
             self.lift(&mut actions);
             if look.stage == Stage::Over {
                 self.restore(&mut actions);
@@ -180,6 +184,12 @@ impl<C: Controller> Governor<C> {
         }
         let wish = self.controller.decide(look, self.lost);
         if let Some(ending) = wish.ending {
+            let ending = match ending {
+                Ending::PostCopy if self.no_post_copy => Ending::GiveUp(Reason::NotConverging {
+                    least_share: self.share,
+                }),
+                possible => possible,
+            };
             self.end(ending, &mut actions);
             return actions;
         }
@@ -195,6 +205,21 @@ impl<C: Controller> Governor<C> {
     /// The controller, as it now stands.
     pub fn controller(&self) -> &C {
         &self.controller
+    }
+
+    /// An action was refused, or nobody answered: what was asked for does not
+    /// hold, and is asked for again. Post-copy that was refused is not; a move
+    /// that has no other way is given up.
+    pub fn not_done(&mut self, action: &Action) {
+        match action {
+            Action::SetMaxBandwidth(_) => self.bandwidth = None,
+            Action::SetDowntimeLimit(_) => self.limit = None,
+            Action::StartPostCopy => {
+                self.no_post_copy = true;
+                self.ended = false;
+            }
+            _ => {}
+        }
     }
 
     /// The guest cannot be capped from now on; what was asked for is void.

@@ -47,11 +47,6 @@ pub struct Look {
 const LEAD: Duration = Duration::from_millis(200);
 
 impl Look {
-    /// Whether anything can still be steered.
-    pub(crate) const fn is_pre_copy(&self) -> bool {
-        matches!(self.stage, Stage::PreCopy)
-    }
-
     /// Whether the pass now running is about to end, at a rate of the stream
     /// and under a downtime limit: QEMU ends it when what remains fits.
     pub(super) fn pass_is_ending(&self, rate: ByteRate, limit: Duration) -> bool {

@@ -30,7 +30,12 @@ pub struct Looks {
     last: Option<Amounts>,
     last_round: Option<Round>,
     stage: Stage,
+    stopped_at: Option<Duration>,
 }
+
+/// A guest that is stopped for so long while memory is still sent was not stopped
+/// for the switchover.
+const STOPPED_BY_OTHERS: Duration = Duration::from_secs(2);
 
 /// What an answer said.
 #[derive(Clone, Copy, Debug)]
@@ -53,6 +58,7 @@ impl Looks {
             last: None,
             last_round: None,
             stage: Stage::PreCopy,
+            stopped_at: None,
         }
     }
 
@@ -63,7 +69,7 @@ impl Looks {
 
     /// The guest stopped at the source; `None` before anything was seen.
     pub fn stopped(&mut self, now: Duration) -> Option<Look> {
-        self.stage = self.stage.max(Stage::Stopped);
+        self.stopped_at = Some(now);
         self.last.map(|last| self.look(now, &last))
     }
 
@@ -138,9 +144,16 @@ impl Looks {
 
     /// What holds is for whoever set it to say.
     fn look(&self, now: Duration, seen: &Amounts) -> Look {
+        let just_stopped = self
+            .stopped_at
+            .is_some_and(|at| now < at + STOPPED_BY_OTHERS);
         Look {
             now,
-            stage: self.stage,
+            stage: if just_stopped {
+                self.stage.max(Stage::Stopped)
+            } else {
+                self.stage
+            },
             pass: self.pass,
             in_pass: now.saturating_sub(self.began),
             remaining: seen.remaining,
@@ -242,6 +255,14 @@ mod tests {
             Stage::PostCopy
         );
         assert_eq!(looks.over(ms(2000)).unwrap().stage, Stage::Over);
+    }
+
+    #[test]
+    fn a_guest_that_others_stop_and_continue_is_steered_on() {
+        let mut looks = two_passes();
+        assert_eq!(looks.stopped(ms(1710)).unwrap().stage, Stage::Stopped);
+        let later = looks.sample(ms(4000), &sample(5, 95, 1)).unwrap();
+        assert_eq!(later.stage, Stage::PreCopy);
     }
 
     #[test]

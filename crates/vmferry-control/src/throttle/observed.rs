@@ -29,6 +29,8 @@ const MARGIN: f64 = 1.06;
 const NINETEEN_IN_TWENTY: f64 = 1.645;
 /// How old what is told to remain may be.
 const STALE: Duration = Duration::from_millis(250);
+/// Times the first pass that a move may take where no deadline was stated.
+const FIRST_PASSES: u32 = 4;
 /// Rounds shorter than this say little of the link.
 const TELLING_ROUND: Duration = Duration::from_millis(500);
 
@@ -52,6 +54,8 @@ pub struct ObservedOutlook {
     /// What the sockets hold at most at the switchover.
     sockets: Bytes,
     horizon: Duration,
+    /// A deadline that leaves this guest its time over this link.
+    unhurried: Duration,
     answer: Answer,
     clock: PassClock,
     /// What was told to remain, and when, in the pass before this one, last.
@@ -108,6 +112,7 @@ impl ObservedOutlook {
             sockets: assumptions.socket_fill.at(rate)
                 * Ratio((NINETEEN_IN_TWENTY * assumptions.socket_fill.log_sd).exp()),
             horizon,
+            unhurried: first_passes(observation, link),
             answer: Answer::new(assumptions.dirt.median),
             clock: PassClock::default(),
             left_over: None,
@@ -123,7 +128,14 @@ impl ObservedOutlook {
     /// A promise as controllers keep it: what was not stated stays as the
     /// hypervisor has it.
     pub fn promises(&self, promise: &Promise) -> Promises {
-        Promises::over_own_limit(promise, self.rules.downtime_limit, self.outside())
+        let own = Promises::over_own_limit(promise, self.rules.downtime_limit, self.outside());
+        if promise.deadline_ms.is_some() {
+            return own;
+        }
+        Promises {
+            deadline: own.deadline.max(self.unhurried),
+            ..own
+        }
     }
 
     /// The pace of dirt that is planned for under a share of the CPU.
@@ -152,6 +164,25 @@ impl ObservedOutlook {
             curve: &self.curve,
             size: self.answer.size(),
         }
+    }
+}
+
+/// So many times what the first pass takes at most.
+fn first_passes(observation: &Observation, link: &LinkSpeed) -> Duration {
+    let all = observation.page_mix.total_pages.bytes();
+    (all / link.stream_rate()) * FIRST_PASSES
+}
+
+/// The least that must be foreseen: a deadline that nobody stated leaves a large
+/// guest on a slow link its time.
+pub(super) fn unhurried(
+    promise: &Promise,
+    observation: &Observation,
+    link: &LinkSpeed,
+) -> Duration {
+    match promise.deadline_ms {
+        Some(_) => Duration::ZERO,
+        None => first_passes(observation, link),
     }
 }
 

@@ -35,7 +35,7 @@ pub struct Promises {
     /// Most the stream may use; `None` for all of the link.
     pub max_bandwidth: Option<ByteRate>,
     /// Whether the guest may be moved by post-copy, where the loss of the link
-    /// would lose the guest.
+    /// stops the guest until it is back.
     pub allow_postcopy: bool,
 }
 

@@ -8,6 +8,7 @@ use vmferry_precopy::qemu::Rules;
 
 use super::chosen::{AnyController, controller, courtesy, steered_by};
 use super::governor::{Governor, Off};
+use super::observed::unhurried;
 use super::promise::{ASSUMED_OUTSIDE, Promises};
 use super::{Jin, ObservedOutlook, Outlook};
 use crate::error::ControlError;
@@ -55,24 +56,27 @@ impl Steersman {
     ) -> Result<Self, ControlError> {
         let throttle = steered_by(promise);
         let stated = Promises::from(promise).checked()?;
-        let switchover_bandwidth = match (throttle, known) {
-            (Throttle::Deadline | Throttle::Courtesy, Some(known)) => {
-                switchover_bandwidth(rules, known.link)
-            }
-            _ => None,
-        };
+        let switchover_bandwidth =
+            known.and_then(|known| switchover_bandwidth(promise, rules, known.link));
         let outlook = known
             .map(|known| {
                 let mut assumptions = *known.assumptions;
                 if switchover_bandwidth.is_some() {
                     assumptions.rules.switchover_bandwidth = switchover_bandwidth;
                 }
-                let horizon = stated.deadline.mul_f64(HORIZON);
+                let horizon = stated.deadline.mul_f64(HORIZON).max(unhurried(
+                    promise,
+                    known.observation,
+                    known.link,
+                ));
                 ObservedOutlook::new(known.observation, known.link, &assumptions, horizon)
             })
             .transpose()?;
         let outside = outlook.as_ref().map_or(ASSUMED_OUTSIDE, Outlook::outside);
-        let promises = Promises::over_own_limit(promise, rules.downtime_limit, outside);
+        let promises = outlook.as_ref().map_or_else(
+            || Promises::over_own_limit(promise, rules.downtime_limit, outside),
+            |outlook| outlook.promises(promise),
+        );
         let nothing = ControlError::NothingObserved { throttle };
         let controller: AnyController = match (throttle, &outlook, known) {
             // The hypervisor does it itself.
@@ -121,10 +125,13 @@ impl std::fmt::Debug for Steersman {
 /// A stream that is held back would make QEMU take its rate for the link's and
 /// stop the guest later than need be, for less time than promised. The link is
 /// told instead, unless the operator has told it.
-fn switchover_bandwidth(rules: &Rules, link: &LinkSpeed) -> Option<ByteRate> {
-    rules
-        .switchover_bandwidth
-        .or_else(|| Some(link.stream_rate()))
+pub(super) fn switchover_bandwidth(
+    promise: &Promise,
+    rules: &Rules,
+    link: &LinkSpeed,
+) -> Option<ByteRate> {
+    let holds_back = matches!(steered_by(promise), Throttle::Deadline | Throttle::Courtesy);
+    holds_back.then(|| rules.switchover_bandwidth.unwrap_or(link.stream_rate()))
 }
 
 #[cfg(test)]

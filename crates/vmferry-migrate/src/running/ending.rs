@@ -1,6 +1,7 @@
 //! How a followed move comes to its end: cancelled, put back, resumed,
 //! explained.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::{sleep, timeout};
@@ -11,6 +12,7 @@ use vmferry_hypervisor::qmp::MigrationInfo;
 
 use super::connections::Lost;
 use super::{RunningMigration, START_PATIENCE};
+use crate::crossing::Way;
 use crate::event_log::EventSink;
 use crate::fence::{self, Fence};
 use crate::place::{self, EndState, PlaceCheck};
@@ -25,12 +27,18 @@ impl RunningMigration {
     /// when it has to be tried again.
     pub(super) async fn cancel(&mut self, status: &MigrationStatus, sink: &EventSink) -> bool {
         let warn = |message: String| sink(&MoveEvent::Warning { message });
+        let crossing = Arc::clone(&self.crossing);
+        let mut way = crossing.enter().await;
         // Tried again until it has come too late for good.
-        if is_past_return(status) {
-            let status = status.clone();
+        if is_past_return(status) || *way == Way::PostCopy {
+            let status = match *way {
+                Way::PostCopy => MigrationStatus::PostcopyActive,
+                _ => status.clone(),
+            };
             sink(&Warning::CancelRefused { status }.into());
             return true;
         }
+        *way = Way::Cancelled;
         match fence::put_up(&self.ends.destination).await {
             Fence::Up => self.fenced = true,
             Fence::Nobody => {}

@@ -52,7 +52,9 @@ enum Means {
 /// Threads, and what they use.
 struct Threads {
     threads: VcpuThreads,
-    vcpus: Vec<(Vcpu, Option<VcpuMeter>)>,
+    vcpus: Vec<(u64, Option<VcpuMeter>)>,
+    /// What they used before the move, on average.
+    used: Option<Ratio>,
 }
 
 /// A thread by the first virtual CPU that it runs.
@@ -65,8 +67,8 @@ struct Vcpu {
 
 impl GuestCap {
     /// Looks the threads up and begins to measure what each uses; nothing is
-    /// changed. `used` is what they used before, on average.
-    pub(super) async fn ready(source: &Guest, move_id: Uuid, used: Ratio) -> Self {
+    /// changed. `used` is what they used before, on average, where that is known.
+    pub(super) async fn ready(source: &Guest, move_id: Uuid, used: Option<Ratio>) -> Self {
         let state = match VcpuThreads::of(source, End::Source).await {
             Ok(threads) => State::Ready(Threads::meter(threads, used)),
             Err(error) => State::Unable(Some(error)),
@@ -161,38 +163,50 @@ impl GuestCap {
         Some(problem)
     }
 
+    /// Goes on without a cap: what is left of it is lifted.
     fn give_up(&mut self) {
-        self.state = State::Unable(None);
+        if let State::On { mut cap, .. } = std::mem::replace(&mut self.state, State::Unable(None)) {
+            let lifted = cap.set(None).map(drop).and_then(|()| cap.set_weight(None));
+            if let Err(error) = lifted {
+                tracing::info!(%error, "a cap that was lost in part");
+            }
+        }
         self.in_force = Ratio(1.0);
     }
 }
 
 impl Threads {
-    fn meter(threads: VcpuThreads, used: Ratio) -> Self {
+    fn meter(threads: VcpuThreads, used: Option<Ratio>) -> Self {
         let pid = threads.pid();
-        let mut vcpus: Vec<(Vcpu, Option<VcpuMeter>)> = Vec::new();
+        let mut vcpus: Vec<(u64, Option<VcpuMeter>)> = Vec::new();
         let mut seen = Vec::new();
         for (number, tid) in threads.vcpus() {
             if !seen.contains(&tid) {
                 seen.push(tid);
                 let meter = VcpuMeter::start(pid, &[tid]).ok();
-                vcpus.push((Vcpu { number, used }, meter));
+                vcpus.push((number, meter));
             }
         }
-        Self { threads, vcpus }
+        Self {
+            threads,
+            vcpus,
+            used,
+        }
     }
 
     /// What each thread used until now, where that was long enough. One that
     /// is alone uses what the whole guest was seen to use before the move,
     /// when nothing disturbed it.
     fn measured(self) -> (VcpuThreads, Vec<Vcpu>) {
-        let alone = self.vcpus.len() == 1;
-        let of = |(vcpu, meter): (Vcpu, Option<VcpuMeter>)| {
+        let known = self.used.filter(|_| self.vcpus.len() == 1);
+        let of = |(number, meter): (u64, Option<VcpuMeter>)| {
             let now = meter.and_then(|meter| meter.now().ok());
-            let used = now
-                .filter(|now| !alone && now.elapsed >= MEASURED_OVER)
-                .map_or(vcpu.used, |now| now.share);
-            Vcpu { used, ..vcpu }
+            let metered = now.filter(|now| now.elapsed >= MEASURED_OVER);
+            let used = known
+                .or(metered.map(|now| now.share))
+                .or(self.used)
+                .unwrap_or(Ratio(1.0));
+            Vcpu { number, used }
         };
         (self.threads, self.vcpus.into_iter().map(of).collect())
     }

@@ -1,11 +1,15 @@
 //! Migration parameters that are changed while the move runs.
 
-use serde_json::{Map, Value};
+use std::time::Duration;
+
+use serde_json::{Map, Value, json};
 use vmferry_hypervisor::qmp::Guest;
 
-use crate::change::Changer;
 use crate::error::{End, MigrateError};
-use crate::journal::Journal;
+use crate::journal::{Journal, UndoAction};
+
+/// A monitor that takes longer is asked again with the next wish.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What stood in the source's parameters before they were first changed here.
 #[derive(Debug, Default)]
@@ -28,20 +32,16 @@ impl LiveParameters {
             (None, Some(before)) => before.clone(),
             (None, None) => return Ok(()),
         };
-        let change = Map::from_iter([(name.to_owned(), value.clone())]);
-        if self.before.contains_key(name) {
-            let answer = source.request("migrate-set-parameters", Some(Value::Object(change)));
-            answer.await.map_err(MigrateError::at(End::Source))?;
-        } else {
+        if !self.before.contains_key(name) {
+            // Also where the first wish changes nothing: the next one will.
             let before = self.read(source, name).await?;
-            let mut changer = Changer {
-                end: End::Source,
-                guest: source,
-                journal,
-            };
-            changer.set_parameters(change).await?;
+            let parameters = Map::from_iter([(name.to_owned(), before.clone())]);
+            journal.about_to_change(source.uri(), UndoAction::SetParameters { parameters })?;
             self.before.insert(name.to_owned(), before);
         }
+        let change = json!({ name: value });
+        let answer = source.request_within("migrate-set-parameters", Some(change), PATIENCE);
+        answer.await.map_err(MigrateError::at(End::Source))?;
         let got = self.read(source, name).await?;
         if got == value {
             Ok(())
@@ -55,7 +55,7 @@ impl LiveParameters {
     }
 
     async fn read(&self, source: &Guest, name: &str) -> Result<Value, MigrateError> {
-        let all = source.request("query-migrate-parameters", None);
+        let all = source.request_within("query-migrate-parameters", None, PATIENCE);
         let all = all.await.map_err(MigrateError::at(End::Source))?;
         Ok(all.get(name).cloned().unwrap_or(Value::Null))
     }
