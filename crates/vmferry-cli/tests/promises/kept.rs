@@ -36,7 +36,7 @@ async fn what_cannot_be_promised_is_refused_and_nothing_moves() {
         "--window",
         "4s",
         "--max-downtime",
-        "300ms",
+        "800ms",
         "--policy",
         "urgent",
         "--max-slowdown",
