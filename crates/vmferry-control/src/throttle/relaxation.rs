@@ -24,8 +24,9 @@ const STEP: f64 = 1.1;
 const FASTEST_LINK: ByteRate = ByteRate::from_mbit_per_s(100_000.0);
 /// Most steps that trials go down from where the closed form begins to plan,
 const DOWN: u32 = 2;
-/// and the steps above it that they try in turn.
-const UP: [u32; 4] = [1, 2, 4, 7];
+/// and the steps above it that they try in turn: where dirt answers less to a cap
+/// than was foreseen it takes a lot more.
+const UP: [u32; 7] = [1, 2, 4, 7, 12, 20, 35];
 
 /// Finds them.
 pub(super) fn relaxations(
@@ -108,9 +109,20 @@ impl Search<'_> {
             return Ok(Some(found));
         }
         for step in UP.map(|up| works + up).into_iter().filter(|s| *s <= most) {
-            if let Some(found) = self.verified(at(step))? {
-                return Ok(Some(found));
+            let Some(mut found) = self.verified(at(step))? else {
+                fails = step;
+                continue;
+            };
+            fails = fails.max(works);
+            works = step;
+            while works - fails > 1 {
+                let middle = fails + (works - fails) / 2;
+                match self.verified(at(middle))? {
+                    Some(less) => (works, found) = (middle, less),
+                    None => fails = middle,
+                }
             }
+            return Ok(Some(found));
         }
         Ok(None)
     }
