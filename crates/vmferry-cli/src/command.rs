@@ -2,6 +2,7 @@
 
 mod choose;
 mod compare;
+mod drawing;
 pub(crate) mod guard;
 mod history;
 mod imports;

@@ -1,9 +1,5 @@
 //! `vmferry choose`: which guests to move, and moving them.
 
-use std::fs::File;
-use std::io::Write as _;
-use std::path::Path;
-
 use vmferry::choosing::report::ChooseReport;
 use vmferry::choosing::{self, ChooseOptions, Chosen, DestinationHost, Executing, HostUri};
 use vmferry::core::ExitCode;
@@ -13,6 +9,7 @@ use vmferry::model::choice::{Demand, Preset, Verdict};
 use vmferry::precopy::tuning::AdaptiveRate;
 use vmferry::{Error, guard_command};
 
+use super::drawing::Drawing;
 use crate::answer::Answer;
 use crate::args::{self, Choose, Format, Global};
 use crate::progress::Progress;
@@ -21,7 +18,7 @@ use crate::{confirm, interrupt, render};
 pub(crate) async fn run(global: &Global, args: &Choose) -> Result<ExitCode, Error> {
     let answer = Answer::open(global)?;
     let options = options(args)?;
-    let drawing = args.svg.as_deref().map(open).transpose()?;
+    let drawing = Drawing::open(args.svg.as_deref())?;
     if args.execute && !args.yes {
         confirm::possible()?;
     }
@@ -110,32 +107,18 @@ fn absolute(host: &HostUri) -> Result<HostUri, Error> {
     }
 }
 
-fn open(path: &Path) -> Result<(File, &Path), Error> {
-    let file = File::create(path).map_err(|error| {
-        Error::Usage(format!(
-            "the drawing cannot be written to {}: {error}; give another --svg",
-            path.display()
-        ))
-    })?;
-    Ok((file, path))
-}
-
 async fn make(
     global: &Global,
     args: &Choose,
     options: &ChooseOptions,
-    drawing: Option<(File, &Path)>,
+    drawing: Option<Drawing>,
     answer: &Answer,
     progress: &Progress,
 ) -> Result<ExitCode, Error> {
     let Chosen { mut report, ready } =
         choosing::choose(options, |text| progress.note(text)).await?;
-    if let Some((mut file, path)) = drawing {
-        let svg = render::cost_bars::svg(&report).map_err(Error::Internal)?;
-        file.write_all(svg.as_bytes()).map_err(|source| Error::Io {
-            what: path.display().to_string(),
-            source,
-        })?;
+    if let Some(drawing) = drawing {
+        drawing.write(render::cost_bars::svg(&report))?;
     }
     if !args.execute || report.choice.verdict != Verdict::Move {
         give(answer, global, &report)?;

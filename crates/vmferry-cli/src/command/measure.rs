@@ -1,13 +1,10 @@
 //! `vmferry measure`.
 
-use std::fs::File;
-use std::io::Write as _;
-use std::path::Path;
-
 use vmferry::core::{ExitCode, ObservationMethod};
 use vmferry::measure::BACKGROUND_BUDGET;
 use vmferry::{Error, measure};
 
+use super::drawing::Drawing;
 use super::observe_options;
 use crate::answer::Answer;
 use crate::args::{Global, Measure};
@@ -15,7 +12,7 @@ use crate::render;
 
 pub(crate) async fn run(global: &Global, args: &Measure) -> Result<ExitCode, Error> {
     let answer = Answer::open(global)?;
-    let mut drawing = args.svg.as_deref().map(create).transpose()?;
+    let drawing = Drawing::open(args.svg.as_deref())?;
     let guest = super::absolute(&args.guest)?;
     let options = observe_options(&args.observing);
     let budget = options.pages.budget;
@@ -36,23 +33,9 @@ pub(crate) async fn run(global: &Global, args: &Measure) -> Result<ExitCode, Err
             "a window above 15 s is observed within {budget} of a core; --budget 20% looks closer"
         ));
     }
-    if let (Some(file), Some(path)) = (&mut drawing, &args.svg) {
-        let svg = render::curves::svg(&report).map_err(Error::Internal)?;
-        file.write_all(svg.as_bytes()).map_err(|source| Error::Io {
-            what: path.display().to_string(),
-            source,
-        })?;
+    if let Some(drawing) = drawing {
+        drawing.write(render::curves::svg(&report))?;
     }
     answer.give(&report, || render::observation::table(&report))?;
     Ok(ExitCode::Done)
-}
-
-/// Opened before the work begins, so that a wrong path is noticed at once.
-fn create(path: &Path) -> Result<File, Error> {
-    File::create(path).map_err(|error| {
-        Error::Usage(format!(
-            "the drawing cannot be written to {}: {error}; give another --svg",
-            path.display()
-        ))
-    })
 }

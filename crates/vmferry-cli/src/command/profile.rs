@@ -1,12 +1,10 @@
 //! `vmferry profile`.
 
-use std::fs::File;
-use std::io::Write as _;
-
 use vmferry::Error;
 use vmferry::core::{ExitCode, Millis};
 use vmferry::profiling::{self, ProfileSettings, ProfileStep};
 
+use super::drawing::Drawing;
 use crate::answer::Answer;
 use crate::args::{Global, Profile, ProfileCpu};
 use crate::interrupt::cancel_on_ctrl_c;
@@ -21,18 +19,7 @@ pub(crate) async fn run(global: &Global, args: &Profile) -> Result<ExitCode, Err
 
 async fn cpu(global: &Global, args: &ProfileCpu) -> Result<ExitCode, Error> {
     let answer = Answer::open(global)?;
-    let mut drawing = match &args.svg {
-        Some(path) => Some((
-            File::create(path).map_err(|error| {
-                Error::Usage(format!(
-                    "the drawing cannot be written to {}: {error}; give another --svg",
-                    path.display()
-                ))
-            })?,
-            path,
-        )),
-        None => None,
-    };
+    let drawing = Drawing::open(args.svg.as_deref())?;
     let settings = ProfileSettings {
         guests: args.guests.iter().copied().map(Into::into).collect(),
         intensities: args.intensities.clone(),
@@ -71,12 +58,8 @@ async fn cpu(global: &Global, args: &ProfileCpu) -> Result<ExitCode, Error> {
         },
     )
     .await?;
-    if let Some((file, path)) = &mut drawing {
-        let svg = render::cap_curves::svg(&report).map_err(Error::Internal)?;
-        file.write_all(svg.as_bytes()).map_err(|source| Error::Io {
-            what: path.display().to_string(),
-            source,
-        })?;
+    if let Some(drawing) = drawing {
+        drawing.write(render::cap_curves::svg(&report))?;
     }
     answer.give(&report, || render::profile_cpu::table(&report))?;
     Ok(ExitCode::Done)

@@ -1,13 +1,10 @@
 //! `vmferry profile energy`.
 
-use std::fs::File;
-use std::io::Write as _;
-use std::path::Path;
-
 use vmferry::Error;
 use vmferry::core::ExitCode;
 use vmferry::energy::{self, EnergyReport, HostFilter, MeterOptions, MeterPair};
 
+use super::drawing::Drawing;
 use crate::answer::Answer;
 use crate::args::{Global, ProfileEnergy};
 use crate::{progress, render};
@@ -15,34 +12,21 @@ use crate::{progress, render};
 pub(crate) async fn run(global: &Global, args: &ProfileEnergy) -> Result<ExitCode, Error> {
     let answer = Answer::open(global)?;
     // A wrong path is noticed before the work begins.
-    let mut drawing = args.svg.as_deref().map(create).transpose()?;
+    let drawing = Drawing::open(args.svg.as_deref())?;
     let report = energy(global, args).await?;
     for left_out in &report.left_out {
         progress::say(&format!("left out: {left_out}"));
     }
-    if let (Some(file), Some(path)) = (&mut drawing, &args.svg) {
+    if let Some(drawing) = drawing {
         if report.profiles.is_empty() {
             return Err(Error::NothingMeasured(
                 "there is no profile to draw; see `vmferry profile energy --help`".to_owned(),
             ));
         }
-        let svg = render::energy_line::svg(&report.profiles).map_err(Error::Internal)?;
-        file.write_all(svg.as_bytes()).map_err(|source| Error::Io {
-            what: path.display().to_string(),
-            source,
-        })?;
+        drawing.write(render::energy_line::svg(&report.profiles))?;
     }
     answer.give(&report, || render::energy::table(&report))?;
     Ok(ExitCode::Done)
-}
-
-fn create(path: &Path) -> Result<File, Error> {
-    File::create(path).map_err(|error| {
-        Error::Usage(format!(
-            "the drawing cannot be written to {}: {error}; give another --svg",
-            path.display()
-        ))
-    })
 }
 
 async fn energy(global: &Global, args: &ProfileEnergy) -> Result<EnergyReport, Error> {

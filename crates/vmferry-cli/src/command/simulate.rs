@@ -1,30 +1,23 @@
 //! `vmferry simulate`.
 
-use std::fs::File;
-use std::io::Write as _;
-use std::path::Path;
-
 use vmferry::Error;
 use vmferry::core::{ByteRate, Bytes, ExitCode, Millis};
 use vmferry::simulating::{self, SimulateRequest};
 
+use super::drawing::Drawing;
 use crate::answer::Answer;
 use crate::args::{Global, Simulate};
 use crate::render;
 
 pub(crate) async fn run(global: &Global, args: &Simulate) -> Result<ExitCode, Error> {
     let answer = Answer::open(global)?;
-    let mut drawing = args.svg.as_deref().map(create).transpose()?;
+    let drawing = Drawing::open(args.svg.as_deref())?;
     let request = request(args);
     let simulated = tokio::task::spawn_blocking(move || simulating::simulate(&request)).await;
     let report =
         simulated.map_err(|error| Error::Internal(format!("the simulation failed: {error}")))??;
-    if let (Some(file), Some(path)) = (&mut drawing, &args.svg) {
-        let svg = render::sweep::svg(&report).map_err(Error::Internal)?;
-        file.write_all(svg.as_bytes()).map_err(|source| Error::Io {
-            what: path.display().to_string(),
-            source,
-        })?;
+    if let Some(drawing) = drawing {
+        drawing.write(render::sweep::svg(&report))?;
     }
     answer.give(&report, || render::simulate::table(&report))?;
     Ok(ExitCode::Done)
@@ -47,14 +40,4 @@ fn request(args: &Simulate) -> SimulateRequest {
         samples: args.samples,
         seed: args.seed,
     }
-}
-
-/// Opened before the work begins, so that a wrong path is noticed at once.
-fn create(path: &Path) -> Result<File, Error> {
-    File::create(path).map_err(|error| {
-        Error::Usage(format!(
-            "the drawing cannot be written to {}: {error}; give another --svg",
-            path.display()
-        ))
-    })
 }

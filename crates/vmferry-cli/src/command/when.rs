@@ -1,8 +1,5 @@
 //! `vmferry when`.
 
-use std::fs::File;
-use std::io::Write as _;
-
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use vmferry::core::plan::MoveLimits;
@@ -11,19 +8,14 @@ use vmferry::model::schedule::Preference;
 use vmferry::when::{HostOff, WhenRequest};
 use vmferry::{Error, when};
 
+use super::drawing::Drawing;
 use crate::answer::Answer;
 use crate::args::{Global, Prefer, When};
 use crate::{progress, render};
 
 pub(crate) async fn run(global: &Global, args: &When) -> Result<ExitCode, Error> {
     let answer = Answer::open(global)?;
-    let mut drawing = match &args.svg {
-        Some(path) => Some((
-            File::create(path).map_err(|error| unwritable(path, &error))?,
-            path,
-        )),
-        None => None,
-    };
+    let drawing = Drawing::open(args.svg.as_deref())?;
     let zone = args.timezone.clone().unwrap_or_else(|| {
         TimeZone::try_system().unwrap_or_else(|error| {
             progress::note(
@@ -62,12 +54,8 @@ pub(crate) async fn run(global: &Global, args: &When) -> Result<ExitCode, Error>
         }),
     };
     let report = when::when(&request).await?;
-    if let Some((file, path)) = &mut drawing {
-        let svg = render::by_hour::svg(&report).map_err(Error::Internal)?;
-        file.write_all(svg.as_bytes()).map_err(|source| Error::Io {
-            what: path.display().to_string(),
-            source,
-        })?;
+    if let Some(drawing) = drawing {
+        drawing.write(render::by_hour::svg(&report))?;
     }
     answer.give(&report, || render::when::table(&report))?;
     Ok(if when::is_advisable(&report) {
@@ -75,13 +63,6 @@ pub(crate) async fn run(global: &Global, args: &When) -> Result<ExitCode, Error>
     } else {
         ExitCode::AdvisedAgainst
     })
-}
-
-fn unwritable(path: &std::path::Path, error: &std::io::Error) -> Error {
-    Error::Usage(format!(
-        "the drawing cannot be written to {}: {error}; give another --svg",
-        path.display()
-    ))
 }
 
 /// A guest's URI by its absolute path, as the history has it; a name or UUID as
