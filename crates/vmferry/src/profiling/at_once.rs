@@ -5,8 +5,7 @@ use std::process::Command;
 
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use vmferry_core::plan::MoveLimits;
-use vmferry_core::{Bytes, Millis, Outcome, OutcomeStatus, Plan};
+use vmferry_core::{Bytes, Millis, Outcome, OutcomeStatus};
 use vmferry_migrate::MoveDir;
 use vmferry_model::cpu_profile::{Caps, ParallelPoint};
 use vmferry_testbed::{Side, TestGuest, Testbed};
@@ -14,7 +13,7 @@ use vmferry_testbed::{Side, TestGuest, Testbed};
 use super::capped_move;
 use super::half_done::HalfDone;
 use super::load;
-use super::run::{NO_LIMIT, ProfileStep};
+use super::run::{ProfileStep, plan};
 use super::settings::ProfileSettings;
 use crate::Error;
 
@@ -69,20 +68,13 @@ async fn round(
 ) -> Result<Vec<Outcome>, Error> {
     let mut moves = JoinSet::new();
     for guest in guests {
-        let plan = Plan {
-            source: guest.source_uri(),
-            destination: guest.destination_uri(),
-            via: guest.via(),
-            limits: MoveLimits {
-                max_downtime_ms: Some(settings.max_downtime_ms),
-                max_bandwidth: Some(NO_LIMIT),
-                ..MoveLimits::default()
-            },
-            tls_dir: None,
-            promise: None,
-        };
         let limit = settings.limit_ms.duration() * u32::try_from(guests.len()).unwrap_or(1);
-        moves.spawn(capped_move::run(plan, Caps::default(), limit, guard));
+        moves.spawn(capped_move::run(
+            plan(settings, guest),
+            Caps::default(),
+            limit,
+            guard,
+        ));
     }
     let mut outcomes = Vec::new();
     let mut failed = None;

@@ -28,7 +28,7 @@ const OVERSHOOT_LEAST: f64 = 0.02;
 
 /// More than any link: QEMU's own `max-bandwidth` is 128 MiB/s unless it is set,
 /// and would be what limits.
-pub(crate) const NO_LIMIT: ByteRate = ByteRate::from_mbit_per_s(1e6);
+const NO_LIMIT: ByteRate = ByteRate::from_mbit_per_s(1e6);
 
 /// What profiling says on its way.
 #[derive(Clone, Debug)]
@@ -176,15 +176,9 @@ async fn boot(
     }
 }
 
-/// Makes one migration and says what it showed.
-async fn measure(
-    settings: &ProfileSettings,
-    guest: &TestGuest,
-    task: &Task,
-    guard: fn(&MoveDir) -> Command,
-    state: &Path,
-) -> Result<CapPoint, Error> {
-    let plan = Plan {
+/// One migration of a profiling guest: nothing but CPU limits it.
+pub(super) fn plan(settings: &ProfileSettings, guest: &TestGuest) -> Plan {
+    Plan {
         source: guest.source_uri(),
         destination: guest.destination_uri(),
         via: guest.via(),
@@ -195,9 +189,25 @@ async fn measure(
         },
         tls_dir: None,
         promise: None,
-    };
+    }
+}
+
+/// Makes one migration and says what it showed.
+async fn measure(
+    settings: &ProfileSettings,
+    guest: &TestGuest,
+    task: &Task,
+    guard: fn(&MoveDir) -> Command,
+    state: &Path,
+) -> Result<CapPoint, Error> {
     let what = format!("guest {} under {}", guest.name(), task.caps);
-    let moved = capped_move::run(plan, task.caps, settings.limit_ms.duration(), guard).await;
+    let moved = capped_move::run(
+        plan(settings, guest),
+        task.caps,
+        settings.limit_ms.duration(),
+        guard,
+    )
+    .await;
     let moved = moved.map_err(|error| {
         Error::Profiling(format!(
             "profiling stopped at {what}: {error}; what was measured so far is in {}: run the same command again to go on",
