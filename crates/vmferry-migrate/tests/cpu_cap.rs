@@ -3,14 +3,17 @@
 //! capped, and the tests say so and end.
 #![expect(clippy::print_stderr, reason = "a test that cannot run here says why")]
 
+mod spinning;
+
 use std::fs;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use spinning::{Killed, groups_of, spinning};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::UnixListener;
 use tokio::time::sleep;
@@ -23,24 +26,6 @@ use vmferry_migrate::{End, Journal, StateDir};
 
 /// A test that waits for the kernel waits no longer than this.
 const PATIENCE: Duration = Duration::from_secs(60);
-
-/// A child that is killed with the test.
-struct Killed(Child);
-
-impl Drop for Killed {
-    fn drop(&mut self) {
-        // It may have exited.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-fn spinning() -> Killed {
-    let spin = Command::new("sh")
-        .args(["-c", "while :; do :; done"])
-        .spawn();
-    Killed(spin.expect("sh"))
-}
 
 fn cgroup(pid: u32, tid: u32) -> String {
     fs::read_to_string(format!("/proc/{pid}/task/{tid}/cgroup")).expect("a thread")
@@ -64,24 +49,6 @@ fn is_root() -> bool {
         eprintln!("skipped: only root may make control groups here");
     }
     root
-}
-
-/// Directories of ours anywhere in the hierarchies.
-fn groups_of(move_id: Uuid) -> Vec<PathBuf> {
-    let name = format!("vmferry-{move_id}");
-    let mut found = Vec::new();
-    let mut folders = vec![PathBuf::from("/sys/fs/cgroup")];
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
-            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-                if entry.file_name().to_string_lossy().starts_with(&name) {
-                    found.push(entry.path());
-                }
-                folders.push(entry.path());
-            }
-        }
-    }
-    found
 }
 
 async fn throttled(cap: &CpuCap) {

@@ -2,34 +2,18 @@
 //! machine has no CPU controller that may be used, the tests say so and end.
 #![expect(clippy::print_stderr, reason = "a test that cannot run here says why")]
 
+mod spinning;
+
 use std::path::PathBuf;
-use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
+use spinning::{groups_of, spinning};
 use tokio::time::sleep;
 use uuid::Uuid;
 use vmferry_core::{GuestUri, Ratio};
 use vmferry_migrate::cpu_cap::VcpuThreads;
 use vmferry_migrate::migration_threads::{StreamCap, StreamThreads};
 use vmferry_migrate::{End, Journal};
-
-/// A child that is killed with the test.
-struct Killed(Child);
-
-impl Drop for Killed {
-    fn drop(&mut self) {
-        // It may have exited.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-fn spinning() -> Killed {
-    let spin = Command::new("sh")
-        .args(["-c", "while :; do :; done"])
-        .spawn();
-    Killed(spin.expect("sh"))
-}
 
 /// Whether threads can be capped here.
 fn able() -> bool {
@@ -47,20 +31,14 @@ fn able() -> bool {
     }
 }
 
-/// Names of groups of a move, anywhere in the hierarchies.
-fn groups_of(move_id: Uuid) -> Vec<String> {
+/// What the names of a move's groups end with.
+fn endings_of(move_id: Uuid) -> Vec<String> {
     let begin = format!("vmferry-{move_id}");
-    let mut found = Vec::new();
-    let mut folders = vec![PathBuf::from("/sys/fs/cgroup")];
-    while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(&folder).into_iter().flatten().flatten() {
-            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-                let name = entry.file_name().to_string_lossy().into_owned();
-                found.extend(name.strip_prefix(&begin).map(str::to_owned));
-                folders.push(entry.path());
-            }
-        }
-    }
+    let ending = |group: PathBuf| {
+        let name = group.file_name()?.to_string_lossy().into_owned();
+        name.strip_prefix(&begin).map(str::to_owned)
+    };
+    let mut found: Vec<String> = groups_of(move_id).into_iter().filter_map(ending).collect();
     found.sort();
     found
 }
@@ -87,7 +65,7 @@ async fn both_ends_of_one_move_are_capped_apart_and_let_go() {
             StreamCap::install(&mut journal, &uri, move_id, &threads, share).expect("a cap")
         })
         .collect();
-    assert_eq!(groups_of(move_id), ["-loading", "-sending"]);
+    assert_eq!(endings_of(move_id), ["-loading", "-sending"]);
     let began = Instant::now();
     while began.elapsed() < Duration::from_secs(1) {
         sleep(Duration::from_millis(10)).await;
@@ -103,14 +81,14 @@ async fn both_ends_of_one_move_are_capped_apart_and_let_go() {
     let mut caps = caps.into_iter();
     let mut first = caps.next().expect("two");
     first.lift(&mut journal).expect("let go");
-    assert_eq!(groups_of(move_id), ["-loading"]);
+    assert_eq!(endings_of(move_id), ["-loading"]);
     // Lifted again: nothing is left to do.
     first.lift(&mut journal).expect("nothing");
     caps.next()
         .expect("two")
         .lift(&mut journal)
         .expect("let go");
-    assert_eq!(groups_of(move_id), [""; 0]);
+    assert_eq!(endings_of(move_id), [""; 0]);
     assert_eq!(journal.pending(), []);
 }
 
@@ -140,5 +118,5 @@ async fn what_cannot_be_capped_is_refused_and_leaves_nothing() {
     drop(child);
     let said = refused(&threads, 0.5);
     assert!(said.contains(&format!("PID {pid}")), "{said}");
-    assert_eq!(groups_of(move_id), [""; 0]);
+    assert_eq!(endings_of(move_id), [""; 0]);
 }

@@ -8,7 +8,7 @@ use nix::sys::signal::Signal;
 use vmferry::core::Bytes;
 use vmferry::testbed::Side;
 
-use super::{CAPPED, busy_site, capped_groups, has_moved, is_capped, warnings};
+use super::{CAPPED, COURTEOUS, busy_site, capped_groups, is_capped, warnings};
 use crate::site::{self, Proxy, Site, in_mid_move, wait_for};
 
 /// What vmferry promises for letting a guest go when it dies.
@@ -69,8 +69,7 @@ async fn a_cap_that_others_take_off_is_not_fought_for() {
         fs::write(home.join("tasks"), thread).expect("a thread moved");
     }
     site.bed.set_rate(None).await.expect("a link without limit");
-    let finished = running.finish().await;
-    has_moved(&finished);
+    let finished = running.finish().await.moved(&[]);
     let warned = warnings(&finished.lines());
     let told = warned.iter().filter(|w| w.contains("without a cap"));
     assert_eq!(told.count(), 1, "{warned:?}");
@@ -131,23 +130,11 @@ async fn a_refused_parameter_is_told_and_the_move_goes_on() {
     let (site, guest) = Site::with_guest(super::LINK, "idle:fill=40M").await;
     let monitor = guest.record().end(Side::Source).watch.clone();
     let proxy = Proxy::start(&site.dir().join("proxy.sock"), &monitor, refusing);
-    let arguments = [
-        "--no-forecast",
-        "--min-bandwidth",
-        "5MiB/s",
-        "--max-bandwidth",
-        "15MiB/s",
-        "--throttle",
-        "courtesy",
-        "-o",
-        "jsonl",
-    ];
     let to = guest.destination_uri().to_string();
     let running = site
-        .migrate_between(&proxy.uri(), &to, &guest, &arguments)
+        .migrate_between(&proxy.uri(), &to, &guest, &COURTEOUS)
         .spawn();
-    let finished = running.finish().await;
-    has_moved(&finished);
+    let finished = running.finish().await.moved(&[]);
     let warned = warnings(&finished.lines());
     assert!(
         warned

@@ -3,7 +3,9 @@
 use serde_json::Value;
 use vmferry::testbed::Side;
 
-use super::{BUSY, CAPPED, LINK, busy_site, capped_groups, deepest_cap, events, has_moved};
+use super::{
+    BUSY, CAPPED, COURTEOUS, FORECAST, LINK, busy_site, capped_groups, deepest_cap, events,
+};
 use crate::site::{self, Site};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -12,8 +14,7 @@ async fn a_guest_that_outruns_the_link_is_capped_and_moved() {
     let before = site.before(&guest).await;
     let mut arguments = CAPPED.to_vec();
     arguments.extend(["-o", "jsonl"]);
-    let finished = site.migrate(&guest, &arguments).run().await;
-    has_moved(&finished);
+    let finished = site.migrate(&guest, &arguments).run().await.moved(&[]);
     let lines = finished.lines();
     let share = deepest_cap(&lines);
     assert!(share < 0.9, "held to {share}: {}", finished.stdout);
@@ -30,11 +31,8 @@ async fn a_guest_that_outruns_the_link_is_capped_and_moved() {
 async fn what_cannot_be_promised_is_refused_and_nothing_moves() {
     let (site, guest) = busy_site().await;
     let before = site.before(&guest).await;
-    let arguments = [
-        "--bandwidth",
-        "200Mbit/s",
-        "--window",
-        "4s",
+    let mut arguments = FORECAST.to_vec();
+    arguments.extend([
         "--max-downtime",
         "800ms",
         "--policy",
@@ -43,7 +41,7 @@ async fn what_cannot_be_promised_is_refused_and_nothing_moves() {
         "1%",
         "-o",
         "json",
-    ];
+    ]);
     let refused = site.migrate(&guest, &arguments).run().await.expect(10, &[]);
     let report: Value = refused.json();
     assert!(report["outcome"].is_null(), "{report}");
@@ -66,8 +64,7 @@ async fn others_steer_too() {
         let before = site.before(&guest).await;
         let mut arguments = vec!["--no-forecast", "--max-downtime", "1500ms", "-o", "jsonl"];
         arguments.extend(throttle);
-        let finished = site.migrate(&guest, &arguments).run().await;
-        has_moved(&finished);
+        let finished = site.migrate(&guest, &arguments).run().await.moved(&[]);
         let lines = finished.lines();
         assert!(
             deepest_cap(&lines) < 0.95,
@@ -84,19 +81,7 @@ async fn others_steer_too() {
 async fn a_courteous_stream_keeps_to_its_rates() {
     let (site, guest) = Site::with_guest(LINK, "idle:fill=40M").await;
     let before = site.before(&guest).await;
-    let arguments = [
-        "--no-forecast",
-        "--min-bandwidth",
-        "5MiB/s",
-        "--max-bandwidth",
-        "15MiB/s",
-        "--throttle",
-        "courtesy",
-        "-o",
-        "jsonl",
-    ];
-    let finished = site.migrate(&guest, &arguments).run().await;
-    has_moved(&finished);
+    let finished = site.migrate(&guest, &COURTEOUS).run().await.moved(&[]);
     let lines = finished.lines();
     let rates: Vec<f64> = events(&lines, "steered")
         .iter()
@@ -116,19 +101,9 @@ async fn a_courteous_stream_keeps_to_its_rates() {
 async fn a_guest_that_may_go_by_post_copy_does() {
     let (site, guest) = busy_site().await;
     let before = site.before(&guest).await;
-    let arguments = [
-        "--bandwidth",
-        "200Mbit/s",
-        "--window",
-        "4s",
-        "--deadline",
-        "60s",
-        "--allow-postcopy",
-        "-o",
-        "jsonl",
-    ];
-    let finished = site.migrate(&guest, &arguments).run().await;
-    has_moved(&finished);
+    let mut arguments = FORECAST.to_vec();
+    arguments.extend(["--deadline", "60s", "--allow-postcopy", "-o", "jsonl"]);
+    let finished = site.migrate(&guest, &arguments).run().await.moved(&[]);
     let lines = finished.lines();
     let post_copy = events(&lines, "phase")
         .iter()

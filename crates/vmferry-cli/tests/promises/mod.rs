@@ -10,7 +10,7 @@ use serde_json::Value;
 use vmferry::core::ByteRate;
 use vmferry::testbed::{Side, TestGuest};
 
-use crate::site::{Finished, Site, wait_for};
+use crate::site::{Site, wait_for};
 
 /// A link that the guest of [`BUSY`] outruns.
 const LINK: ByteRate = ByteRate::from_mbit_per_s(200.0);
@@ -32,9 +32,20 @@ const CAPPED: [&str; 12] = [
     "--policy",
     "urgent",
 ];
-/// Exit codes of a guest that has moved: on a busy machine a promise may be
-/// missed by a little.
-const MOVED: [Option<i32>; 2] = [Some(0), Some(11)];
+/// A link and a watch as in [`CAPPED`], for promises of other kinds.
+const FORECAST: [&str; 4] = ["--bandwidth", "200Mbit/s", "--window", "4s"];
+/// A stream between two rates, whatever the guest.
+const COURTEOUS: [&str; 9] = [
+    "--no-forecast",
+    "--min-bandwidth",
+    "5MiB/s",
+    "--max-bandwidth",
+    "15MiB/s",
+    "--throttle",
+    "courtesy",
+    "-o",
+    "jsonl",
+];
 
 /// The events of a run with `-o jsonl`, without its report.
 fn events<'a>(lines: &'a [Value], name: &str) -> Vec<&'a Value> {
@@ -55,16 +66,6 @@ fn deepest_cap(lines: &[Value]) -> f64 {
         .iter()
         .filter_map(|event| event["cpu_share"].as_f64());
     shares.fold(1.0, f64::min)
-}
-
-fn has_moved(finished: &Finished) {
-    assert!(
-        MOVED.contains(&finished.code),
-        "exit {:?}\nstdout: {}\nstderr: {}",
-        finished.code,
-        finished.stdout,
-        finished.stderr
-    );
 }
 
 /// The groups of caps around the threads of a guest's virtual CPUs.
