@@ -23,6 +23,10 @@ pub(crate) const ROOMS: &[Room] = &[
     room("vmferry-migrate", "core, control, hypervisor, measure"),
     room("vmferry-load", "-"),
     room("vmferry-testbed", "core, hypervisor, load"),
+    room(
+        "vmferry-bench",
+        "core, model, measure, migrate, history, testbed",
+    ),
     room("vmferry", "all above"),
     room("vmferry-cli", "vmferry"),
     room("xtask", "-"),
@@ -219,7 +223,11 @@ mod tests {
         room("vmferry-core", "-"),
         room("vmferry-model", "core"),
         room("vmferry-history", "core"),
-        room("vmferry", "all above"),
+        room(
+        "vmferry-bench",
+        "core, model, measure, migrate, history, testbed",
+    ),
+    room("vmferry", "all above"),
     ];
 
     fn crate_json(name: &str, dependencies: &[(&str, Option<&str>)]) -> Value {

@@ -1,0 +1,20 @@
+//! Virt-LM, the live-migration benchmark (`virtlm2011`), for today's hypervisors.
+//!
+//! A [`plan::BenchPlan`] names *subjects* (settings and binaries to compare), *workloads* (real
+//! services) and *loads* around them. For every cell of those the procedure runs the service once
+//! without and once with migrations, at the end of every *sector* of its running time, through a
+//! [`platform::Platform`]. What it measures is a [`record::BenchRecord`], from which scores,
+//! comparisons and reports follow.
+//!
+//! | word | meaning |
+//! |---|---|
+//! | *subject* | what is judged: a hypervisor binary with settings |
+//! | *workload* | a service inside the guest and its clients outside |
+//! | *load* | light: the guest alone; heavy: with as many others as the host bears |
+//! | *sector* | an equal part of the workload's running time |
+//! | *migration point* | the end of a sector, at which the guest is migrated |
+//! | *way back* | the static migration after each: the guest returns while stopped |
+
+pub mod plan;
+pub mod platform;
+pub mod record;

@@ -1,0 +1,292 @@
+//! What a benchmark measured: every raw sample, from which all else is computed again.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+use vmferry_core::{Bytes, Forecast, HostInfo, Millis, Outcome, Ratio};
+
+use crate::plan::{BenchPlan, Load};
+
+/// A benchmark, whole or under way.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct BenchRecord {
+    /// 1.
+    pub schema_version: u32,
+    /// Version of vmferry.
+    pub tool_version: String,
+    /// Names it, also on disk.
+    pub id: Uuid,
+    /// When it was begun.
+    pub started_at: jiff::Timestamp,
+    /// When its last run ended; absent while it is under way.
+    pub ended_at: Option<jiff::Timestamp>,
+    /// What was asked for.
+    pub plan: BenchPlan,
+    /// The machine or machines.
+    pub machine: MachineRecord,
+    /// What the subjects are, in the order of the plan.
+    pub subjects: Vec<SubjectRecord>,
+    /// What is in the images of the workloads and in the tools of the clients.
+    pub images: Vec<ImageRecord>,
+    /// The runs that ended, in the order in which they were made.
+    pub runs: Vec<RunRecord>,
+}
+
+/// Where a benchmark ran.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct MachineRecord {
+    /// The processor's own name.
+    pub cpu: String,
+    /// Logical CPUs.
+    pub cpus: u32,
+    /// Memory of the machine.
+    pub memory_bytes: Bytes,
+    /// The host's kernel.
+    pub kernel: String,
+    /// `kvm` or `tcg`.
+    pub accelerator: String,
+    /// What differs from two real hosts, in words: "two namespaces on one machine".
+    pub note: String,
+}
+
+/// What a subject turned out to be.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct SubjectRecord {
+    /// Its name in the plan.
+    pub name: String,
+    /// The hypervisor, asked.
+    pub host: HostInfo,
+}
+
+/// An image or a set of tools, and the packages in it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ImageRecord {
+    /// `web`, or `clients`.
+    pub name: String,
+    /// Name and version of every package, sorted.
+    pub packages: Vec<(String, String)>,
+}
+
+/// Which run of a benchmark.
+#[derive(
+    Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+pub struct RunKey {
+    /// The subject's name.
+    pub subject: String,
+    /// The workload's name.
+    pub workload: String,
+    /// The load around it.
+    pub load: Load,
+    /// From 1 on.
+    pub repeat: u32,
+}
+
+/// One run of a cell: the service without migrations, then with.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct RunRecord {
+    /// Which one.
+    pub key: RunKey,
+    /// When it began.
+    pub started_at: jiff::Timestamp,
+    /// Guests beside the one that is migrated.
+    pub background_guests: u32,
+    /// The run without migrations; absent where it failed.
+    pub reference: Option<ServiceRun>,
+    /// The run with a migration at every point; absent where it failed.
+    pub migrated: Option<ServiceRun>,
+    /// The migrations, in order; fewer than planned only where the run failed.
+    pub points: Vec<PointRecord>,
+    /// Why the run did not get to its end, in words.
+    pub failure: Option<String>,
+}
+
+/// How a service did over its running time.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ServiceRun {
+    /// What the clients count: `requests`, `transactions`.
+    pub unit: String,
+    /// The program that made the load, with its version.
+    pub client: String,
+    /// Running time, seconds, without the ways back.
+    pub seconds: f64,
+    /// Operations in that time.
+    pub operations: u64,
+    /// Operations that failed in that time.
+    pub errors: u64,
+    /// Operations of every sector, and its length in seconds without the way back.
+    pub sectors: Vec<SectorWork>,
+    /// Operations done since the begin of the running time, about once a second.
+    pub series: Vec<WorkSample>,
+}
+
+/// What was done in a sector.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct SectorWork {
+    /// Length, seconds, without the way back.
+    pub seconds: f64,
+    /// Operations.
+    pub operations: u64,
+}
+
+/// How far a service was.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct WorkSample {
+    /// Since the begin of the running time, seconds, ways back included.
+    pub at_s: f64,
+    /// Operations done by then.
+    pub operations: u64,
+}
+
+/// One migration at one point.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct PointRecord {
+    /// From 1 on; at the end of the sector of that number.
+    pub point: u32,
+    /// When the migration was commanded, seconds since the begin of the running time.
+    pub at_s: f64,
+    /// How it ended. What did not complete counts in the scores with the plan's deadline as total
+    /// time and as downtime, and with the data sent until it was given up.
+    pub status: PointStatus,
+    /// Why it did not complete, in words.
+    pub failure: Option<String>,
+    /// What was forecast before it was commanded, never touched after; absent where no forecast
+    /// could be made (see `forecast_failure`).
+    pub forecast: Option<Forecast>,
+    /// Why there is no forecast, in words.
+    pub forecast_failure: Option<String>,
+    /// What vmferry itself recorded of the move.
+    pub outcome: Option<Outcome>,
+    /// From the command to its end.
+    pub total_time_ms: Option<Millis>,
+    /// The guest's absence as seen from outside, by each way of looking.
+    pub downtime: Downtimes,
+    /// The longest time that one request of the service took, or a client waited for the next.
+    pub longest_stall_ms: Option<Millis>,
+    /// Latency of the service's own requests.
+    pub latency: Phases<Option<Latency>>,
+    /// Bytes of the migration's TCP connection, source to destination.
+    pub migrated_bytes: Option<Bytes>,
+    /// CPU time of the migration's own threads.
+    pub migration_cpu: MigrationCpu,
+    /// CPU of the benchmark itself (procedure and probes, not the load's clients) during the
+    /// migration, as a share of one core.
+    pub bench_cpu: Option<Ratio>,
+    /// Energy of the migration, joules, where a meter exists.
+    pub energy_j: Option<f64>,
+    /// Parts of the blackout.
+    pub blackout: Blackout,
+    /// The way back.
+    pub back: Option<WayBack>,
+    /// Every answer and every silence from some seconds before the command to some seconds after
+    /// the end.
+    pub probes: Vec<ProbeTrace>,
+}
+
+/// How a migration of a benchmark ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum PointStatus {
+    /// The guest runs at the destination.
+    Completed,
+    /// It had not converged by the plan's deadline and was cancelled.
+    NotConverged,
+    /// It failed; the guest runs at the source.
+    Failed,
+    /// It was advised against, or refused, before it began.
+    Refused,
+}
+
+/// Downtime by who looked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Downtimes {
+    /// ICMP echo every 5 ms.
+    pub icmp_ms: Option<Millis>,
+    /// TCP connections to the service's port every 5 ms.
+    pub tcp_ms: Option<Millis>,
+    /// The service's own requests.
+    pub service_ms: Option<Millis>,
+}
+
+/// The same before, during and after a migration.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Phases<T> {
+    /// Some seconds before the command.
+    pub before: T,
+    /// From the command to the end.
+    pub during: T,
+    /// Some seconds after the end.
+    pub after: T,
+}
+
+/// Latency of requests.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Latency {
+    /// Requests answered.
+    pub count: u64,
+    /// Median.
+    pub p50_ms: Millis,
+    /// 95th percentile.
+    pub p95_ms: Millis,
+    /// 99th percentile.
+    pub p99_ms: Millis,
+    /// Longest.
+    pub max_ms: Millis,
+}
+
+/// CPU time of a migration's threads.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct MigrationCpu {
+    /// Of the threads that send, seconds.
+    pub source_s: Option<f64>,
+    /// Of the thread that loads, until the guest resumes, seconds.
+    pub destination_s: Option<f64>,
+}
+
+/// Parts of the time in which nobody answers, in order. Their sum is the downtime by ICMP, to the
+/// pace of the probes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Blackout {
+    /// Guest stopped to last page sent.
+    pub last_pass_ms: Option<Millis>,
+    /// State of devices, until the source has sent everything.
+    pub device_state_ms: Option<Millis>,
+    /// Until the destination lets the guest run.
+    pub destination_start_ms: Option<Millis>,
+    /// Until the first answer comes back over the network.
+    pub network_return_ms: Option<Millis>,
+}
+
+/// The static migration after a migration.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct WayBack {
+    /// How long the guest was stopped for it.
+    pub stopped_ms: Millis,
+    /// Whether the service answered again, and went on where it was.
+    pub checked: bool,
+}
+
+/// What probes.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "kebab-case")]
+pub enum ProbeKind {
+    /// ICMP echo.
+    Icmp,
+    /// TCP connect.
+    Tcp,
+    /// The service's own requests.
+    Service,
+}
+
+/// What a probe saw, in columns.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ProbeTrace {
+    /// How it asked.
+    pub kind: ProbeKind,
+    /// When it asked, milliseconds since the command.
+    pub asked_ms: Vec<f64>,
+    /// How long the answer took, milliseconds; `None` where none came.
+    pub latency_ms: Vec<Option<f64>>,
+}
