@@ -1,0 +1,3 @@
+//! Virt-LM on real hypervisors.
+
+pub mod qemu;

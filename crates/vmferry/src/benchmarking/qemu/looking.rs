@@ -1,0 +1,150 @@
+//! How a service is looked at from outside while its guest moves.
+
+use std::ops::Range;
+
+use vmferry_bench::record::{Downtimes, Latency, ProbeTrace, ProbeKind as Way};
+use vmferry_core::Millis;
+use vmferry_measure::MeasureError;
+use vmferry_measure::outage::{
+    Clocks, ClockPair, LatencySummary, ProbeKind, ProbeSamples, ProbeTarget, Protocol, ReachProbe,
+};
+use vmferry_testbed::Service;
+
+/// A port that no service listens at.
+const CLOSED_PORT: u16 = 9;
+/// Where the program inside guests sends datagrams back.
+const ECHO_PORT: u16 = 7;
+
+/// The three ways to look at a service.
+fn ways(service: Service) -> [(Way, ProbeKind); 3] {
+    let port = service.port();
+    let request = |protocol| match port {
+        Some(port) => ProbeKind::Request { protocol, port },
+        None => ProbeKind::UdpEcho { port: ECHO_PORT },
+    };
+    let connect = match port {
+        Some(port) => ProbeKind::TcpConnect { port },
+        None => ProbeKind::TcpRefusal { port: CLOSED_PORT },
+    };
+    // PostgreSQL and Postfix fork for every connection: 200 a second would be their work.
+    let refused = ProbeKind::TcpRefusal { port: CLOSED_PORT };
+    let (tcp, asked) = match service {
+        Service::Web | Service::Application => (connect, request(Protocol::Http)),
+        Service::Postgres => (refused, request(Protocol::Postgres)),
+        Service::Mariadb => (refused, request(Protocol::Mariadb)),
+        Service::Cache => (connect, request(Protocol::Redis)),
+        Service::Mail => (refused, request(Protocol::Smtp)),
+        Service::Standby | Service::File => (refused, ProbeKind::UdpEcho { port: ECHO_PORT }),
+    };
+    [
+        (Way::Icmp, ProbeKind::IcmpEcho),
+        (Way::Tcp, tcp),
+        (Way::Service, asked),
+    ]
+}
+
+/// Probes at work.
+pub(super) struct Looking {
+    probes: Vec<(Way, ReachProbe)>,
+    clock: ClockPair,
+}
+
+/// What they saw.
+pub(super) struct Seen {
+    ways: Vec<(Way, ProbeSamples)>,
+    pub(super) clocks: Clocks,
+}
+
+impl Looking {
+    /// Starts to ask.
+    pub(super) fn start(service: Service, target: &ProbeTarget) -> Result<Self, MeasureError> {
+        let clock = ClockPair::now();
+        let start = |(way, kind)| Ok((way, ReachProbe::start(kind, target)?));
+        let probes = ways(service).into_iter().map(start).collect::<Result<_, MeasureError>>()?;
+        Ok(Self { probes, clock })
+    }
+
+    /// Whether each way had an answer since then.
+    pub(super) fn answered_since(&self, monotonic_ns: u64) -> bool {
+        let answered = |probe: &ReachProbe| probe.last_answered_ns() > Some(monotonic_ns);
+        self.probes.iter().all(|(_, probe)| answered(probe))
+    }
+
+    /// Stops asking.
+    pub(super) fn stop(self) -> Result<Seen, MeasureError> {
+        let stop = |(way, probe): (Way, ReachProbe)| Ok((way, probe.stop()?));
+        let ways = self.probes.into_iter().map(stop).collect::<Result<_, MeasureError>>()?;
+        Ok(Seen {
+            ways,
+            clocks: Clocks {
+                start: self.clock,
+                end: ClockPair::now(),
+            },
+        })
+    }
+}
+
+impl Seen {
+    fn way(&self, wanted: Way) -> Option<&ProbeSamples> {
+        let mut ways = self.ways.iter();
+        ways.find(|(way, _)| *way == wanted).map(|(_, seen)| seen)
+    }
+
+    /// Downtimes within a window of `CLOCK_MONOTONIC`, ns.
+    pub(super) fn downtimes(&self, window: &Range<u64>) -> Downtimes {
+        let of = |way| self.way(way)?.downtime(window.clone());
+        Downtimes {
+            icmp_ms: of(Way::Icmp),
+            tcp_ms: of(Way::Tcp),
+            service_ms: of(Way::Service),
+        }
+    }
+
+    /// The longest a request took, or its client was without an answer.
+    pub(super) fn longest_stall(&self, window: &Range<u64>) -> Option<Millis> {
+        let seen = self.way(Way::Service)?;
+        let (stall, down) = (seen.longest_stall(window.clone()), seen.downtime(window.clone()));
+        [stall, down].into_iter().flatten().max_by(|a, b| a.0.total_cmp(&b.0))
+    }
+
+    /// Latency of the service's own requests; `None` where none was answered.
+    pub(super) fn latency(&self, window: Range<u64>) -> Option<Latency> {
+        summary(self.way(Way::Service)?.latency(window))
+    }
+
+    /// When the first answer to ICMP came after this moment.
+    pub(super) fn first_answer_after(&self, monotonic_ns: u64) -> Option<u64> {
+        let samples = &self.way(Way::Icmp)?.samples;
+        let answers = samples.iter().filter_map(|sample| sample.answered_ns());
+        answers.filter(|answer| *answer >= monotonic_ns).min()
+    }
+
+    /// Every question within a window; times since `zero_ns`.
+    pub(super) fn traces(&self, window: &Range<u64>, zero_ns: u64) -> Vec<ProbeTrace> {
+        let since = |at_ns: u64| (at_ns as f64 - zero_ns as f64) / 1e6;
+        let trace = |(way, seen): &(Way, ProbeSamples)| {
+            let samples = seen.within(window);
+            ProbeTrace {
+                kind: *way,
+                asked_ms: samples.iter().map(|one| rounded(since(one.asked_ns))).collect(),
+                latency_ms: samples.iter().map(|one| one.latency_ms.map(|ms| rounded(ms.0))).collect(),
+            }
+        };
+        self.ways.iter().map(trace).collect()
+    }
+}
+
+/// To microseconds: what is beyond is noise, and takes room in every report.
+fn rounded(ms: f64) -> f64 {
+    (ms * 1e3).round() / 1e3
+}
+
+fn summary(of: LatencySummary) -> Option<Latency> {
+    Some(Latency {
+        count: of.answered as u64,
+        p50_ms: of.p50_ms?,
+        p95_ms: of.p95_ms?,
+        p99_ms: of.p99_ms?,
+        max_ms: of.max_ms?,
+    })
+}

@@ -1,0 +1,292 @@
+//! One migration of a benchmark, measured from outside.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::sleep;
+use vmferry_bench::plan::{BenchPlan, Subject};
+use vmferry_bench::platform::Fault;
+use vmferry_bench::record::{
+    Blackout, Downtimes, MigrationCpu, Phases, PointRecord, PointStatus,
+};
+use vmferry_core::{MoveEvent, Outcome, OutcomeStatus, Place, Plan, Ratio};
+use vmferry_hypervisor::qmp::Guest;
+use vmferry_measure::outage::{ProbeTarget, monotonic_ns};
+use vmferry_measure::pages::PageOptions;
+use vmferry_measure::ObserveOptions;
+use vmferry_migrate::{DEFAULT_STALL_TIMEOUT, EventSink};
+use vmferry_testbed::{Service, Side, TestGuest, Testbed};
+
+use super::blackout::Checkpoints;
+use super::looking::{Looking, Seen};
+use super::meters::{Meters, Reading, Used};
+use super::settings;
+use crate::guard_command;
+use crate::moving::{self, MoveOptions, PreparedMove};
+
+/// How long before the command and after the end the service is looked at.
+const AROUND: Duration = Duration::from_secs(3);
+/// How long after an end the first answer is waited for; it then counts as not back.
+const RETURN_PATIENCE: Duration = Duration::from_secs(30);
+/// Share of one core that observing may use.
+const OBSERVE_BUDGET: Ratio = Ratio(0.05);
+
+/// A guest about to migrate.
+pub(super) struct Migration<'a> {
+    pub(super) testbed: &'a Testbed,
+    pub(super) guest: &'a TestGuest,
+    pub(super) service: Service,
+    pub(super) plan: &'a BenchPlan,
+    pub(super) subject: &'a Subject,
+}
+
+/// The monitors of both ends beside those that the move uses.
+struct Ends {
+    source: Guest,
+    destination: Guest,
+}
+
+/// The migration command: when, by the clock of probes, and what the meters showed.
+#[derive(Clone, Copy)]
+struct Begin {
+    at_ns: u64,
+    meters: Reading,
+}
+
+impl Migration<'_> {
+    /// Observes, forecasts, migrates, measures.
+    pub(super) async fn run(&self) -> Result<PointRecord, Fault> {
+        let ends = Ends {
+            source: self.guest.watch(Side::Source).await?,
+            destination: self.guest.watch(Side::Destination).await?,
+        };
+        settings::apply(self.subject, &ends.source).await?;
+        settings::apply(self.subject, &ends.destination).await?;
+        let target = ProbeTarget {
+            namespace: Some(self.testbed.client().path()),
+            ..ProbeTarget::new(self.guest.record().ip)
+        };
+        // They ask from the begin, so that what they cost the guest is part of what is forecast.
+        let looking = Looking::start(self.service, &target)?;
+        let mut record = unmoved();
+        let prepared = match self.prepare(&mut record).await {
+            Ok(prepared) => prepared,
+            Err(error) => return Ok(refused(record, error.to_string())),
+        };
+        if self.subject.promise.is_some() && prepared.is_advised_against() {
+            let why = "vmferry refused: the subject's promise cannot be kept";
+            return Ok(refused(record, why.to_owned()));
+        }
+        let meters = Arc::new(Meters::open(self.guest, &ends.source, &ends.destination).await?);
+        let early = meters.read();
+        sleep(AROUND).await;
+        let (begin, outcome) = self.go(prepared, &ends, &meters).await?;
+        let used = Used::between(&early, &begin.meters, &meters.read());
+        let returned = monotonic_ns();
+        wait_for_answers(&looking, returned).await;
+        sleep(AROUND).await;
+        let seen = tokio::task::spawn_blocking(|| looking.stop()).await??;
+        (record.migration_cpu, record.bench_cpu) = (used.cpu, used.own);
+        record.migrated_bytes = used.wire;
+        self.judge(&mut record, outcome, begin, &seen)?;
+        Ok(record)
+    }
+
+    /// A forecast where one can be made; a move without one otherwise.
+    async fn prepare(&self, record: &mut PointRecord) -> Result<PreparedMove, crate::Error> {
+        let quiet: EventSink = Arc::new(|_: &MoveEvent| ());
+        let mut options = MoveOptions {
+            // As it is by itself: what is judged must not depend on a history.
+            model: "pages".to_owned(),
+            bandwidth: self.plan.link,
+            observe: ObserveOptions {
+                pages: PageOptions {
+                    window: Duration::from_secs_f64(self.plan.observe_s),
+                    budget: OBSERVE_BUDGET,
+                    ..PageOptions::default()
+                },
+                ..ObserveOptions::default()
+            },
+            profile: None,
+            forecast: true,
+            at_once: true,
+            stall_timeout: DEFAULT_STALL_TIMEOUT,
+        };
+        match moving::prepare(self.move_plan(), &options, &quiet).await {
+            Ok(prepared) => {
+                record.forecast = prepared.forecast().cloned();
+                Ok(prepared)
+            }
+            // What a promise is kept by needs the forecast.
+            Err(error) if self.subject.promise.is_some() => Err(error),
+            Err(error) => {
+                record.forecast_failure = Some(error.to_string());
+                options.forecast = false;
+                moving::prepare(self.move_plan(), &options, &quiet).await
+            }
+        }
+    }
+
+    fn move_plan(&self) -> Plan {
+        Plan {
+            source: self.guest.source_uri(),
+            destination: self.guest.destination_uri(),
+            via: self.guest.via(),
+            limits: settings::limits(self.plan, self.subject),
+            tls_dir: None,
+            promise: self.subject.promise,
+        }
+    }
+
+    async fn go(
+        &self,
+        prepared: PreparedMove,
+        ends: &Ends,
+        meters: &Arc<Meters>,
+    ) -> Result<(Begin, Outcome), Fault> {
+        let begun: Arc<Mutex<Option<Begin>>> = Arc::default();
+        let (started, is_started) = watch::channel(false);
+        let sink: EventSink = {
+            let (begun, meters) = (Arc::clone(&begun), Arc::clone(meters));
+            Arc::new(move |event: &MoveEvent| {
+                if matches!(event, MoveEvent::Started { .. }) {
+                    *begun.lock().unwrap_or_else(PoisonError::into_inner) = Some(Begin {
+                        at_ns: monotonic_ns(),
+                        meters: meters.read(),
+                    });
+                    started.send_replace(true);
+                }
+            })
+        };
+        let (give_up, cancel) = watch::channel(false);
+        let mut after = vec![once(is_started.clone(), self.plan.deadline_ms.duration(), async move {
+            give_up.send_replace(true);
+        })];
+        if let Some(wait) = self.subject.postcopy_after_ms {
+            let source = ends.source.clone();
+            after.push(once(is_started, wait.duration(), async move {
+                // Refused where the migration has ended by itself, which is no fault.
+                if let Err(error) = source.migrate_start_postcopy().await {
+                    tracing::info!(%error, "post-copy not started");
+                }
+            }));
+        }
+        let report = prepared.go(guard_command, cancel, sink).await;
+        after.iter().for_each(JoinHandle::abort);
+        let outcome = report?.outcome.ok_or("a move without an outcome")?;
+        let begin = *begun.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok((begin.ok_or("the migration command was not given")?, outcome))
+    }
+
+    /// Puts together what was seen.
+    fn judge(
+        &self,
+        record: &mut PointRecord,
+        outcome: Outcome,
+        begin: Begin,
+        seen: &Seen,
+    ) -> Result<(), Fault> {
+        record.status = match outcome.status {
+            OutcomeStatus::Completed => PointStatus::Completed,
+            OutcomeStatus::Cancelled => PointStatus::NotConverged,
+            _ => PointStatus::Failed,
+        };
+        if outcome.place == Place::Uncertain {
+            let error = outcome.error.unwrap_or_default();
+            return Err(format!("guest {}: its place is uncertain: {error}", self.guest.name()).into());
+        }
+        let around = AROUND.as_nanos() as u64;
+        let took = outcome.total_time_ms.map_or(0, |time| time.duration().as_nanos() as u64);
+        let (from, to) = (begin.at_ns, begin.at_ns + took);
+        // The network comes back after the hypervisor has ended.
+        let moving = from..to + around;
+        record.downtime = seen.downtimes(&moving);
+        record.longest_stall_ms = seen.longest_stall(&moving);
+        record.latency = Phases {
+            before: seen.latency(from.saturating_sub(around)..from),
+            during: seen.latency(from..to),
+            after: seen.latency(to..to + around),
+        };
+        record.probes = seen.traces(&(from.saturating_sub(around)..to + around), from);
+        if record.status == PointStatus::Completed {
+            record.blackout = self.blackout(seen)?;
+        }
+        record.failure.clone_from(&outcome.error);
+        record.total_time_ms = outcome.total_time_ms;
+        record.outcome = Some(outcome);
+        Ok(())
+    }
+
+    fn blackout(&self, seen: &Seen) -> Result<Blackout, Fault> {
+        let of = |side| std::fs::read_to_string(self.log(side));
+        let (source, destination) = (of(Side::Source)?, of(Side::Destination)?);
+        let checkpoints = Checkpoints::read(&[&source, &destination]);
+        let first_answer = checkpoints.resumed().and_then(|resumed_s| {
+            let resumed = seen.clocks.monotonic_ns((resumed_s * 1e9) as u64)?;
+            let answer = seen.first_answer_after(resumed)?;
+            Some(seen.clocks.realtime_ns(answer)? as f64 / 1e9)
+        });
+        Ok(checkpoints.blackout(first_answer))
+    }
+
+    fn log(&self, side: Side) -> PathBuf {
+        self.guest.record().end(side).log.clone()
+    }
+}
+
+/// Does something so long after the migration command.
+fn once(
+    mut started: watch::Receiver<bool>,
+    wait: Duration,
+    what: impl Future<Output = ()> + Send + 'static,
+) -> JoinHandle<()> {
+    tokio::spawn(async move {
+        if started.wait_for(|started| *started).await.is_ok() {
+            sleep(wait).await;
+            what.await;
+        }
+    })
+}
+
+/// Waits until the service answers in every way, or for long enough to call it gone.
+async fn wait_for_answers(looking: &Looking, since_ns: u64) {
+    let patience = Instant::now() + RETURN_PATIENCE;
+    while !looking.answered_since(since_ns) && Instant::now() < patience {
+        sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// A record of which nothing is known yet.
+fn unmoved() -> PointRecord {
+    PointRecord {
+        point: 0,
+        at_s: 0.0,
+        status: PointStatus::Refused,
+        failure: None,
+        forecast: None,
+        forecast_failure: None,
+        outcome: None,
+        total_time_ms: None,
+        downtime: Downtimes::default(),
+        longest_stall_ms: None,
+        latency: Phases::default(),
+        migrated_bytes: None,
+        migration_cpu: MigrationCpu::default(),
+        bench_cpu: None,
+        energy_j: None,
+        blackout: Blackout::default(),
+        back: None,
+        probes: Vec::new(),
+    }
+}
+
+fn refused(record: PointRecord, why: String) -> PointRecord {
+    PointRecord {
+        status: PointStatus::Refused,
+        failure: Some(why),
+        ..record
+    }
+}

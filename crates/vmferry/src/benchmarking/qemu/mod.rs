@@ -1,0 +1,113 @@
+//! Virt-LM's platform on real QEMU: two hosts on a testbed of this machine.
+
+mod blackout;
+mod clients;
+mod cpu_time;
+mod looking;
+mod machine;
+mod meters;
+mod migration;
+mod service;
+mod settings;
+
+use vmferry_bench::plan::{BenchPlan, Subject};
+use vmferry_bench::platform::{Fault, Platform, Setup};
+use vmferry_bench::record::{ImageRecord, MachineRecord, SubjectRecord};
+use vmferry_core::Bytes;
+use vmferry_testbed::{Accelerator, GuestImage, GuestSpec, Service, ServiceImage, Side, Testbed};
+
+use clients::Tools;
+pub use service::QemuService;
+
+/// QEMU between two network namespaces of this machine.
+#[derive(Debug, Default)]
+pub struct QemuPlatform {
+    /// The clients' tools, once they were needed.
+    tools: Option<Tools>,
+}
+
+impl QemuPlatform {
+    /// Nothing is made before it is asked for.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+}
+
+impl Platform for QemuPlatform {
+    type Service = QemuService;
+
+    fn workloads(&self) -> Vec<String> {
+        Service::ALL.map(|service| service.name().to_owned()).into()
+    }
+
+    async fn machine(&mut self) -> Result<MachineRecord, Fault> {
+        let accelerator = tokio::task::spawn_blocking(|| {
+            let image = GuestImage::prepare()?;
+            Accelerator::best(&image)
+        })
+        .await??;
+        Ok(machine::read(accelerator)?)
+    }
+
+    async fn check(&mut self, plan: &BenchPlan, subject: &Subject) -> Result<SubjectRecord, Fault> {
+        let testbed = testbed(plan).await?;
+        let spec = as_subject(GuestSpec::new("check", "idle").memory(Bytes::from_mib(128)), subject);
+        let checked = async {
+            let guest = testbed.start_guest(spec).await?;
+            for side in Side::BOTH {
+                settings::apply(subject, &guest.watch(side).await?).await?;
+            }
+            Ok::<_, Fault>(guest.watch(Side::Source).await?.host_info())
+        };
+        let host = checked.await;
+        testbed.close().await?;
+        let host = host.map_err(|error| format!("subject {}: {error}", subject.name))?;
+        Ok(SubjectRecord {
+            name: subject.name.clone(),
+            host,
+        })
+    }
+
+    async fn prepare(&mut self, workload: &str) -> Result<Vec<ImageRecord>, Fault> {
+        let service: Service = workload.parse()?;
+        let image = tokio::task::spawn_blocking(move || ServiceImage::prepare(service)).await??;
+        let tools = Tools::prepare().await?;
+        let records = vec![
+            ImageRecord {
+                name: service.name().to_owned(),
+                packages: clients::versions(&image.manifest.packages),
+            },
+            tools.record(),
+        ];
+        self.tools = Some(tools);
+        Ok(records)
+    }
+
+    async fn start(&mut self, setup: &Setup<'_>) -> Result<QemuService, Fault> {
+        let tools = match &self.tools {
+            Some(tools) => tools.clone(),
+            None => self.tools.insert(Tools::prepare().await?).clone(),
+        };
+        QemuService::start(setup, tools).await
+    }
+}
+
+async fn testbed(plan: &BenchPlan) -> Result<Testbed, Fault> {
+    let builder = Testbed::builder();
+    let builder = match plan.link {
+        Some(rate) => builder.rate(rate),
+        None => builder.unshaped(),
+    };
+    Ok(builder.build().await?)
+}
+
+/// A guest as the subject's hypervisor is to run it.
+fn as_subject(mut spec: GuestSpec, subject: &Subject) -> GuestSpec {
+    if let Some(machine) = &subject.machine {
+        spec.machine.clone_from(machine);
+    }
+    spec.binary.clone_from(&subject.binary);
+    spec.extra_arguments.extend(blackout::arguments());
+    spec
+}

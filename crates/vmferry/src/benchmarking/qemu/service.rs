@@ -1,0 +1,128 @@
+//! A service in a guest of the testbed, with guests of the same kind beside it.
+
+use std::time::Instant;
+
+use vmferry_bench::plan::{BenchPlan, Subject};
+use vmferry_bench::platform::{ClientRecord, Fault, Service as BenchService, Setup, Work};
+use vmferry_bench::record::{PointRecord, PointStatus, WayBack};
+use vmferry_core::Millis;
+use vmferry_hypervisor::qmp::Guest;
+use vmferry_testbed::{GuestSpec, Service, Side, TestGuest, Testbed};
+
+use super::clients::{Client, Tools};
+use super::migration::Migration;
+use super::{as_subject, testbed};
+
+/// A service in a guest, clients outside, other guests of the same kind beside it.
+pub struct QemuService {
+    testbed: Testbed,
+    plan: BenchPlan,
+    subject: Subject,
+    service: Service,
+    tools: Tools,
+    /// The one that is migrated, then those beside it.
+    guests: Vec<TestGuest>,
+    clients: Vec<Client>,
+    /// Operations of the guests beside it at the last question.
+    asked: Vec<(Instant, u64)>,
+    moved: Option<PointStatus>,
+}
+
+impl QemuService {
+    pub(super) async fn start(setup: &Setup<'_>, tools: Tools) -> Result<Self, Fault> {
+        let service: Service = setup.workload.parse()?;
+        let mut this = Self {
+            testbed: testbed(setup.plan).await?,
+            plan: setup.plan.clone(),
+            subject: setup.subject.clone(),
+            service,
+            tools,
+            guests: Vec::new(),
+            clients: Vec::new(),
+            asked: Vec::new(),
+            moved: None,
+        };
+        for number in 0..=setup.background_guests {
+            let name = match number {
+                0 => service.name().to_owned(),
+                _ => format!("{}-{number}", service.name()),
+            };
+            let spec = as_subject(GuestSpec::service(service, name), setup.subject);
+            match this.testbed.start_guest(spec).await {
+                Ok(guest) => this.guests.push(guest),
+                Err(error) => {
+                    this.stop().await?;
+                    return Err(error.into());
+                }
+            }
+        }
+        Ok(this)
+    }
+
+    fn guest(&self) -> &TestGuest {
+        &self.guests[0]
+    }
+}
+
+impl BenchService for QemuService {
+    async fn begin_load(&mut self) -> Result<ClientRecord, Fault> {
+        for guest in &self.guests {
+            self.clients.push(self.tools.start(&self.testbed, guest, self.service)?);
+        }
+        self.asked = vec![(Instant::now(), 0); self.guests.len()];
+        Ok(self.clients[0].record())
+    }
+
+    async fn work(&mut self) -> Result<Work, Fault> {
+        self.clients.first_mut().ok_or("the load has not begun")?.work()
+    }
+
+    async fn background_rates(&mut self) -> Result<Vec<f64>, Fault> {
+        let mut rates = Vec::new();
+        for (client, asked) in self.clients.iter_mut().zip(&mut self.asked).skip(1) {
+            let (now, work) = (Instant::now(), client.work()?);
+            let seconds = (now - asked.0).as_secs_f64().max(1e-3);
+            rates.push(work.operations.saturating_sub(asked.1) as f64 / seconds);
+            *asked = (now, work.operations);
+        }
+        Ok(rates)
+    }
+
+    async fn migrate(&mut self) -> Result<PointRecord, Fault> {
+        let migration = Migration {
+            testbed: &self.testbed,
+            guest: self.guest(),
+            service: self.service,
+            plan: &self.plan,
+            subject: &self.subject,
+        };
+        let record = migration.run().await?;
+        self.moved = Some(record.status);
+        Ok(record)
+    }
+
+    async fn bring_back(&mut self) -> Result<WayBack, Fault> {
+        let guest = self.guest();
+        let stopped_ms = match self.moved {
+            Some(PointStatus::Completed) => Millis::from(guest.move_back_stopped().await?),
+            // It never left. A destination that awaited it has ended, or has its settings still.
+            Some(_) => {
+                guest.restart_destination().await?;
+                Millis(0.0)
+            }
+            None => Millis(0.0),
+        };
+        self.moved = None;
+        let runs = is_running(&self.guest().watch(Side::Source).await?).await?;
+        let before = self.work().await?.operations;
+        let checked = runs && self.goes_on(before).await?;
+        Ok(WayBack { stopped_ms, checked })
+    }
+
+    async fn stop(mut self) -> Result<(), Fault> {
+        for client in self.clients.drain(..) {
+            client.stop()?;
+        }
+        Ok(self.testbed.close().await?)
+    }
+}
