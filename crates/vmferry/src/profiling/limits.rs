@@ -118,6 +118,8 @@ pub(crate) async fn forecast(
         }
     }
     cpu.annotate(&mut made);
+    let notes = &mut made.model.notes;
+    notes.extend(stored.validity.slower_link(stream));
     Ok((cpu, made))
 }
 

@@ -87,8 +87,10 @@ pub(crate) async fn points(
         cancel,
     };
     let made = run.go(tell).await;
-    testbed.close().await?;
-    made
+    let closed = testbed.close().await;
+    let made = made?;
+    closed?;
+    Ok(made)
 }
 
 /// A run on its testbed.
