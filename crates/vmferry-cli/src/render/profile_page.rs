@@ -4,7 +4,7 @@
 use std::fmt::Display;
 use std::path::Path;
 
-use vmferry::core::{Millis, Ratio};
+use vmferry::core::Ratio;
 use vmferry::model::cpu_profile::{CapPoint, Caps, Goodness, GuestProfile, LawFit, Sweep};
 use vmferry::profiling::ProfileCpuReport;
 
@@ -250,7 +250,6 @@ fn at_once(report: &ProfileCpuReport) -> String {
     if report.parallel.is_empty() {
         return String::new();
     }
-    let cpu = |time: Option<Millis>| or_dash(time);
     let rows = report.parallel.iter().map(|check| {
         [
             check.guests.to_string(),
@@ -258,8 +257,8 @@ fn at_once(report: &ProfileCpuReport) -> String {
             check.estimated_ms.to_string(),
             format!("{:+.1} %", check.error.percent()),
             check.least_ms.to_string(),
-            cpu(check.cpu_ms),
-            cpu(check.least_cpu_ms),
+            or_dash(check.cpu_ms),
+            or_dash(check.least_cpu_ms),
         ]
     });
     let mut text = format!(
@@ -370,7 +369,7 @@ fn table<const N: usize, T: Display>(
 mod tests {
     use super::*;
     use crate::render::cap_curves::tests::report;
-    use vmferry::core::Bytes;
+    use vmferry::core::{Bytes, Millis};
     use vmferry::model::cpu_profile::{BestAtOnce, ParallelCheck};
 
     #[test]

@@ -90,6 +90,7 @@ pub async fn profile_cpu(
     cancel: &watch::Receiver<bool>,
     mut tell: impl FnMut(ProfileStep),
 ) -> Result<ProfileCpuReport, Error> {
+    let settings = &settings.exact();
     let (half, validity) = run::points(settings, state, guard, cancel, &mut tell).await?;
     let stored = StoredProfile {
         made_at: Timestamp::now(),

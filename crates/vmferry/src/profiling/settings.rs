@@ -132,6 +132,22 @@ impl ProfileSettings {
         Ok(())
     }
 
+    /// The same with shares in millionths: those come back from files to the last
+    /// digit, so that what was measured is found again.
+    pub(crate) fn exact(&self) -> Self {
+        let exact = |shares: &[Ratio]| {
+            let in_millionths = |share: &Ratio| Ratio((share.0 * 1e6).round() / 1e6);
+            shares.iter().map(in_millionths).collect()
+        };
+        Self {
+            intensities: exact(&self.intensities),
+            source_caps: exact(&self.source_caps),
+            destination_caps: exact(&self.destination_caps),
+            both_caps: exact(&self.both_caps),
+            ..self.clone()
+        }
+    }
+
     /// Numbers of guests to move at once, repeats included.
     pub(crate) fn rounds(&self) -> Vec<u32> {
         (0..self.repeats)
@@ -213,6 +229,25 @@ mod tests {
             ..settings
         };
         assert_eq!(twice.tasks().len(), 2 * tasks.len());
+    }
+
+    #[test]
+    fn shares_come_back_from_files() {
+        let caps = |n: i32| f64::from(n) / 7.0 / 100.0;
+        let settings = ProfileSettings {
+            source_caps: (7..=700).map(|n| Ratio(caps(n))).collect(),
+            ..ProfileSettings::default()
+        };
+        let exact = settings.exact();
+        let text = serde_json::to_string(&exact).unwrap();
+        let back: ProfileSettings = serde_json::from_str(&text).unwrap();
+        assert_eq!(back, exact);
+        let off = settings.source_caps.iter().zip(&exact.source_caps);
+        assert!(off.into_iter().all(|(a, b)| (a.0 - b.0).abs() < 1e-6));
+        assert_eq!(
+            ProfileSettings::default().exact(),
+            ProfileSettings::default()
+        );
     }
 
     #[test]
