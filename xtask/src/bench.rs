@@ -59,7 +59,7 @@ const LISTED: &[(&str, &str, &[&str])] = &[
     ),
     (
         "cpu",
-        "migration time against the CPU given to the migration, and several moves at once, into docs/cpu-profile.svg (as root, some hours; `cargo xtask load` first)",
+        "migration time against the CPU given to the migration, and several moves at once, into docs/cpu-profile/ (as root, some hours; `cargo xtask load` first)",
         &[
             "run",
             "--release",
@@ -70,8 +70,8 @@ const LISTED: &[(&str, &str, &[&str])] = &[
             "cpu",
             "--repeats",
             "3",
-            "--svg",
-            "docs/cpu-profile.svg",
+            "--report",
+            "docs/cpu-profile",
         ],
     ),
     (

@@ -224,10 +224,10 @@ mod tests {
         room("vmferry-model", "core"),
         room("vmferry-history", "core"),
         room(
-        "vmferry-bench",
-        "core, model, measure, migrate, history, testbed",
-    ),
-    room("vmferry", "all above"),
+            "vmferry-bench",
+            "core, model, measure, migrate, history, testbed",
+        ),
+        room("vmferry", "all above"),
     ];
 
     fn crate_json(name: &str, dependencies: &[(&str, Option<&str>)]) -> Value {

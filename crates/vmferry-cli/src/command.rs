@@ -12,6 +12,7 @@ mod need;
 mod predict;
 mod profile;
 mod profile_energy;
+mod profile_page;
 mod record;
 mod recover;
 mod shell;

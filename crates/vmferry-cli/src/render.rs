@@ -16,6 +16,7 @@ pub(crate) mod need;
 pub(crate) mod observation;
 pub(crate) mod outcome;
 pub(crate) mod profile_cpu;
+pub(crate) mod profile_page;
 pub(crate) mod promise;
 mod quantities;
 pub(crate) mod record;

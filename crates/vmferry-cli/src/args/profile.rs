@@ -31,8 +31,9 @@ pub(crate) struct ProfileCpu {
     /// What the guests use intensively
     #[arg(long, value_enum, value_delimiter = ',', value_name = "USE", default_values_t = Use::value_variants().to_vec())]
     pub(crate) guests: Vec<Use>,
-    /// How intensively: a share of what they can use
-    #[arg(long, value_parser = parse_ratio, value_delimiter = ',', value_name = "SHARE", default_value = "100%")]
+    /// How intensively: shares of what they can use; all but the first are
+    /// profiled under every third cap only
+    #[arg(long, value_parser = parse_ratio, value_delimiter = ',', value_name = "SHARE", default_value = "100%,50%")]
     pub(crate) intensities: Vec<Ratio>,
     /// Caps at the source, the destination uncapped
     #[arg(long, value_parser = parse_ratio, value_delimiter = ',', value_name = "SHARE",
@@ -70,6 +71,15 @@ pub(crate) struct ProfileCpu {
     /// Draw time against cap, with fit and knee, into this file
     #[arg(long, value_name = "FILE")]
     pub(crate) svg: Option<PathBuf>,
+    /// Write a page of all tables, its drawing and what was measured into this
+    /// directory
+    #[arg(long, value_name = "DIR")]
+    pub(crate) report: Option<PathBuf>,
+    /// Measure nothing, and say again what was measured before: `history` for the
+    /// newest profile kept there, or a file, the JSON of a profile or what an
+    /// unfinished run has measured so far (--state)
+    #[arg(long, value_name = "FILE", conflicts_with = "state")]
+    pub(crate) from: Option<PathBuf>,
 }
 
 /// What a profiling guest uses intensively.

@@ -1,10 +1,13 @@
 //! `vmferry profile`.
 
+use std::path::Path;
+
 use vmferry::Error;
 use vmferry::core::{ExitCode, Millis};
-use vmferry::profiling::{self, ProfileSettings, ProfileStep};
+use vmferry::profiling::{self, Kept, ProfileCpuReport, ProfileSettings, ProfileStep};
 
 use super::drawing::Drawing;
+use super::profile_page::Page;
 use crate::answer::Answer;
 use crate::args::{Global, Profile, ProfileCpu};
 use crate::interrupt::cancel_on_ctrl_c;
@@ -20,6 +23,25 @@ pub(crate) async fn run(global: &Global, args: &Profile) -> Result<ExitCode, Err
 async fn cpu(global: &Global, args: &ProfileCpu) -> Result<ExitCode, Error> {
     let answer = Answer::open(global)?;
     let drawing = Drawing::open(args.svg.as_deref())?;
+    let page = args.report.as_deref().map(Page::open).transpose()?;
+    let report = match args.from.as_deref() {
+        Some(from) if from == Path::new("history") => {
+            profiling::kept_profile(Kept::History).await?
+        }
+        Some(file) => profiling::kept_profile(Kept::File(file)).await?,
+        None => measure(global, args).await?,
+    };
+    if let Some(drawing) = drawing {
+        drawing.write(render::cap_curves::svg(&report))?;
+    }
+    if let Some(page) = page {
+        page.write(&report)?;
+    }
+    answer.give(&report, || render::profile_cpu::table(&report))?;
+    Ok(ExitCode::Done)
+}
+
+async fn measure(global: &Global, args: &ProfileCpu) -> Result<ProfileCpuReport, Error> {
     let settings = ProfileSettings {
         guests: args.guests.iter().copied().map(Into::into).collect(),
         intensities: args.intensities.clone(),
@@ -37,7 +59,7 @@ async fn cpu(global: &Global, args: &ProfileCpu) -> Result<ExitCode, Error> {
         None => profiling::half_done_path()?,
     };
     let cancel = cancel_on_ctrl_c();
-    let report = profiling::profile_cpu(
+    profiling::profile_cpu(
         &settings,
         &state,
         vmferry::guard_command,
@@ -57,10 +79,5 @@ async fn cpu(global: &Global, args: &ProfileCpu) -> Result<ExitCode, Error> {
             }
         },
     )
-    .await?;
-    if let Some(drawing) = drawing {
-        drawing.write(render::cap_curves::svg(&report))?;
-    }
-    answer.give(&report, || render::profile_cpu::table(&report))?;
-    Ok(ExitCode::Done)
+    .await
 }

@@ -148,15 +148,15 @@ fn font(size: i32) -> TextStyle<'static> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use vmferry::core::{Bytes, HostInfo, Millis};
     use vmferry::document::Versions;
-    use vmferry::model::cpu_profile::{CapPoint, Caps, CpuProfile, Intensive};
+    use vmferry::model::cpu_profile::{CapPoint, Caps, CpuProfile, Goodness, Intensive};
     use vmferry::profiling::{ProfileSettings, Validity};
 
     /// 1 GiB; half a CPU loads as fast as anything else is.
-    fn report() -> ProfileCpuReport {
+    pub(crate) fn report() -> ProfileCpuReport {
         let points: Vec<CapPoint> = (1..=10)
             .map(|n| {
                 let cap = f64::from(n) / 10.0;
@@ -188,6 +188,8 @@ mod tests {
             settings: ProfileSettings::default(),
             profile: CpuProfile::fit(&points),
             parallel: Vec::new(),
+            best_at_once: None,
+            goodness: Goodness::default(),
             points,
             at_once: Vec::new(),
         }

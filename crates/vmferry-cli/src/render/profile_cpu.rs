@@ -1,7 +1,7 @@
 //! A profile of migration time against CPU, for people.
 
 use vmferry::core::Ratio;
-use vmferry::model::cpu_profile::{CapPoint, Form, LawFit, Sweep};
+use vmferry::model::cpu_profile::{BestAtOnce, CapPoint, Form, LawFit, Sweep};
 use vmferry::profiling::ProfileCpuReport;
 
 use super::{or_dash, table as new_table, text};
@@ -102,25 +102,54 @@ pub(crate) fn table(report: &ProfileCpuReport) -> String {
             check.least_ms
         ));
     }
+    if let Some(best) = report.best_at_once {
+        out.push_str(&format!("\n{}", best_at_once(best)));
+    }
+    let goodness = &report.goodness;
+    out.push_str(&format!(
+        "\nof {} laws {} fit well; {} unseen times are off by {} (median) and {} (90 %); guests at once by {} (median)",
+        goodness.laws,
+        goodness.good_laws,
+        goodness.unseen,
+        or_dash(goodness.unseen_median_error.map(Ratio)),
+        or_dash(goodness.unseen_p90_error.map(Ratio)),
+        or_dash(goodness.parallel_median_error.map(Ratio)),
+    ));
     out
 }
 
-fn law(sweep: &Sweep) -> [String; 6] {
-    let fit: &LawFit = &sweep.time;
-    let law = &fit.law;
-    let knee = match (law.knee, fit.knee_interval) {
-        (Some(knee), Some((least, most))) => format!("{knee} ({least} to {most})"),
-        (Some(knee), None) => knee.to_string(),
-        (None, _) => "-".to_owned(),
-    };
+/// How many guests to move at once.
+pub(crate) fn best_at_once(best: BestAtOnce) -> String {
+    format!(
+        "best number at once: {} as measured, {} as estimated, with which all of many take {} longer",
+        best.measured, best.estimated, best.loss
+    )
+}
+
+/// A law as a formula of the share x.
+pub(crate) fn formula(fit: &LawFit) -> String {
     let x = match fit.form() {
         Form::Power => "x",
         Form::Plateau => "min(x, knee)",
     };
+    format!("{:.3} {x}^{:.3}", fit.law.scale, fit.law.exponent)
+}
+
+/// Its knee, with what it may be.
+pub(crate) fn knee(fit: &LawFit) -> String {
+    match (fit.law.knee, fit.knee_interval) {
+        (Some(knee), Some((least, most))) => format!("{knee} ({least} to {most})"),
+        (Some(knee), None) => knee.to_string(),
+        (None, _) => "-".to_owned(),
+    }
+}
+
+fn law(sweep: &Sweep) -> [String; 6] {
+    let fit = &sweep.time;
     let evaluation = sweep.evaluation.as_ref();
     [
-        format!("{:.3} {x}^{:.3}", law.scale, law.exponent),
-        knee,
+        formula(fit),
+        knee(fit),
         or_dash(fit.r_squared.map(|r| format!("{r:.4}"))),
         Ratio(fit.worst_residual).to_string(),
         or_dash(evaluation.map(|made| Ratio(made.median_error))),

@@ -56,27 +56,31 @@ impl Evaluation {
                 }
             })
             .collect();
-        let mut errors: Vec<f64> = unseen
-            .iter()
-            .map(|one| (one.fitted / one.measured - 1.0).abs())
-            .collect();
+        let mut errors: Vec<f64> = unseen.iter().map(forecast_error).collect();
         errors.sort_by(f64::total_cmp);
-        let at = |share: f64| {
-            let place = share * errors.len().checked_sub(1)? as f64;
-            let (low, high) = (
-                errors[place.floor() as usize],
-                errors[place.ceil() as usize],
-            );
-            Some(low + (high - low) * place.fract())
-        };
         Some(Self {
-            median_error: at(0.5)?,
-            p90_error: at(0.9)?,
+            median_error: quantile(&errors, 0.5)?,
+            p90_error: quantile(&errors, 0.9)?,
             trained_on,
             fit,
             unseen,
         })
     }
+}
+
+/// |forecast / measured - 1|.
+pub(super) fn forecast_error(one: &Residual) -> f64 {
+    (one.fitted / one.measured - 1.0).abs()
+}
+
+/// A quantile of ascending values; `None` of none.
+pub(super) fn quantile(ascending: &[f64], share: f64) -> Option<f64> {
+    let place = share * ascending.len().checked_sub(1)? as f64;
+    let (low, high) = (
+        ascending[place.floor() as usize],
+        ascending[place.ceil() as usize],
+    );
+    Some(low + (high - low) * place.fract())
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ use vmferry_core::{ByteRate, Millis, Ratio};
 const MOST_STEPS: usize = 10_000;
 /// Fewer migrations at once are better when they take no longer than this much
 /// more: each is over earlier, and fewer guests are slowed down.
-const AS_GOOD: f64 = 0.01;
+pub(super) const AS_GOOD: f64 = 0.01;
 
 /// Time of a migration alone at a rate of its stream; `None` where it does not
 /// converge at that rate.

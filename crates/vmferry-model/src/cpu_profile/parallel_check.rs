@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 use std::time::Duration;
 use vmferry_core::{ByteRate, Bytes, Millis, Ratio};
 
-use super::parallel::{Cpus, Demand, Shared, estimate};
+use super::evaluation::quantile;
+use super::parallel::{AS_GOOD, Cpus, Demand, Shared, estimate};
 use super::point::ParallelPoint;
 
 /// Migrations at once, and what was estimated of them from one alone.
@@ -21,6 +22,53 @@ pub struct ParallelCheck {
     pub least_ms: Millis,
     /// Estimate over measurement, less one.
     pub error: Ratio,
+    /// Processor time that all threads of all of them used, sending and loading,
+    /// the median of repeats; `None` where it was not metered.
+    pub cpu_ms: Option<Millis>,
+    /// The lower bound: what one alone used, times their number.
+    pub least_cpu_ms: Option<Millis>,
+}
+
+/// The number of guests to move at once when there are many: the one with the
+/// least time a guest.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct BestAtOnce {
+    /// As measured.
+    pub measured: u32,
+    /// As estimated from one alone.
+    pub estimated: u32,
+    /// How much longer all of them take with the number that was estimated.
+    pub loss: Ratio,
+}
+
+impl BestAtOnce {
+    /// Among one alone and the numbers that were checked; fewer at once are
+    /// preferred where they take hardly longer. `None` where none was checked.
+    pub fn of(checks: &[ParallelCheck]) -> Option<Self> {
+        let alone = checks.first()?.least_ms;
+        let numbers: Vec<(u32, f64, f64)> = [(1, alone.0, alone.0)]
+            .into_iter()
+            .chain(checks.iter().map(|check| {
+                let each = |all: Millis| all.0 / f64::from(check.guests);
+                (
+                    check.guests,
+                    each(check.makespan_ms),
+                    each(check.estimated_ms),
+                )
+            }))
+            .collect();
+        let best = |time: fn(&(u32, f64, f64)) -> f64| {
+            let least = numbers.iter().map(time).fold(f64::INFINITY, f64::min);
+            let good = |one: &&(u32, f64, f64)| time(one) <= least * (1.0 + AS_GOOD);
+            numbers.iter().find(good).copied()
+        };
+        let (measured, estimated) = (best(|one| one.1)?, best(|one| one.2)?);
+        Some(Self {
+            measured: measured.0,
+            estimated: estimated.0,
+            loss: Ratio((estimated.1 / measured.1 - 1.0).max(0.0)),
+        })
+    }
 }
 
 impl ParallelCheck {
@@ -33,7 +81,7 @@ impl ParallelCheck {
         link: ByteRate,
         cpus: Cpus,
     ) -> Vec<Self> {
-        let Some(alone) = median(points, 1) else {
+        let Some(alone) = median(points, 1, makespan) else {
             return Vec::new();
         };
         let volume = points
@@ -52,7 +100,7 @@ impl ParallelCheck {
         numbers.sort_unstable();
         numbers.dedup();
         let check = |guests: u32| {
-            let measured = median(points, guests)?;
+            let measured = median(points, guests, makespan)?;
             let demands = vec![demand; guests as usize];
             let made = estimate(&demands, Shared { link, cpus }, demands.len())?;
             Some(Self {
@@ -61,6 +109,8 @@ impl ParallelCheck {
                 estimated_ms: made.makespan_ms,
                 least_ms: made.least_makespan_ms,
                 error: Ratio(made.makespan_ms.0 / measured.0 - 1.0),
+                cpu_ms: median(points, guests, cpu),
+                least_cpu_ms: median(points, 1, cpu).map(|one| Millis(one.0 * f64::from(guests))),
             })
         };
         numbers
@@ -71,11 +121,23 @@ impl ParallelCheck {
     }
 }
 
-fn median(points: &[ParallelPoint], guests: u32) -> Option<Millis> {
+fn makespan(point: &ParallelPoint) -> Option<Millis> {
+    Some(point.makespan_ms)
+}
+
+fn cpu(point: &ParallelPoint) -> Option<Millis> {
+    Some(Millis(point.source_cpu_ms?.0 + point.destination_cpu_ms?.0))
+}
+
+fn median(
+    points: &[ParallelPoint],
+    guests: u32,
+    of: fn(&ParallelPoint) -> Option<Millis>,
+) -> Option<Millis> {
     let alike = points.iter().filter(|point| point.guests == guests);
-    let mut spans: Vec<f64> = alike.map(|point| point.makespan_ms.0).collect();
-    spans.sort_by(f64::total_cmp);
-    spans.get(spans.len() / 2).copied().map(Millis)
+    let mut all: Vec<f64> = alike.filter_map(|point| Some(of(point)?.0)).collect();
+    all.sort_by(f64::total_cmp);
+    quantile(&all, 0.5).map(Millis)
 }
 
 #[cfg(test)]
@@ -88,6 +150,8 @@ mod tests {
             total_times_ms: vec![Millis(makespan_s * 1e3); guests as usize],
             makespan_ms: Millis(makespan_s * 1e3),
             transferred_bytes: Bytes(1_000_000_000 * u64::from(guests)),
+            source_cpu_ms: Some(Millis(200.0 * f64::from(guests))),
+            destination_cpu_ms: Some(Millis(1800.0 * f64::from(guests))),
         }
     }
 
@@ -105,6 +169,13 @@ mod tests {
         assert!((made[0].estimated_ms.0 - 2000.0).abs() < 1.0, "{made:?}");
         assert!((made[1].estimated_ms.0 - 4000.0).abs() < 1.0, "{made:?}");
         assert!((made[1].error.0 + 0.0909).abs() < 1e-3 && made[1].least_ms == Millis(2000.0));
+        assert_eq!(made[1].cpu_ms, Some(Millis(8000.0)));
+        assert_eq!(made[1].cpu_ms, made[1].least_cpu_ms);
+        // Two at once, as measured and as estimated: four take 1.1 s each, two 1.05 s.
+        let best = BestAtOnce::of(&made).unwrap();
+        assert_eq!((best.measured, best.estimated), (2, 2));
+        assert_eq!(best.loss, Ratio(0.0));
+        assert_eq!(BestAtOnce::of(&[]), None);
         let none = ParallelCheck::of(
             &points[1..],
             (1e-9, 1e-9),

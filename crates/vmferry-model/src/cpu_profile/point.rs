@@ -153,4 +153,10 @@ pub struct ParallelPoint {
     pub makespan_ms: Millis,
     /// QEMU's `ram.transferred` of all.
     pub transferred_bytes: Bytes,
+    /// Processor time of all threads that send; `None` where it was not metered.
+    #[serde(default)]
+    pub source_cpu_ms: Option<Millis>,
+    /// The same of the threads that load, each until its guest stopped.
+    #[serde(default)]
+    pub destination_cpu_ms: Option<Millis>,
 }

@@ -28,6 +28,49 @@ enum Line {
     AtOnce(ParallelPoint),
 }
 
+/// What such a file holds.
+pub(crate) struct SoFar {
+    /// `None` of an empty file, and one of another version.
+    pub(crate) begun: Option<(ProfileSettings, Validity)>,
+    pub(crate) points: Vec<CapPoint>,
+    pub(crate) at_once: Vec<ParallelPoint>,
+    /// Length of its whole lines, bytes.
+    whole: usize,
+}
+
+impl SoFar {
+    /// Reads its text, or says what is wrong with it.
+    pub(crate) fn in_text(text: &str) -> Result<Self, String> {
+        // A last line without its end was being written when its writer died.
+        let whole = text.rfind('\n').map_or(0, |end| end + 1);
+        let mut so_far = Self {
+            begun: None,
+            points: Vec::new(),
+            at_once: Vec::new(),
+            whole,
+        };
+        for (number, line) in (1..).zip(text[..whole].lines()) {
+            let line: Line = serde_json::from_str(line).map_err(|error| {
+                format!("line {number}, is no part of a half-done profile ({error})")
+            })?;
+            match line {
+                Line::Begun {
+                    version: VERSION,
+                    settings,
+                    validity,
+                } if number == 1 => so_far.begun = Some((*settings, *validity)),
+                Line::Begun { .. } => {
+                    so_far.begun = None;
+                    break;
+                }
+                Line::Point(point) => so_far.points.push(point),
+                Line::AtOnce(point) => so_far.at_once.push(point),
+            }
+        }
+        Ok(so_far)
+    }
+}
+
 /// A profile that is being made.
 #[derive(Debug)]
 pub(crate) struct HalfDone {
@@ -57,45 +100,40 @@ impl HalfDone {
             Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
             Err(error) => return Err(fail(error)),
         };
-        // A last line without its end was being written when its writer died.
-        let whole = text.rfind('\n').map_or("", |end| &text[..=end]);
-        let (mut points, mut at_once) = (Vec::new(), Vec::new());
-        for (number, line) in (1..).zip(whole.lines()) {
-            let line: Line = serde_json::from_str(line).map_err(|error| {
-                Error::Usage(format!(
-                    "{}, line {number}, is no part of a half-done profile ({error}); remove the file or give another --state",
-                    path.display()
-                ))
-            })?;
-            match line {
-                Line::Begun {
-                    version: VERSION,
-                    settings: begun,
-                    validity: there,
-                } if number == 1 && *begun == *settings && *there == *validity => {}
-                Line::Begun { .. } => {
-                    return Err(Error::Usage(format!(
-                        "{} is a half-done profile of other settings, hosts or versions; go on with those, remove it, or give another --state",
-                        path.display()
-                    )));
-                }
-                Line::Point(point) => points.push(point),
-                Line::AtOnce(point) => at_once.push(point),
-            }
+        let SoFar {
+            begun,
+            points,
+            at_once,
+            whole,
+        } = SoFar::in_text(&text).map_err(|problem| {
+            Error::Usage(format!(
+                "{}, {problem}; remove the file or give another --state",
+                path.display()
+            ))
+        })?;
+        let ours = match &begun {
+            Some((begun, there)) => begun == settings && there == validity,
+            None => whole == 0,
+        };
+        if !ours {
+            return Err(Error::Usage(format!(
+                "{} is a half-done profile of other settings, hosts or versions; go on with those, remove it, or give another --state",
+                path.display()
+            )));
         }
         let file = OpenOptions::new()
             .create(true)
             .append(true)
             .open(path)
             .map_err(fail)?;
-        file.set_len(whole.len() as u64).map_err(fail)?;
+        file.set_len(whole as u64).map_err(fail)?;
         let mut half = Self {
             path: path.to_owned(),
             file,
             points,
             at_once,
         };
-        if whole.is_empty() {
+        if whole == 0 {
             half.write(&Line::Begun {
                 version: VERSION,
                 settings: Box::new(settings.clone()),
@@ -240,6 +278,8 @@ mod tests {
             total_times_ms: vec![Millis(1000.0); 2],
             makespan_ms: Millis(1001.0),
             transferred_bytes: Bytes::from_mib(2048),
+            source_cpu_ms: None,
+            destination_cpu_ms: None,
         })
         .unwrap();
         drop(half);

@@ -118,7 +118,30 @@ pub(crate) async fn forecast(
         }
     }
     cpu.annotate(&mut made);
+    let notes = &mut made.model.notes;
+    notes.extend(stored.validity.slower_link(stream));
+    notes.extend(below_profiled(stored, caps));
     Ok((cpu, made))
+}
+
+/// What to know of caps below all that were profiled.
+fn below_profiled(stored: &StoredProfile, caps: Caps) -> Vec<String> {
+    type End = fn(Caps) -> Option<Ratio>;
+    let ends: [(&str, End); 2] = [
+        ("source", |caps| caps.source),
+        ("destination", |caps| caps.destination),
+    ];
+    let note = |(end, of): (&str, End)| {
+        let asked = of(caps)?;
+        let profiled = stored.points.iter().filter_map(|point| of(point.caps));
+        let least = profiled.reduce(|a, b| if b < a { b } else { a })?;
+        (asked < least).then(|| {
+            format!(
+                "A cap of {asked} at the {end} is below all that were profiled, of which the least is {least}; the law is carried on beyond them."
+            )
+        })
+    };
+    ends.into_iter().filter_map(note).collect()
 }
 
 /// An interval of time, wider by what is not known of the hosts: both causes are
@@ -294,6 +317,14 @@ pub(crate) mod tests {
         );
         assert!(!said(&slow).contains("max-bandwidth of"), "{}", said(&slow));
         assert!(said(&fast).contains("is enough for"), "{}", said(&fast));
+    }
+
+    #[test]
+    fn caps_beyond_those_profiled_are_told() {
+        let told = |caps| below_profiled(&stored(), caps).len();
+        assert_eq!(told(Caps::at_source(Ratio(0.05))), 0);
+        assert_eq!(told(Caps::at_source(Ratio(0.04))), 1);
+        assert_eq!(told(Caps::default()), 0);
     }
 
     #[tokio::test]

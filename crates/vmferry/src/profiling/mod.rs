@@ -10,6 +10,7 @@
 mod at_once;
 mod capped_move;
 mod half_done;
+mod kept;
 mod limits;
 mod load;
 mod need;
@@ -28,11 +29,14 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use vmferry_core::{ByteRate, LinkSpeed};
 use vmferry_migrate::MoveDir;
-use vmferry_model::cpu_profile::{CapPoint, CpuProfile, ParallelCheck, ParallelPoint};
+use vmferry_model::cpu_profile::{
+    BestAtOnce, CapPoint, CpuProfile, Goodness, ParallelCheck, ParallelPoint,
+};
 
 use crate::Error;
 use crate::document::Versions;
 
+pub use kept::{Kept, kept_profile};
 pub(crate) use limits::forecast;
 pub use limits::{CpuLimits, LimitedBy};
 pub use need::{Least, Need, NeedReport, need};
@@ -56,9 +60,13 @@ pub struct ProfileCpuReport {
     pub settings: ProfileSettings,
     /// The laws.
     pub profile: CpuProfile,
+    /// How good they are, all together.
+    pub goodness: Goodness,
     /// Estimates of guests moved at once, beside what they took; empty where the
     /// profile does not say how much CPU a byte takes.
     pub parallel: Vec<ParallelCheck>,
+    /// How many of them to move at once; `None` where no number was checked.
+    pub best_at_once: Option<BestAtOnce>,
     /// Every migration under caps.
     pub points: Vec<CapPoint>,
     /// Guests moved at once.
@@ -82,35 +90,55 @@ pub async fn profile_cpu(
     cancel: &watch::Receiver<bool>,
     mut tell: impl FnMut(ProfileStep),
 ) -> Result<ProfileCpuReport, Error> {
+    let settings = &settings.exact();
     let (half, validity) = run::points(settings, state, guard, cancel, &mut tell).await?;
-    let points = half.points.clone();
-    let profile = CpuProfile::fit(&points);
-    if profile.guests.is_empty() {
-        return Err(Error::TooFewCaps {
-            state: state.to_owned(),
-        });
-    }
-    let made_at = Timestamp::now();
     let stored = StoredProfile {
-        made_at,
+        made_at: Timestamp::now(),
         validity,
         settings: settings.clone(),
-        points,
+        points: half.points.clone(),
         at_once: half.at_once.clone(),
     };
+    let report = report(stored.clone(), state)?;
     stored.keep().await?;
-    let parallel = parallel(&stored, &profile);
     half.remove()?;
+    Ok(report)
+}
+
+/// Fits what was measured; `kept_in` is where that is.
+fn report(stored: StoredProfile, kept_in: &Path) -> Result<ProfileCpuReport, Error> {
+    let profile = stored.laws();
+    if profile.guests.is_empty() {
+        return Err(Error::TooFewCaps {
+            state: kept_in.to_owned(),
+        });
+    }
+    let parallel = parallel(&stored, &profile);
     Ok(ProfileCpuReport {
         versions: Versions::default(),
-        made_at,
+        made_at: stored.made_at,
         validity: stored.validity,
         settings: stored.settings,
+        goodness: Goodness::of(&profile, &parallel),
+        best_at_once: BestAtOnce::of(&parallel),
         parallel,
         profile,
         points: stored.points,
         at_once: stored.at_once,
     })
+}
+
+impl ProfileCpuReport {
+    /// What was measured, without what was made of it.
+    pub fn measured(&self) -> StoredProfile {
+        StoredProfile {
+            made_at: self.made_at,
+            validity: self.validity.clone(),
+            settings: self.settings.clone(),
+            points: self.points.clone(),
+            at_once: self.at_once.clone(),
+        }
+    }
 }
 
 /// Estimates by what the first guest with caps that bound at both ends tells.

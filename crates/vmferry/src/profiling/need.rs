@@ -233,6 +233,11 @@ impl Search {
             }
             _ => None,
         };
+        notes.extend(
+            stored
+                .as_ref()
+                .and_then(|stored| stored.validity.slower_link(self.link.stream_rate())),
+        );
         if upper_bound {
             notes.push(
                 "The profiling guest uses more than this one does; the CPU that is needed is an upper bound."
@@ -294,12 +299,21 @@ impl Search {
     ) -> Result<Option<LeastBandwidth>, Error> {
         let most = self.link.stream_rate().0;
         let low = LEAST_BANDWIDTH.0.min(most);
+        // With all the CPU there is, the hosts manage no more than they were seen to.
+        let hosts = profile.map(|profile| throughput(profile, Caps::default()));
+        let hosts = hosts.transpose()?;
         let found = least(low, most, |rate| {
             let limits = MoveLimits {
                 max_bandwidth: Some(ByteRate(rate)),
                 ..self.limits
             };
-            self.in_time(&self.assumptions, &limits)
+            match &hosts {
+                Some(hosts) => {
+                    let assumptions = hosts.limit(&self.assumptions);
+                    self.in_time(&assumptions, &hosts.limit_plan(&limits))
+                }
+                None => self.in_time(&self.assumptions, &limits),
+            }
         })?;
         Ok(found.map(|(rate, total_time_ms)| {
             let rate = ByteRate(rate);
@@ -374,11 +388,21 @@ mod tests {
     use vmferry_measure::ObserveOptions;
 
     fn report(seconds: f64, stored: Option<StoredProfile>, guests: usize) -> NeedReport {
+        let link = LinkSpeed::given(ByteRate::from_mbit_per_s(400.0));
+        report_over(link, seconds, stored, guests)
+    }
+
+    fn report_over(
+        link: LinkSpeed,
+        seconds: f64,
+        stored: Option<StoredProfile>,
+        guests: usize,
+    ) -> NeedReport {
         let mut assumptions = Assumptions::for_guest(&guest("db"));
         assumptions.rules.max_bandwidth = None;
         let search = Search {
             observation: observed("db", SHARE),
-            link: LinkSpeed::given(ByteRate::from_mbit_per_s(400.0)),
+            link,
             limits: MoveLimits {
                 deadline_ms: Millis(seconds * 1e3),
                 ..MoveLimits::default()
@@ -423,6 +447,21 @@ mod tests {
         assert!(!made.is_possible() && made.need.source_cpu.is_none());
         let notes = made.notes.join("\n");
         assert!(notes.contains("does not move over"), "{notes}");
+    }
+
+    /// The hosts of the profile send 100 MB/s; a link of 10 Gbit/s makes them no faster.
+    #[test]
+    fn bandwidth_beyond_what_the_hosts_manage_is_no_answer() {
+        let over = |rate: f64, stored: Option<StoredProfile>| {
+            let link = LinkSpeed::given(ByteRate::from_mbit_per_s(rate));
+            report_over(link, 0.6, stored, 1)
+        };
+        assert!(over(10_000.0, None).need.bandwidth.is_some());
+        let made = over(10_000.0, Some(stored()));
+        assert!(
+            made.need.source_cpu.is_none() && !made.is_possible(),
+            "{made:?}"
+        );
     }
 
     #[test]

@@ -17,8 +17,8 @@ use crate::Error;
 pub struct ProfileSettings {
     /// What the guests use intensively.
     pub guests: Vec<Intensive>,
-    /// How intensively, above 0, at most 1; the first is the one whose pairs of
-    /// caps at both ends are profiled.
+    /// How intensively, above 0, at most 1. The first is profiled under every
+    /// cap; the others under none, and every third cap at either end.
     pub intensities: Vec<Ratio>,
     /// Caps at the source.
     pub source_caps: Vec<Ratio>,
@@ -43,7 +43,7 @@ pub struct ProfileSettings {
 }
 
 impl Default for ProfileSettings {
-    /// Five guests at full intensity, caps of 10..100 % at either end and below
+    /// Five guests at full and half intensity, caps of 10..100 % at either end and below
     /// that at the source, where sending takes a fifth of the CPU that loading
     /// does; nine pairs; once each.
     fn default() -> Self {
@@ -52,7 +52,7 @@ impl Default for ProfileSettings {
         let fine = [&[1.0, 2.0, 3.0, 5.0, 7.0], tenths.as_slice()].concat();
         Self {
             guests: Intensive::ALL.to_vec(),
-            intensities: vec![Ratio(1.0)],
+            intensities: percent(&[100.0, 50.0]),
             source_caps: percent(&fine),
             destination_caps: percent(&tenths),
             both_caps: percent(&[3.0, 10.0, 30.0]),
@@ -65,6 +65,10 @@ impl Default for ProfileSettings {
     }
 }
 
+/// Of guests of less intensity every so many caps are profiled: whether a law
+/// changes with intensity shows in a few moves (in `dom0cpu` section 4D it does
+/// for writers of memory only).
+const OF_OTHERS: usize = 3;
 /// Two QEMUs of 1.25 GiB for each.
 const MOST_AT_ONCE: u32 = 8;
 
@@ -128,6 +132,22 @@ impl ProfileSettings {
         Ok(())
     }
 
+    /// The same with shares in millionths: those come back from files to the last
+    /// digit, so that what was measured is found again.
+    pub(crate) fn exact(&self) -> Self {
+        let exact = |shares: &[Ratio]| {
+            let in_millionths = |share: &Ratio| Ratio((share.0 * 1e6).round() / 1e6);
+            shares.iter().map(in_millionths).collect()
+        };
+        Self {
+            intensities: exact(&self.intensities),
+            source_caps: exact(&self.source_caps),
+            destination_caps: exact(&self.destination_caps),
+            both_caps: exact(&self.both_caps),
+            ..self.clone()
+        }
+    }
+
     /// Numbers of guests to move at once, repeats included.
     pub(crate) fn rounds(&self) -> Vec<u32> {
         (0..self.repeats)
@@ -141,15 +161,20 @@ impl ProfileSettings {
         let mut tasks = Vec::new();
         for _ in 0..self.repeats {
             for (nth, guest) in self.guests.iter().enumerate() {
-                for intensity in &self.intensities {
+                for (level, intensity) in self.intensities.iter().enumerate() {
+                    let step = if level == 0 { 1 } else { OF_OTHERS };
+                    let some = |caps: &[Ratio]| {
+                        let last_of_each = caps.iter().skip(step - 1).step_by(step);
+                        last_of_each.copied().collect::<Vec<_>>()
+                    };
                     let mut caps = vec![Caps::default()];
-                    caps.extend(self.source_caps.iter().map(|cap| Caps::at_source(*cap)));
+                    caps.extend(some(&self.source_caps).into_iter().map(Caps::at_source));
                     caps.extend(
-                        self.destination_caps
-                            .iter()
-                            .map(|cap| Caps::at_destination(*cap)),
+                        some(&self.destination_caps)
+                            .into_iter()
+                            .map(Caps::at_destination),
                     );
-                    if nth == 0 && intensity == &self.intensities[0] {
+                    if nth == 0 && level == 0 {
                         caps.extend(self.both_caps.iter().flat_map(|source| {
                             let with = |destination: &Ratio| Caps::at_both(*source, *destination);
                             self.both_caps.iter().map(with)
@@ -176,16 +201,53 @@ mod tests {
         let settings = ProfileSettings::default();
         settings.check().unwrap();
         let tasks = settings.tasks();
-        assert_eq!(tasks.len(), 5 * 26 + 9);
+        assert_eq!(tasks.len(), 5 * (26 + 9) + 9);
         let both = tasks
             .iter()
             .filter(|task| task.caps.source.is_some() && task.caps.destination.is_some());
         assert!(both.clone().all(|task| task.guest == Intensive::Cpu) && both.count() == 9);
+        // Of half intensity: none, five of fifteen and three of ten.
+        let half = |task: &&Task| task.intensity == Ratio(0.5) && task.guest == Intensive::Disk;
+        let half: Vec<String> = tasks
+            .iter()
+            .filter(half)
+            .map(|task| task.caps.to_string())
+            .collect();
+        insta::assert_snapshot!(half.join("\n"), @r"
+        source uncapped, destination uncapped
+        source 3 %, destination uncapped
+        source 10 %, destination uncapped
+        source 40 %, destination uncapped
+        source 70 %, destination uncapped
+        source 100 %, destination uncapped
+        source uncapped, destination 30 %
+        source uncapped, destination 60 %
+        source uncapped, destination 90 %
+        ");
         let twice = ProfileSettings {
             repeats: 2,
             ..settings
         };
         assert_eq!(twice.tasks().len(), 2 * tasks.len());
+    }
+
+    #[test]
+    fn shares_come_back_from_files() {
+        let caps = |n: i32| f64::from(n) / 7.0 / 100.0;
+        let settings = ProfileSettings {
+            source_caps: (7..=700).map(|n| Ratio(caps(n))).collect(),
+            ..ProfileSettings::default()
+        };
+        let exact = settings.exact();
+        let text = serde_json::to_string(&exact).unwrap();
+        let back: ProfileSettings = serde_json::from_str(&text).unwrap();
+        assert_eq!(back, exact);
+        let off = settings.source_caps.iter().zip(&exact.source_caps);
+        assert!(off.into_iter().all(|(a, b)| (a.0 - b.0).abs() < 1e-6));
+        assert_eq!(
+            ProfileSettings::default().exact(),
+            ProfileSettings::default()
+        );
     }
 
     #[test]

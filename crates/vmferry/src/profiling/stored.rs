@@ -102,6 +102,29 @@ impl StoredProfile {
         Err(none(source, why))
     }
 
+    /// The newest profile, of whatever hosts.
+    ///
+    /// # Errors
+    /// [`Error::NoCpuProfile`] where there is none; the history's own.
+    pub(crate) async fn newest() -> Result<Self, Error> {
+        let nothing = || Error::NoCpuProfile {
+            host: "any host".to_owned(),
+            why: "the history holds none".to_owned(),
+        };
+        let path = history_path()?;
+        if !path.exists() {
+            return Err(nothing());
+        }
+        let filter = ProfileFilter {
+            kind: Some(KIND.to_owned()),
+            limit: Some(1),
+            ..ProfileFilter::default()
+        };
+        let history = History::open_existing(&path).await?;
+        let kept = history.profiles(&filter).await?;
+        Ok(kept.first().ok_or_else(nothing)?.read()?)
+    }
+
     /// Its laws.
     pub fn laws(&self) -> CpuProfile {
         CpuProfile::fit(&self.points)

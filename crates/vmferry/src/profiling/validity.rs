@@ -4,7 +4,7 @@ use std::fs;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use vmferry_core::{ByteRate, HostInfo};
+use vmferry_core::{ByteRate, HostInfo, LinkSpeed};
 use vmferry_hypervisor::qmp::Guest;
 use vmferry_model::cpu_profile::Cpus;
 
@@ -55,6 +55,18 @@ impl Validity {
             Cpus::OneMachine(cpus)
         } else {
             Cpus::Apart(cpus, cpus)
+        })
+    }
+
+    /// What to know of a profile over a slower link than the one that carries
+    /// so much of a stream.
+    pub(crate) fn slower_link(&self, stream: ByteRate) -> Option<String> {
+        let profiled = self.link_rate?;
+        let carried = LinkSpeed::given(profiled).stream_rate();
+        (carried < stream).then(|| {
+            format!(
+                "The hosts were profiled over a link of {profiled}: whether they manage more than that is not known; profile them without --rate."
+            )
         })
     }
 
@@ -172,6 +184,20 @@ mod tests {
         the host of the destination is c, and b was profiled
         the accelerator is kvm, and tcg was profiled
         ");
+    }
+
+    #[test]
+    fn a_profile_over_a_slower_link_is_told() {
+        let host = HostInfo::default;
+        let open = Validity::for_test(host(), host());
+        let gigabit = ByteRate::from_mbit_per_s(1000.0);
+        assert_eq!(open.slower_link(ByteRate(1e12)), None);
+        let shaped = Validity {
+            link_rate: Some(gigabit),
+            ..open
+        };
+        assert_eq!(shaped.slower_link(ByteRate(1e8)), None);
+        assert!(shaped.slower_link(ByteRate(1e9)).is_some());
     }
 
     #[test]
