@@ -30,6 +30,8 @@ pub enum Service {
     Mail,
 }
 
+const MIB: u64 = 1 << 20;
+
 /// There is no service of this name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnknownService {
@@ -77,6 +79,52 @@ impl Service {
             Self::Application => Some(8080),
             Self::Mail => Some(25),
             Self::Standby | Self::File => None,
+        }
+    }
+
+    /// How much data it keeps where nothing else is asked for, bytes: tables or values. None for
+    /// those whose data has one size.
+    #[must_use]
+    pub const fn usual_set(self) -> Option<u64> {
+        match self {
+            Self::Postgres => Some(64 * MIB),
+            Self::Mariadb => Some(32 * MIB),
+            Self::Cache => Some(96 * MIB),
+            Self::Web | Self::Standby | Self::File | Self::Application | Self::Mail => None,
+        }
+    }
+
+    /// What a set of so many bytes is to its clients: the scale of `pgbench`, the rows of sysbench's
+    /// table (`--table-size`), the keys `key:%012d` of the cache. None for those without a set.
+    #[must_use]
+    pub const fn scale(self, set: u64) -> Option<u64> {
+        match self {
+            // As their scripts reckon; less than one unit is one.
+            Self::Postgres if set < 16 * MIB => Some(1),
+            Self::Postgres => Some(set / (16 * MIB)),
+            Self::Mariadb => Some(set / 256),
+            Self::Cache => Some(set / 1024),
+            Self::Web | Self::Standby | Self::File | Self::Application | Self::Mail => None,
+        }
+    }
+
+    /// Memory it needs for a set of so many bytes, without the kernel; rounded up from the most
+    /// seen in use, plus room for its files, which are read from the disk.
+    #[must_use]
+    pub const fn memory(self, set: Option<u64>) -> u64 {
+        let set = match set {
+            Some(set) => set,
+            None => 0,
+        };
+        match self {
+            Self::Web => 96 * MIB,
+            Self::Postgres => 2 * set + 160 * MIB,
+            Self::Mariadb => 2 * set + 224 * MIB,
+            Self::Standby => 0,
+            Self::Cache => 2 * set + 64 * MIB,
+            Self::File => 160 * MIB,
+            Self::Application => 448 * MIB,
+            Self::Mail => 224 * MIB,
         }
     }
 
