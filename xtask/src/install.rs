@@ -37,6 +37,12 @@ const NEEDS: &[Need] = &[
         suite: Suite::Backports,
     },
     Need {
+        package: "qemu-utils",
+        why: "qemu-img makes the overlays that guests with services write to",
+        present: || all_there(&["qemu-img"]),
+        suite: Suite::Backports,
+    },
+    Need {
         package: "iproute2",
         why: "ip and tc make the network of the testbed",
         present: || all_there(&["ip", "tc", "ss"]),
@@ -50,7 +56,7 @@ const NEEDS: &[Need] = &[
     },
     Need {
         package: "e2fsprogs",
-        why: "mke2fs and debugfs make the disk with real programs",
+        why: "mke2fs and debugfs make the disks with real programs and services",
         present: || all_there(&["mke2fs", "debugfs"]),
         suite: Suite::Main,
     },

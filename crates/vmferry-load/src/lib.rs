@@ -17,7 +17,8 @@
 //!
 //! For `program:NAME` it mounts the disk with the serial number [`spec::PROGRAMS_SERIAL`], runs
 //! `/programs/NAME` of that disk with the disk as root (`/tmp`, `/run` and `/dev/shm` lie in memory),
-//! and says `up` once the program has made its data.
+//! and says `up` once the program has made its data. For `service:NAME` it does the same with the disk
+//! of the serial number [`spec::SERVICE_SERIAL`], which it also writes, and `/services/NAME`.
 //!
 //! # Pacing
 //! A limited writer works in batches of at most 1 ms worth (at least one page) and sleeps until the

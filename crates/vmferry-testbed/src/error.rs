@@ -61,12 +61,29 @@ pub enum TestbedError {
         /// What is missing.
         problem: String,
     },
-    /// The programs that guests run as their load could not be had.
+    /// The Debian packages of programs or of a service could not be had.
     #[error(
-        "no programs for guests: {problem}; Debian 12 and its package archive are needed once, to fetch them"
+        "no packages of {list}: {problem}; Debian 12 and its package archive are needed once, to fetch them; an image made earlier would do, copied into {}",
+        crate::image::cache_directory().join("images").display()
     )]
-    Programs {
+    Packages {
+        /// The file that lists them.
+        list: String,
         /// What is missing.
+        problem: String,
+    },
+    /// The disk of programs or of a service could not be made.
+    #[error(
+        "the image {image} cannot be made in {directory} ({free} free): {problem}; nothing half-made is left, so mend that and try again, or set VMFERRY_CACHE to another directory"
+    )]
+    ImageNotMade {
+        /// `programs` or `service-NAME`.
+        image: String,
+        /// The cache.
+        directory: PathBuf,
+        /// What is free there.
+        free: String,
+        /// What failed.
         problem: String,
     },
     /// A name that cannot be a namespace's.
@@ -147,6 +164,14 @@ pub enum TestbedError {
         /// The guest.
         guest: String,
         /// The guest's own words.
+        problem: String,
+    },
+    /// A guest was not brought back to the source.
+    #[error("guest {guest} is not brought back to the source: {problem}")]
+    NotBack {
+        /// The guest.
+        guest: String,
+        /// What went wrong, and where the guest is.
         problem: String,
     },
     /// A guest's monitor failed.

@@ -16,8 +16,9 @@ use crate::error::TestbedError;
 use crate::guest_spec::GuestSpec;
 use crate::host::Side;
 use crate::program_image::ProgramImage;
-use crate::qemu;
-use crate::state::{self, EndRecord, GuestRecord};
+use crate::qemu::{self, Begin};
+use crate::service_image::ServiceImage;
+use crate::state::{self, EndRecord, GuestRecord, ServiceDisk};
 use crate::testbed::{Shared, blocking};
 
 /// Addresses of the guest network go from 10.78.0.10 to 10.78.0.209.
@@ -47,10 +48,21 @@ pub(crate) async fn start(
     } else {
         None
     };
-    let guest = add(shared, spec, programs)?;
+    let service = match spec.offers() {
+        Some(service) => blocking(move || ServiceImage::prepare(service)).await?,
+        None => None,
+    };
+    let guest = add(shared, spec, programs, service)?;
     let tap = guest.record().tap;
     let of = Arc::clone(shared);
-    blocking(move || of.network.add_tap(&tap)).await?;
+    let disk = guest.record().service;
+    blocking(move || {
+        of.network.add_tap(&tap)?;
+        disk.map_or(Ok(()), |disk| {
+            ServiceImage::overlay(&disk.base, &disk.overlay)
+        })
+    })
+    .await?;
     if let Err(error) = guest.start_both().await {
         // The files stay, for a look at what went wrong.
         for side in Side::BOTH {
@@ -66,6 +78,7 @@ fn add(
     shared: &Arc<Shared>,
     spec: GuestSpec,
     programs: Option<PathBuf>,
+    service: Option<ServiceImage>,
 ) -> Result<TestGuest, TestbedError> {
     let directory = shared.directory.join(&spec.name);
     let wrong = |problem: String| TestbedError::InvalidGuest {
@@ -92,6 +105,11 @@ fn add(
             Some(path)
         }
     };
+    let service = service.map(|image| ServiceDisk {
+        service: image.service,
+        base: image.disk,
+        overlay: directory.join("service.qcow2"),
+    });
     let index = shared.update(|record| {
         let index = record.guests.len();
         let number = u8::try_from(index).ok().filter(|_| index < MOST_GUESTS)?;
@@ -107,6 +125,7 @@ fn add(
             },
             disk,
             programs: programs.clone(),
+            service: service.clone(),
             source: EndRecord::in_directory(&directory.join(Side::Source.name())),
             destination: EndRecord::in_directory(&directory.join(Side::Destination.name())),
             spec: spec.clone(),
@@ -221,8 +240,8 @@ impl TestGuest {
         self.restart(&[Side::Destination]).await
     }
 
-    /// Kills both ends and starts them again: the guest boots at the source, with empty consoles.
-    /// Where it was before does not matter.
+    /// Kills both ends and starts them again: the guest boots at the source, with empty consoles,
+    /// and with the disk of its service as it was at first. Where it was before does not matter.
     ///
     /// # Errors
     /// As [`crate::Testbed::start_guest`].
@@ -247,13 +266,18 @@ impl TestGuest {
                     }
                 }
             }
+            if sides.contains(&Side::Source)
+                && let Some(disk) = guest.record().service
+            {
+                ServiceImage::overlay(&disk.base, &disk.overlay)?;
+            }
             guest.shared.network.forget_guests()
         })
         .await?;
         if sides.contains(&Side::Source) {
             self.start_both().await
         } else {
-            self.start_end(Side::Destination).await?;
+            self.start_end(Side::Destination, Begin::Awaiting).await?;
             qemu::monitor(&self.record(), Side::Destination)
                 .await
                 .map(drop)
@@ -261,9 +285,8 @@ impl TestGuest {
     }
 
     async fn start_both(&self) -> Result<(), TestbedError> {
-        for side in Side::BOTH {
-            self.start_end(side).await?;
-        }
+        self.start_end(Side::Source, Begin::Booting).await?;
+        self.start_end(Side::Destination, Begin::Awaiting).await?;
         let guest = self.record();
         for side in Side::BOTH {
             drop(qemu::monitor(&guest, side).await?);
@@ -271,12 +294,19 @@ impl TestGuest {
         qemu::booted(&guest).await
     }
 
-    async fn start_end(&self, side: Side) -> Result<(), TestbedError> {
+    /// Makes the bridges look for the guest anew.
+    pub(crate) async fn forget_place(&self) -> Result<(), TestbedError> {
+        let guest = self.clone();
+        blocking(move || guest.shared.network.forget_guests()).await
+    }
+
+    pub(crate) async fn start_end(&self, side: Side, begin: Begin) -> Result<(), TestbedError> {
         let guest = self.clone();
         blocking(move || {
             let testbed = guest.shared.record().clone();
             let record = guest.record();
-            let arguments = qemu::arguments(&record, side, &testbed.image, testbed.accelerator);
+            let arguments =
+                qemu::arguments(&record, side, begin, &testbed.image, testbed.accelerator);
             let host = guest.shared.network.host(side);
             let process = qemu::start(host, &record, side, &arguments)?;
             state::list_process(&guest.shared.directory, process)?;

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use vmferry_core::Bytes;
-use vmferry_load::spec::Spec;
+use vmferry_load::spec::{Service, Spec};
 
 use crate::error::TestbedError;
 use crate::testbed::is_name;
@@ -58,6 +58,19 @@ impl GuestSpec {
         }
     }
 
+    /// A guest that offers a service, with memory that fits it and one virtual CPU.
+    #[must_use]
+    pub fn service(service: Service, name: impl Into<String>) -> Self {
+        let memory = match service {
+            Service::Web | Service::Cache | Service::File => 384,
+            Service::Postgres | Service::Mail => 512,
+            Service::Mariadb => 640,
+            Service::Standby => 256,
+            Service::Application => 768,
+        };
+        Self::new(name, format!("service:{service}")).memory(Bytes::from_mib(memory))
+    }
+
     /// The same with other memory.
     #[must_use]
     pub fn memory(self, memory: Bytes) -> Self {
@@ -85,6 +98,13 @@ impl GuestSpec {
     pub fn runs_programs(&self) -> bool {
         let load = self.load.parse::<Spec>();
         load.is_ok_and(|load| load.runs_programs())
+    }
+
+    /// The service that its load offers, if any.
+    #[must_use]
+    pub fn offers(&self) -> Option<Service> {
+        let load = self.load.parse::<Spec>().ok()?;
+        load.services().next()
     }
 
     /// Says what cannot work before anything is started.
@@ -121,6 +141,12 @@ impl GuestSpec {
             Ok(load) => load,
             Err(error) => return wrong(format!("the load `{}`: {error}", self.load)),
         };
+        if load.services().count() > 1 {
+            return wrong(format!(
+                "the load `{}`: a guest offers one service, others want guests of their own",
+                self.load
+            ));
+        }
         let needed = Bytes(load.memory()) + KERNEL_MEMORY;
         if needed > self.memory {
             return wrong(format!(
@@ -161,6 +187,11 @@ mod tests {
                 ..good.clone()
             },
             GuestSpec {
+                load: "service:web+service:cache".into(),
+                ..good.clone()
+            },
+            GuestSpec::service(Service::Mariadb, "web").memory(Bytes::from_mib(256)),
+            GuestSpec {
                 load: "uniform:set=200M".into(),
                 ..good.clone()
             },
@@ -177,7 +208,19 @@ mod tests {
         guest web: the load `uniform:set=1T`: uniform: set="1T" is not valid; allowed: a size from 4K to 1024G such as 64M (K, M, G are 2^10, 2^20, 2^30)
         guest web: the load `program:mysql`: program: NAME="mysql" is not valid; allowed: program:NAME with postgres, redis, xz, sort or python
         guest web: the load `program:redis,set=128M` needs 392 MiB with the kernel, the guest has 256 MiB
+        guest web: the load `service:web+service:cache`: a guest offers one service, others want guests of their own
+        guest web: the load `service:mariadb` needs 360 MiB with the kernel, the guest has 256 MiB
         guest web: the load `uniform:set=200M` needs 272 MiB with the kernel, the guest has 256 MiB
         "#);
+    }
+
+    #[test]
+    fn every_service_fits_into_its_guest() {
+        for service in Service::ALL {
+            let spec = GuestSpec::service(service, "guest");
+            spec.check().expect("it fits");
+            assert_eq!(spec.offers(), Some(service));
+        }
+        assert_eq!(GuestSpec::new("guest", "idle").offers(), None);
     }
 }

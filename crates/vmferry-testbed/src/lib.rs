@@ -32,6 +32,7 @@
 //! around; [`Testbed::down`] then removes it. All of it needs root.
 
 mod accelerator;
+mod chroot;
 mod command;
 mod console;
 mod error;
@@ -43,16 +44,20 @@ mod janitor;
 mod load_program;
 mod netns;
 mod network;
+mod package_disk;
 mod private;
 mod probe;
 mod process;
 mod program_image;
 mod qemu;
+mod service_files;
+mod service_image;
 mod sshd;
 mod state;
 mod status;
 mod testbed;
 mod tls;
+mod way_back;
 
 pub use accelerator::Accelerator;
 pub use console::{Console, ConsoleWatch, TimedReport, tail};
@@ -63,9 +68,13 @@ pub use host::Side;
 pub use image::{GuestImage, cache_directory};
 pub use load_program::find as find_load_program;
 pub use netns::Namespace;
+pub use package_disk::{Package, PackageManifest};
 pub use probe::{Outage, Probe, ProbeReport};
 pub use process::Process;
-pub use program_image::{Package, ProgramImage, ProgramManifest};
-pub use state::{EndRecord, GuestRecord, TestbedRecord};
+pub use program_image::ProgramImage;
+pub use service_image::ServiceImage;
+pub use state::{EndRecord, GuestRecord, ServiceDisk, TestbedRecord};
 pub use status::{EndStatus, GuestStatus, HostStatus, TestbedStatus};
 pub use testbed::{Testbed, TestbedBuilder};
+pub use vmferry_load::spec::{Service, UnknownService};
+pub use way_back::WayBack;

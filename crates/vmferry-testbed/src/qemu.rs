@@ -12,7 +12,7 @@ use tokio::time::sleep;
 use vmferry_core::GuestUri;
 use vmferry_hypervisor::qmp::{ConnectOptions, Guest};
 use vmferry_load::report::Message;
-use vmferry_load::spec::PROGRAMS_SERIAL;
+use vmferry_load::spec::{PROGRAMS_SERIAL, SERVICE_SERIAL};
 
 use crate::accelerator::Accelerator;
 use crate::command::{detach, not_started};
@@ -30,8 +30,18 @@ const MONITOR_PATIENCE: Duration = Duration::from_secs(30);
 /// How long a guest may take to boot: 2 to 4 s are usual without KVM, more side by side.
 const BOOT_PATIENCE: Duration = Duration::from_secs(90);
 
-/// The same for a guest whose programs make their data first: PostgreSQL takes the longest.
+/// The same for a guest whose programs or service make their data first. Longer than the load
+/// program waits, which then tells their last words.
 const PROGRAMS_PATIENCE: Duration = Duration::from_secs(300);
+
+/// How one end begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Begin {
+    /// The guest boots.
+    Booting,
+    /// The guest is to come from the other end.
+    Awaiting,
+}
 
 const POLL: Duration = Duration::from_millis(10);
 
@@ -57,6 +67,7 @@ pub(crate) fn command_line(load: &str, ip: Option<std::net::Ipv4Addr>) -> String
 pub(crate) fn arguments(
     guest: &GuestRecord,
     side: Side,
+    begin: Begin,
     image: &GuestImage,
     accelerator: Accelerator,
 ) -> Vec<String> {
@@ -124,7 +135,20 @@ pub(crate) fn arguments(
             format!("virtio-blk-pci,drive=programs,serial={PROGRAMS_SERIAL}"),
         );
     }
-    if side == Side::Destination {
+    if let Some(disk) = &guest.service {
+        let file = escaped(&disk.overlay);
+        // Both ends read and write through this machine's page cache, and what it holds outlives
+        // every QEMU: so nothing need be flushed to the disk, whose delays would be measured.
+        add(
+            "-drive",
+            format!("file={file},if=none,id=service,format=qcow2,cache=unsafe"),
+        );
+        add(
+            "-device",
+            format!("virtio-blk-pci,drive=service,serial={SERVICE_SERIAL}"),
+        );
+    }
+    if begin == Begin::Awaiting {
         add("-incoming", "defer".to_owned());
     }
     words.extend(
@@ -223,9 +247,10 @@ pub(crate) async fn monitor(guest: &GuestRecord, side: Side) -> Result<Guest, Te
 pub(crate) async fn booted(guest: &GuestRecord) -> Result<(), TestbedError> {
     let waiting_for = "booting";
     let mut console = Console::at(&guest.source.console);
-    let patience = match guest.programs {
-        Some(_) => PROGRAMS_PATIENCE,
-        None => BOOT_PATIENCE,
+    let patience = if guest.programs.is_some() || guest.service.is_some() {
+        PROGRAMS_PATIENCE
+    } else {
+        BOOT_PATIENCE
     };
     let deadline = Instant::now() + patience;
     loop {
@@ -307,6 +332,11 @@ mod tests {
             via: "tcp:10.77.0.2:4444".parse().expect("an address"),
             disk: Some(directory.join("disk.raw")),
             programs: Some("/cache/programs".into()),
+            service: Some(crate::state::ServiceDisk {
+                service: vmferry_load::spec::Service::Web,
+                base: "/cache/web".into(),
+                overlay: directory.join("service.qcow2"),
+            }),
             source: EndRecord::in_directory(&directory.join("source")),
             destination: EndRecord::in_directory(&directory.join("destination")),
         };
@@ -314,7 +344,13 @@ mod tests {
             kernel: "/k".into(),
             initrd: "/i".into(),
         };
-        let of = |side| arguments(&guest, side, &image, Accelerator::Tcg);
+        let of = |side| {
+            let begin = match side {
+                Side::Source => Begin::Booting,
+                Side::Destination => Begin::Awaiting,
+            };
+            arguments(&guest, side, begin, &image, Accelerator::Tcg)
+        };
         insta::assert_snapshot!(of(Side::Source).join(" ").replace(" -", "\n-"), @r"
         -name web,debug-threads=on
         -uuid 00000000-0000-0000-0000-000000000000
@@ -337,6 +373,8 @@ mod tests {
         -device virtio-blk-pci,drive=disk0
         -drive file=/cache/programs,if=none,id=programs,format=raw,readonly=on
         -device virtio-blk-pci,drive=programs,serial=vmferry-programs
+        -drive file=/run/a,,b/service.qcow2,if=none,id=service,format=qcow2,cache=unsafe
+        -device virtio-blk-pci,drive=service,serial=vmferry-service
         -display none
         -nodefaults
         -no-user-config

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use vmferry_core::{ByteRate, GuestUri, StreamUri};
+use vmferry_load::spec::Service;
 
 use crate::accelerator::Accelerator;
 use crate::error::TestbedError;
@@ -60,10 +61,25 @@ pub struct GuestRecord {
     /// The disk of programs, which is only read, if its load runs any.
     #[serde(default)]
     pub programs: Option<PathBuf>,
+    /// The disk of its service, if its load is one that needs it.
+    #[serde(default)]
+    pub service: Option<ServiceDisk>,
     /// Its QEMU at the source.
     pub source: EndRecord,
     /// Its QEMU at the destination.
     pub destination: EndRecord,
+}
+
+/// The disk of a guest's service.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServiceDisk {
+    /// Which service.
+    pub service: Service,
+    /// The image in the cache, which is only read.
+    pub base: PathBuf,
+    /// What the guest has written, above the base; opened by both ends, made anew by
+    /// [`crate::TestGuest::reset`].
+    pub overlay: PathBuf,
 }
 
 /// A guest's QEMU at one end.

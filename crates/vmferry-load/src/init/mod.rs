@@ -5,7 +5,7 @@ mod console;
 mod modules;
 mod mount;
 mod net;
-pub(crate) mod programs;
+pub(crate) mod root;
 
 use std::fs;
 use std::io::{self, Write};

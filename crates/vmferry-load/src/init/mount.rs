@@ -1,4 +1,4 @@
-//! The kernel's file systems, and the disk of programs.
+//! The kernel's file systems, and the disks of programs and services.
 
 use std::ffi::{CStr, CString};
 use std::path::Path;

@@ -7,10 +7,10 @@ mod idle;
 pub(crate) mod network;
 mod order;
 mod phases;
-mod program;
+mod script;
 mod stream;
 
-use vmferry_load::spec::{Pattern, Rate, Writing};
+use vmferry_load::spec::{Pattern, Rate, Service, Writing};
 
 use crate::clock::Nanos;
 use crate::memory::{Region, Touch, populate};
@@ -18,6 +18,7 @@ use crate::pace::Pacer;
 use crate::random::Random;
 use crate::tally::Tally;
 use order::Order;
+use script::Script;
 use stream::{Stream, Streams};
 
 /// A pattern ready to run. `run` may be called again after it returned: nothing was missed in between.
@@ -84,8 +85,13 @@ pub(crate) fn build(pattern: &Pattern, region: Region, seed: u64) -> Result<Box<
         } => Box::new(disk::Disk::open(device, *rate, *block)?),
         Pattern::Network(network) => network::build(*network)?,
         Pattern::Program { program, set, duty } => {
-            Box::new(program::Program::start(*program, *set, *duty, seed)?)
+            Box::new(Script::program(*program, *set, *duty).start(seed)?)
         }
+        Pattern::Service {
+            service: Service::Standby,
+            ..
+        } => Box::new(idle::Idle),
+        Pattern::Service { service, set } => Box::new(Script::service(*service, *set).start(seed)?),
         Pattern::Phases(phases) => {
             let phases = phases
                 .iter()

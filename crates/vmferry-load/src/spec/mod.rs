@@ -4,6 +4,7 @@ mod error;
 mod keys;
 mod parse;
 mod program;
+mod service;
 mod value;
 
 use std::net::SocketAddrV4;
@@ -11,6 +12,7 @@ use std::time::Duration;
 
 pub use error::SpecError;
 pub use program::Program;
+pub use service::{Service, UnknownService};
 
 /// The grammar, as `vmferry-load --help` prints it.
 pub const GRAMMAR: &str = include_str!("grammar.txt");
@@ -21,8 +23,11 @@ pub const PAGE: u64 = 4096;
 /// Serial number of the disk of programs, by which guests find it.
 pub const PROGRAMS_SERIAL: &str = "vmferry-programs";
 
+/// Serial number of the disk of a service, by which guests find it.
+pub const SERVICE_SERIAL: &str = "vmferry-service";
+
 /// Names of all patterns.
-pub const PATTERN_NAMES: [&str; 12] = [
+pub const PATTERN_NAMES: [&str; 13] = [
     "idle",
     "sequential",
     "uniform",
@@ -35,6 +40,7 @@ pub const PATTERN_NAMES: [&str; 12] = [
     "disk",
     "network",
     "program",
+    "service",
 ];
 
 /// A whole load: parts that run at once, each in its own thread. Read it with `str::parse`.
@@ -118,6 +124,13 @@ pub enum Pattern {
         /// At most so many per cent of one CPU, 5 to 400; none: as much as it gets.
         duty: Option<f64>,
     },
+    /// Offers a service to clients on the network.
+    Service {
+        /// Which.
+        service: Service,
+        /// Its data, bytes; none for services whose data has one size.
+        set: Option<u64>,
+    },
 }
 
 /// How a memory pattern touches its set.
@@ -158,7 +171,7 @@ pub enum Grain {
 pub struct Phase {
     /// How long it lasts.
     pub time: Duration,
-    /// What is done; not `Phases`, `Growing`, `Network` or `Program`.
+    /// What is done; not `Phases`, `Growing`, `Network`, `Program` or `Service`.
     pub pattern: Pattern,
 }
 
@@ -205,6 +218,14 @@ impl Spec {
         self.parts.iter().any(is_program)
     }
 
+    /// The services it offers, each of which needs its own image.
+    pub fn services(&self) -> impl Iterator<Item = Service> {
+        self.parts.iter().filter_map(|part| match part.pattern {
+            Pattern::Service { service, .. } => Some(service),
+            _ => None,
+        })
+    }
+
     /// Memory the load needs in the end, bytes: sets at their largest and fills, without the program itself.
     #[must_use]
     pub fn memory(&self) -> u64 {
@@ -221,6 +242,7 @@ impl Pattern {
     pub fn memory(&self) -> u64 {
         match self {
             Self::Program { program, set, .. } => program.memory(*set),
+            Self::Service { service, set } => service.memory(*set),
             pattern => pattern.span(),
         }
     }
@@ -233,7 +255,8 @@ impl Pattern {
             | Self::Compute { .. }
             | Self::Disk { .. }
             | Self::Network(_)
-            | Self::Program { .. } => 0,
+            | Self::Program { .. }
+            | Self::Service { .. } => 0,
             Self::Sequential(writing)
             | Self::Uniform(writing)
             | Self::Zipf { writing, .. }

@@ -5,12 +5,15 @@ use std::str::FromStr;
 use super::keys::Keys;
 use super::value::{self, RATE, SIZE, SIZE_OR_ZERO};
 use super::{
-    Grain, Network, PAGE, PATTERN_NAMES, Part, Pattern, Phase, Program, Protocol, Rate, Role, Spec,
-    SpecError, Writing,
+    Grain, Network, PAGE, PATTERN_NAMES, Part, Pattern, Phase, Program, Protocol, Rate, Role,
+    Service, Spec, SpecError, Writing,
 };
 
 const GRAIN: &str = "page or word";
 const PROGRAM: &str = "program:NAME with postgres, redis, xz, sort or python";
+const SERVICE: &str =
+    "service:NAME with web, postgres, mariadb, standby, cache, file, application or mail";
+const SERVICE_SET: &str = "a size only for postgres, mariadb and cache";
 const PROGRAM_SET: &str = "a size from 1M to 4G such as 64M (K, M, G are 2^10, 2^20, 2^30)";
 const PEER: &str = "peer=IP:PORT such as 10.78.0.1:7";
 const PORT: &str = "a port from 1 to 65535, and only for role=sink or role=echo";
@@ -39,19 +42,25 @@ fn part(text: &str) -> Result<Part, SpecError> {
             seed: 1,
         });
     }
-    let (program, rest) = match name {
+    let common = &["fill", "seed"];
+    let (pattern, keys) = match name {
         "program" => {
-            let (program, rest) = program(rest)?;
-            (Some(program), rest)
+            let (program, rest) = named(name, rest, PROGRAM, Program::named)?;
+            let keys = keys(name, rest, common)?;
+            (running(program, &keys)?, keys)
         }
-        _ => (None, rest),
+        "service" => {
+            let (service, rest) = named(name, rest, SERVICE, |name| name.parse().ok())?;
+            let keys = keys(name, rest, common)?;
+            (serving(service, &keys)?, keys)
+        }
+        _ => {
+            let keys = keys(name, rest, common)?;
+            (pattern(name, &keys)?, keys)
+        }
     };
-    let keys = keys(name, rest, &["fill", "seed"])?;
     Ok(Part {
-        pattern: match program {
-            Some(program) => running(program, &keys)?,
-            None => pattern(name, &keys)?,
-        },
+        pattern,
         fill: keys
             .get("fill", SIZE_OR_ZERO, value::pages_or_zero)?
             .unwrap_or(0),
@@ -61,29 +70,48 @@ fn part(text: &str) -> Result<Part, SpecError> {
     })
 }
 
-/// The name that stands before the keys of `program:NAME,KEY=VALUE`.
-fn program(rest: Option<&str>) -> Result<(Program, Option<&str>), SpecError> {
+/// The name that stands before the keys of `program:NAME,KEY=VALUE`, read.
+fn named<'a, T>(
+    pattern: &str,
+    rest: Option<&'a str>,
+    allowed: &'static str,
+    read: impl Fn(&str) -> Option<T>,
+) -> Result<(T, Option<&'a str>), SpecError> {
     let (name, rest) = match rest.unwrap_or("").split_once(',') {
         Some((name, rest)) => (name, Some(rest)),
         None => (rest.unwrap_or(""), None),
     };
-    let program = Program::named(name).ok_or_else(|| SpecError::BadValue {
-        pattern: "program".to_owned(),
+    let named = read(name).ok_or_else(|| SpecError::BadValue {
+        pattern: pattern.to_owned(),
         key: "NAME".to_owned(),
         value: name.to_owned(),
-        allowed: PROGRAM,
+        allowed,
     })?;
-    Ok((program, rest))
+    Ok((named, rest))
+}
+
+fn program_set(keys: &Keys<'_>) -> Result<Option<u64>, SpecError> {
+    keys.get("set", PROGRAM_SET, |text| {
+        value::pages(text).filter(|set| (1 << 20..=1 << 32).contains(set))
+    })
+}
+
+fn serving(service: Service, keys: &Keys<'_>) -> Result<Pattern, SpecError> {
+    let asked = program_set(keys)?;
+    let usual = service.usual_set();
+    if asked.is_some() && usual.is_none() {
+        return Err(keys.refused("set", SERVICE_SET));
+    }
+    Ok(Pattern::Service {
+        service,
+        set: asked.or(usual),
+    })
 }
 
 fn running(program: Program, keys: &Keys<'_>) -> Result<Pattern, SpecError> {
     Ok(Pattern::Program {
         program,
-        set: keys
-            .get("set", PROGRAM_SET, |text| {
-                value::pages(text).filter(|set| (1 << 20..=1 << 32).contains(set))
-            })?
-            .unwrap_or(program.usual_set()),
+        set: program_set(keys)?.unwrap_or(program.usual_set()),
         duty: number(keys, "duty", 5.0, 400.0, "a number from 5 to 400")?,
     })
 }
@@ -100,7 +128,7 @@ fn phase(text: &str) -> Result<Phase, SpecError> {
         allowed: value::TIME,
     })?;
     let (name, rest) = split(part);
-    if ["phases", "growing", "network", "program"].contains(&name) {
+    if ["phases", "growing", "network", "program", "service"].contains(&name) {
         return Err(SpecError::NotInPhases {
             pattern: name.to_owned(),
         });
@@ -133,6 +161,7 @@ fn own_keys(pattern: &str) -> &'static [&'static str] {
         "compute" => &["duty"],
         "read" => &["set", "rate", "read", "compress"],
         "program" => &["set", "duty"],
+        "service" => &["set"],
         "disk" => &["dev", "rate", "block"],
         "network" => &["role", "proto", "peer", "port", "size", "rate"],
         _ => &[],
@@ -427,6 +456,18 @@ mod tests {
     }
 
     #[test]
+    fn services() {
+        for service in Service::ALL {
+            let usual = one(&format!("service:{service}"));
+            let set = service.usual_set();
+            assert_eq!(usual, Pattern::Service { service, set });
+        }
+        let spec: Spec = "service:cache,set=32M+idle".parse().unwrap();
+        assert_eq!(spec.services().collect::<Vec<_>>(), [Service::Cache]);
+        assert_eq!(spec.memory(), Service::Cache.memory(Some(32 << 20)));
+    }
+
+    #[test]
     fn parts_and_phases() {
         let spec: Spec = "phases:8s@uniform:set=4M,at=4M/500ms@idle+compute:duty=30"
             .parse()
@@ -496,6 +537,11 @@ mod tests {
             ("program:redis,duty=1", &["duty=", "5 to 400"]),
             ("program:redis,set=4K", &["set=", "from 1M"]),
             ("phases:1s@program:redis", &["program cannot be a phase"]),
+            ("service", &["service", "web, postgres"]),
+            ("service:ftp", &["ftp", "web, postgres"]),
+            ("service:web,set=8M", &["set=", "postgres, mariadb"]),
+            ("service:cache,duty=50", &["duty", "set, fill, seed"]),
+            ("phases:1s@service:web", &["service cannot be a phase"]),
             ("uniform:set", &["uniform", "\"set\"", "KEY=VALUE"]),
             ("uniform:set=64M,", &["\"\" is not KEY=VALUE"]),
             ("uniform:set=", &["set=\"\"", "64M"]),

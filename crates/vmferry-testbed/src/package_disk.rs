@@ -1,0 +1,400 @@
+//! File systems made of Debian packages, in the cache: fetched, unpacked and written, with nothing
+//! installed on this machine.
+
+use std::fs::{self, OpenOptions};
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde::{Deserialize, Serialize};
+use vmferry_core::Bytes;
+use xxhash_rust::xxh3::Xxh3;
+
+use crate::command::run;
+use crate::error::TestbedError;
+use crate::image::{lock_cache, with_fresh_lists};
+
+/// Where the load program mounts what can be written, and the kernel's file systems.
+pub(crate) const MOUNT_POINTS: [&str; 5] = ["dev", "proc", "sys", "tmp", "run"];
+
+const DISK: &str = "disk.ext4";
+const MANIFEST: &str = "manifest.json";
+
+/// What is in a disk of packages.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PackageManifest {
+    /// 1.
+    pub schema_version: u32,
+    /// The packages, sorted by name.
+    pub packages: Vec<Package>,
+}
+
+/// A Debian package.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Package {
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// Size of its archive.
+    #[serde(rename = "download_bytes")]
+    pub download: Bytes,
+}
+
+impl PackageManifest {
+    /// Bytes that were fetched.
+    #[must_use]
+    pub fn download(&self) -> Bytes {
+        Bytes(self.packages.iter().map(|package| package.download.0).sum())
+    }
+}
+
+/// The recipe of a disk.
+#[derive(Clone, Debug)]
+pub(crate) struct PackageDisk {
+    /// What its directories in the cache begin with.
+    pub(crate) name: String,
+    /// Stands for all that makes it but the versions of its packages.
+    pub(crate) recipe: String,
+    /// The file with the list of packages, for messages.
+    pub(crate) list: String,
+    /// The packages, one a line, sorted.
+    pub(crate) packages: &'static str,
+    /// The most that is fetched; a mistaken list would be more.
+    pub(crate) most_fetched: Bytes,
+    /// Room for what guests write.
+    pub(crate) room: Bytes,
+}
+
+impl PackageDisk {
+    /// The disk and what is in it, made where it is not cached yet; `complete` adds to the unpacked
+    /// packages. Of a disk that cannot be made nothing stays.
+    pub(crate) fn prepare_in(
+        &self,
+        images: &Path,
+        complete: impl Fn(&Path) -> Result<(), TestbedError>,
+    ) -> Result<(PathBuf, PackageManifest), TestbedError> {
+        let _held = lock_cache(images, &format!("{}.lock", self.name))?;
+        match self.cached(images) {
+            Some(made) => Ok(made),
+            None => self.build(images, complete),
+        }
+    }
+
+    /// The newest cached disk of this recipe.
+    fn cached(&self, images: &Path) -> Option<(PathBuf, PackageManifest)> {
+        let prefix = format!("{}-{}-", self.name, self.recipe);
+        let mut found: Vec<_> = fs::read_dir(images)
+            .ok()?
+            .flatten()
+            .filter(|entry| entry.file_name().to_string_lossy().starts_with(&prefix))
+            .filter_map(|entry| {
+                let manifest = fs::read(entry.path().join(MANIFEST)).ok()?;
+                let manifest = serde_json::from_slice(&manifest).ok()?;
+                let disk = entry.path().join(DISK);
+                let made = disk.metadata().ok()?.modified().ok()?;
+                Some((made, (disk, manifest)))
+            })
+            .collect();
+        found.sort_by_key(|(made, _)| *made);
+        found.pop().map(|(_, disk)| disk)
+    }
+
+    fn build(
+        &self,
+        images: &Path,
+        complete: impl Fn(&Path) -> Result<(), TestbedError>,
+    ) -> Result<(PathBuf, PackageManifest), TestbedError> {
+        let scratch_name = format!(".{}-", self.name);
+        remove_left_over(images, &scratch_name);
+        let doing = |what: &str| format!("{what} in {}", images.display());
+        let scratch = tempfile::Builder::new()
+            .prefix(&scratch_name)
+            .tempdir_in(images)
+            .map_err(TestbedError::io(doing("make a directory")))?;
+        let fetched = scratch.path().join("fetched");
+        let root = scratch.path().join("root");
+        let fresh = scratch.path().join("image");
+        for directory in [&fetched, &root, &fresh] {
+            fs::create_dir(directory).map_err(TestbedError::io(doing("make a directory")))?;
+        }
+        let packages = with_fresh_lists(|| self.fetch(&fetched))
+            .map_err(|error| self.missing(error.to_string()))?;
+        let manifest = PackageManifest {
+            schema_version: 1,
+            packages,
+        };
+        let write = || -> Result<(), TestbedError> {
+            for archive in fs::read_dir(&fetched)
+                .map_err(TestbedError::io(doing("read what was fetched")))?
+                .flatten()
+            {
+                run(Command::new("dpkg-deb")
+                    .arg("-x")
+                    .args([&archive.path(), &root]))?;
+            }
+            complete(&root)?;
+            make_disk(&root, &fresh.join(DISK), self.room)?;
+            serde_json::to_vec_pretty(&manifest)
+                .map_err(io::Error::other)
+                .and_then(|text| fs::write(fresh.join(MANIFEST), text))
+                .map_err(TestbedError::io(doing("write the manifest")))
+        };
+        write().map_err(|error| self.not_made(images, &error))?;
+        let mut hash = Xxh3::new();
+        for package in &manifest.packages {
+            hash.update(format!("{}={}\n", package.name, package.version).as_bytes());
+        }
+        let place = images.join(format!(
+            "{}-{}-{:016x}",
+            self.name,
+            self.recipe,
+            hash.digest()
+        ));
+        fs::rename(&fresh, &place)
+            .map_err(TestbedError::io(format!("make {}", place.display())))?;
+        Ok((place.join(DISK), manifest))
+    }
+
+    /// Fetches the packages, in the very versions that are returned.
+    fn fetch(&self, into: &Path) -> Result<Vec<Package>, TestbedError> {
+        let packages = self.offered_packages()?;
+        let download = packages.iter().map(|package| package.download.0).sum();
+        tracing::info!(disk = self.name, download = %Bytes(download), "fetching packages");
+        let wanted = packages
+            .iter()
+            .map(|package| format!("{}={}", package.name, package.version));
+        run(apt_download().args(wanted).current_dir(into))?;
+        Ok(packages)
+    }
+
+    /// What Debian has of the packages, sorted by name.
+    fn offered_packages(&self) -> Result<Vec<Package>, TestbedError> {
+        let names: Vec<&str> = self.packages.lines().collect();
+        let text = run(apt_download().arg("--print-uris").args(&names))?;
+        let mut packages: Vec<Package> = text.lines().filter_map(offered).collect();
+        packages.sort_by(|one, other| one.name.cmp(&other.name));
+        if !packages.iter().map(|package| &package.name).eq(&names) {
+            return Err(self.missing(format!(
+                "apt offers {} of {} packages",
+                packages.len(),
+                names.len()
+            )));
+        }
+        let download = Bytes(packages.iter().map(|package| package.download.0).sum());
+        if download > self.most_fetched {
+            return Err(self.missing(format!(
+                "they are {download} to fetch, more than {}",
+                self.most_fetched
+            )));
+        }
+        Ok(packages)
+    }
+
+    fn missing(&self, problem: String) -> TestbedError {
+        TestbedError::Packages {
+            list: self.list.clone(),
+            problem,
+        }
+    }
+
+    fn not_made(&self, images: &Path, error: &TestbedError) -> TestbedError {
+        let free = nix::sys::statvfs::statvfs(images)
+            .ok()
+            .map(|system| Bytes(system.blocks_available() * system.fragment_size()));
+        TestbedError::ImageNotMade {
+            image: self.name.clone(),
+            directory: images.to_owned(),
+            free: free.map_or("unknown".to_owned(), |free| free.to_string()),
+            problem: error.to_string(),
+        }
+    }
+}
+
+/// Removes what a builder that was killed has left; the lock says that none is at work.
+fn remove_left_over(images: &Path, prefix: &str) {
+    for entry in fs::read_dir(images).into_iter().flatten().flatten() {
+        if entry.file_name().to_string_lossy().starts_with(prefix) {
+            // What cannot be removed is in nobody's way.
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
+}
+
+/// Removes files and directories that need not exist.
+pub(crate) fn remove(root: &Path, unused: &[&str]) -> io::Result<()> {
+    for unused in unused {
+        let path = root.join(unused);
+        let removed = if path.is_dir() {
+            fs::remove_dir_all(&path)
+        } else {
+            fs::remove_file(&path)
+        };
+        match removed {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Adds mount points, a directory for scripts, and users.
+pub(crate) fn add_system(root: &Path, scripts: &str, users: &str, groups: &str) -> io::Result<()> {
+    for directory in MOUNT_POINTS.into_iter().chain(["etc", scripts]) {
+        fs::create_dir_all(root.join(directory))?;
+    }
+    fs::write(root.join("etc/passwd"), users)?;
+    fs::write(root.join("etc/group"), groups)
+}
+
+/// Writes a script, or what it reads.
+pub(crate) fn add_script(path: &Path, text: &str) -> io::Result<()> {
+    fs::write(path, text)?;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755))
+}
+
+/// Writes a directory as a file system, as small as it can be but for some room.
+fn make_disk(root: &Path, disk: &Path, room: Bytes) -> Result<(), TestbedError> {
+    let used = run(Command::new("du").args(["-s", "--block-size=1M"]).arg(root))?;
+    let used: u64 = used
+        .split_whitespace()
+        .next()
+        .and_then(|mebibytes| mebibytes.parse().ok())
+        .unwrap_or_default();
+    OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .open(disk)
+        // Inodes, and blocks that files fill only in part.
+        .and_then(|file| file.set_len((((used * 9 / 8) + 16) << 20) + room.0))
+        .map_err(TestbedError::io(format!("make {}", disk.display())))?;
+    run(Command::new("mke2fs")
+        // No journal: it is never mounted twice. No checksums: guests need not compute them.
+        .args(["-q", "-F", "-t", "ext4", "-b", "4096", "-m", "0"])
+        .args(["-O", "^has_journal,^metadata_csum,^resize_inode"])
+        .args(["-E", "root_owner=0:0,lazy_itable_init=0"])
+        .arg("-d")
+        .args([root, disk]))
+    .map(drop)
+}
+
+fn apt_download() -> Command {
+    let mut command = Command::new("apt-get");
+    // Without the first apt warns that its own user cannot write here.
+    command.args(["-q", "-o", "APT::Sandbox::User=root"]);
+    command.args(["-o", "Acquire::Retries=3", "download"]);
+    command
+}
+
+/// Reads a line `'URI' NAME_VERSION_ARCHITECTURE.deb SIZE HASH`.
+fn offered(line: &str) -> Option<Package> {
+    let mut words = line.split_whitespace();
+    let uri = words.next()?;
+    if !uri.starts_with('\'') {
+        return None;
+    }
+    let (name, rest) = words.next()?.split_once('_')?;
+    let (version, _) = rest.rsplit_once('_')?;
+    Some(Package {
+        name: name.to_owned(),
+        // An epoch's colon cannot stand in a file name.
+        version: version.replace("%3a", ":"),
+        download: Bytes(words.next()?.parse().ok()?),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn disk(recipe: &str) -> PackageDisk {
+        PackageDisk {
+            name: "test".to_owned(),
+            recipe: recipe.to_owned(),
+            list: "test/packages.txt".to_owned(),
+            packages: "vmferry-no-such-package\n",
+            most_fetched: Bytes::from_mib(1),
+            room: Bytes(0),
+        }
+    }
+
+    #[test]
+    fn what_apt_offers_is_read() {
+        let line = "'http://deb.debian.org/debian/pool/r/redis-tools_7.0.15-1_amd64.deb' \
+                    redis-tools_5%3a7.0.15-1~deb12u10_amd64.deb 991988 SHA256:ab";
+        assert_eq!(
+            offered(line),
+            Some(Package {
+                name: "redis-tools".to_owned(),
+                version: "5:7.0.15-1~deb12u10".to_owned(),
+                download: Bytes(991_988),
+            })
+        );
+        assert_eq!(offered("Reading package lists..."), None);
+    }
+
+    #[test]
+    fn a_disk_in_the_cache_is_found_by_its_recipe() {
+        let images = tempfile::tempdir().expect("scratch");
+        assert_eq!(disk("a").cached(images.path()), None);
+        let manifest = PackageManifest {
+            schema_version: 1,
+            packages: Vec::new(),
+        };
+        for (recipe, whole) in [("a", true), ("b", false)] {
+            let place = images.path().join(format!("test-{recipe}-0"));
+            fs::create_dir(&place).expect("a directory");
+            fs::write(place.join(DISK), "disk").expect("a disk");
+            if whole {
+                let text = serde_json::to_vec(&manifest).expect("text");
+                fs::write(place.join(MANIFEST), text).expect("a manifest");
+            }
+        }
+        let place = images.path().join("test-a-0/disk.ext4");
+        assert_eq!(disk("a").cached(images.path()), Some((place, manifest)));
+        assert_eq!(disk("b").cached(images.path()), None, "not whole");
+        assert_eq!(disk("c").cached(images.path()), None, "another recipe");
+    }
+
+    #[test]
+    fn a_disk_that_cannot_be_written_says_where_and_leaves_nothing() {
+        let images = tempfile::tempdir().expect("scratch");
+        let left_over = images.path().join(".test-killed");
+        fs::create_dir_all(left_over.join("root")).expect("a left-over");
+        remove_left_over(images.path(), ".test-");
+        assert!(!left_over.exists());
+        let full = TestbedError::io("write")(io::ErrorKind::StorageFull.into());
+        let error = disk("a").not_made(images.path(), &full).to_string();
+        assert!(error.contains("the image test cannot be made"), "{error}");
+        assert!(error.contains("no storage space"), "{error}");
+        assert!(error.contains("iB free"), "{error}");
+    }
+
+    #[test]
+    fn a_directory_becomes_a_file_system_with_room() {
+        let scratch = tempfile::tempdir().expect("scratch");
+        let root = scratch.path().join("root");
+        fs::create_dir_all(root.join("usr/share/doc/redis")).expect("directories");
+        fs::write(root.join("usr/share/doc/redis/copyright"), "long").expect("a document");
+        remove(&root, &["usr/share/doc", "usr/share/man"]).expect("removed");
+        assert!(!root.join("usr/share/doc").exists());
+        add_system(&root, "scripts", "root:x:0:0::/:/bin/sh\n", "root:x:0:\n").expect("added");
+        add_script(&root.join("scripts/web"), "#!/bin/sh\n").expect("a script");
+        let disk = scratch.path().join("disk");
+        make_disk(&root, &disk, Bytes::from_mib(64)).expect("a disk");
+        assert!(fs::metadata(&disk).expect("a disk").len() >= 64 << 20);
+        let list = |path: &str| {
+            run(Command::new("debugfs")
+                .args(["-R", &format!("ls -p {path}")])
+                .arg(&disk))
+            .expect("debugfs reads it")
+        };
+        assert!(list("/scripts").contains("/100755/0/0/web/"));
+        for place in MOUNT_POINTS {
+            assert!(list("/").contains(&format!("/{place}/")), "{}", list("/"));
+        }
+        assert!(list("/etc").contains("/passwd/"));
+        make_disk(&root, &disk, Bytes(0)).expect_err("a disk is there");
+    }
+}
