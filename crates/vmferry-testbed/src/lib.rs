@@ -69,3 +69,4 @@ pub use program_image::{Package, ProgramImage, ProgramManifest};
 pub use state::{EndRecord, GuestRecord, TestbedRecord};
 pub use status::{EndStatus, GuestStatus, HostStatus, TestbedStatus};
 pub use testbed::{Testbed, TestbedBuilder};
+pub use vmferry_load::spec::{Service, UnknownService};

@@ -4,6 +4,7 @@ mod error;
 mod keys;
 mod parse;
 mod program;
+mod service;
 mod value;
 
 use std::net::SocketAddrV4;
@@ -11,6 +12,7 @@ use std::time::Duration;
 
 pub use error::SpecError;
 pub use program::Program;
+pub use service::{Service, UnknownService};
 
 /// The grammar, as `vmferry-load --help` prints it.
 pub const GRAMMAR: &str = include_str!("grammar.txt");
