@@ -32,6 +32,7 @@
 //! around; [`Testbed::down`] then removes it. All of it needs root.
 
 mod accelerator;
+pub mod client;
 mod command;
 mod console;
 mod error;

@@ -258,7 +258,7 @@ fn make_disk(root: &Path, disk: &Path) -> Result<(), TestbedError> {
     .map(drop)
 }
 
-fn apt_download() -> Command {
+pub(crate) fn apt_download() -> Command {
     let mut command = Command::new("apt-get");
     // Without the first apt warns that its own user cannot write here.
     command.args(["-q", "-o", "APT::Sandbox::User=root"]);
@@ -266,7 +266,7 @@ fn apt_download() -> Command {
     command
 }
 
-fn missing(error: TestbedError) -> TestbedError {
+pub(crate) fn missing(error: TestbedError) -> TestbedError {
     TestbedError::Programs {
         problem: error.to_string(),
     }
@@ -296,7 +296,7 @@ fn packages() -> Result<Vec<Package>, TestbedError> {
 }
 
 /// Reads a line `'URI' NAME_VERSION_ARCHITECTURE.deb SIZE HASH`.
-fn offered(line: &str) -> Option<Package> {
+pub(crate) fn offered(line: &str) -> Option<Package> {
     let mut words = line.split_whitespace();
     let uri = words.next()?;
     if !uri.starts_with('\'') {
