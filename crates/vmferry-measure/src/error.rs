@@ -1,9 +1,11 @@
 //! What can go wrong while a guest or its link is measured.
 
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use vmferry_hypervisor::HypervisorError;
+
+use crate::outage::ProbeKind;
 
 /// Why a measurement failed. Every message names the guest or host and says what to do next.
 #[derive(Debug, thiserror::Error)]
@@ -142,6 +144,18 @@ pub enum MeasureError {
         address: IpAddr,
         /// What was done.
         step: &'static str,
+        /// The system's answer.
+        source: io::Error,
+    },
+    /// A guest could not be asked for outages.
+    #[error(
+        "{guest} cannot be probed ({kind}): {source}; probing from another network, and ICMP, need root"
+    )]
+    Probe {
+        /// What was asked.
+        kind: ProbeKind,
+        /// The guest's address.
+        guest: Ipv4Addr,
         /// The system's answer.
         source: io::Error,
     },

@@ -1,5 +1,5 @@
 //! Samplers: a guest's pages, its page mix, its CPUs and its link, seen from outside, and its
-//! hosts' power. Raw observations only: fits and extrapolation are `vmferry-model`'s.
+//! hosts' power; and a guest's outages, seen by its clients. Raw observations only: fits and extrapolation are `vmferry-model`'s.
 //!
 //! ```no_run
 //! use vmferry_hypervisor::qmp::{ConnectOptions, Guest};
@@ -27,6 +27,7 @@ pub mod link;
 mod memory;
 mod network_namespace;
 pub mod observe;
+pub mod outage;
 mod pace;
 pub mod page_mix;
 pub mod pages;

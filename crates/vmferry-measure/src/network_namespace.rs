@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::io;
 use std::os::linux::fs::MetadataExt;
+use std::path::Path;
 
 use nix::sched::{CloneFlags, setns};
 
@@ -15,4 +16,14 @@ pub(crate) fn enter(pid: u32) -> io::Result<()> {
         return Ok(());
     }
     setns(File::open(theirs)?, CloneFlags::CLONE_NEWNET).map_err(io::Error::from)
+}
+
+/// Puts the calling thread, and no other, into the network that a file stands for.
+pub(crate) fn enter_file(namespace: &Path) -> io::Result<()> {
+    let named = |error: io::Error| {
+        let shown = namespace.display();
+        io::Error::new(error.kind(), format!("enter the network {shown}: {error}"))
+    };
+    let file = File::open(namespace).map_err(named)?;
+    setns(file, CloneFlags::CLONE_NEWNET).map_err(|errno| named(errno.into()))
 }

@@ -98,6 +98,28 @@ pub(crate) fn detach(command: &mut Command) {
     }
 }
 
+/// Makes the command's process end when the thread that starts it does, however that happens.
+#[expect(
+    unsafe_code,
+    reason = "a child asks for its parent's death before it runs its program"
+)]
+pub(crate) fn end_with_parent(command: &mut Command) {
+    let parent = nix::unistd::Pid::this();
+    // SAFETY: between fork and exec only the system calls prctl and getppid are made, which are
+    // async-signal-safe.
+    unsafe {
+        command.pre_exec(move || {
+            nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL)?;
+            // It may have died before that.
+            if nix::unistd::getppid() == parent {
+                Ok(())
+            } else {
+                Err(io::ErrorKind::Interrupted.into())
+            }
+        });
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

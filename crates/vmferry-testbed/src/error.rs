@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use vmferry_hypervisor::HypervisorError;
 
-use crate::Side;
+use crate::{Service, Side};
 
 /// A testbed or one of its guests could not be made, found or asked.
 #[derive(Debug, thiserror::Error)]
@@ -172,6 +172,14 @@ pub enum TestbedError {
         /// The guest.
         guest: String,
         /// What went wrong, and where the guest is.
+        problem: String,
+    },
+    /// Clients of a service are asked for that cannot be.
+    #[error("clients of {service}: {problem}")]
+    Client {
+        /// The service.
+        service: Service,
+        /// What is wrong, and what is possible.
         problem: String,
     },
     /// A guest's monitor failed.

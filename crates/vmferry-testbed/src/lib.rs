@@ -33,6 +33,7 @@
 
 mod accelerator;
 mod chroot;
+pub mod client;
 mod command;
 mod console;
 mod error;

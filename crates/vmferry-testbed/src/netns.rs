@@ -21,6 +21,16 @@ impl Namespace {
         Self(name)
     }
 
+    /// One that exists.
+    ///
+    /// # Errors
+    /// When there is none of this name.
+    pub fn find(name: &str) -> Result<Self, TestbedError> {
+        let namespace = Self(name.to_owned());
+        namespace.open()?;
+        Ok(namespace)
+    }
+
     /// Its name, for `ip netns exec NAME`.
     #[must_use]
     pub fn name(&self) -> &str {

@@ -158,7 +158,7 @@ impl PackageDisk {
     }
 
     /// Fetches the packages, in the very versions that are returned.
-    fn fetch(&self, into: &Path) -> Result<Vec<Package>, TestbedError> {
+    pub(crate) fn fetch(&self, into: &Path) -> Result<Vec<Package>, TestbedError> {
         let packages = self.offered_packages()?;
         let download = packages.iter().map(|package| package.download.0).sum();
         tracing::info!(disk = self.name, download = %Bytes(download), "fetching packages");
@@ -192,7 +192,7 @@ impl PackageDisk {
         Ok(packages)
     }
 
-    fn missing(&self, problem: String) -> TestbedError {
+    pub(crate) fn missing(&self, problem: String) -> TestbedError {
         TestbedError::Packages {
             list: self.list.clone(),
             problem,
