@@ -1,5 +1,7 @@
 //! What guest is wanted.
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 use vmferry_core::Bytes;
 use vmferry_load::spec::{Service, Spec};
@@ -33,6 +35,9 @@ pub struct GuestSpec {
     pub disk: Option<Bytes>,
     /// QEMU's machine type at the source.
     pub machine: String,
+    /// The QEMU to run at both ends; that of the testbed where none is named.
+    #[serde(default)]
+    pub binary: Option<PathBuf>,
     /// Another machine type at the destination: a mismatch on purpose.
     pub destination_machine: Option<String>,
     /// Another memory size at the destination: a mismatch on purpose.
@@ -52,6 +57,7 @@ impl GuestSpec {
             load: load.into(),
             disk: None,
             machine: "q35".to_owned(),
+            binary: None,
             destination_machine: None,
             destination_memory: None,
             extra_arguments: Vec::new(),

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`measure`] | observes a guest |
 //! | [`predict`] | says what a move would cost |
+//! | [`benchmarking`] | Virt-LM, the live-migration benchmark, on real hypervisors |
 //! | [`choosing`] | says which guests of a host to move, and moves them |
 //! | [`models`] | which model says it, and what it learned from earlier moves |
 //! | [`moving`] | makes a move: forecast, supervised migration, outcome, record |
@@ -23,6 +24,7 @@
 //!
 //! The loop from history back to observation is closed here, by value.
 
+pub mod benchmarking;
 pub mod choosing;
 pub mod comparison;
 pub mod demo;

@@ -73,13 +73,11 @@ impl Platform for QemuPlatform {
         let service: Service = workload.parse()?;
         let image = tokio::task::spawn_blocking(move || ServiceImage::prepare(service)).await??;
         let tools = Tools::prepare().await?;
-        let records = vec![
-            ImageRecord {
-                name: service.name().to_owned(),
-                packages: clients::versions(&image.manifest.packages),
-            },
-            tools.record(),
-        ];
+        let of_image = |image: ServiceImage| ImageRecord {
+            name: service.name().to_owned(),
+            packages: clients::versions(&image.manifest.packages),
+        };
+        let records = image.map(of_image).into_iter().chain([tools.record()]).collect();
         self.tools = Some(tools);
         Ok(records)
     }

@@ -1,17 +1,23 @@
 //! A service in a guest of the testbed, with guests of the same kind beside it.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use tokio::time::sleep;
 use vmferry_bench::plan::{BenchPlan, Subject};
 use vmferry_bench::platform::{ClientRecord, Fault, Service as BenchService, Setup, Work};
 use vmferry_bench::record::{PointRecord, PointStatus, WayBack};
 use vmferry_core::Millis;
-use vmferry_hypervisor::qmp::Guest;
+use vmferry_measure::outage::{ProbeTarget, monotonic_ns};
 use vmferry_testbed::{GuestSpec, Service, Side, TestGuest, Testbed};
 
 use super::clients::{Client, Tools};
+use super::looking::Looking;
 use super::migration::Migration;
 use super::{as_subject, testbed};
+
+/// How long clients may take to go on: a lost segment is sent again within seconds, the tools report
+/// once a second.
+const GOES_ON_WITHIN: Duration = Duration::from_secs(20);
 
 /// A service in a guest, clients outside, other guests of the same kind beside it.
 pub struct QemuService {
@@ -62,6 +68,35 @@ impl QemuService {
     fn guest(&self) -> &TestGuest {
         &self.guests[0]
     }
+
+    /// Whether the guest runs at the source, answers, and its service goes on with its clients.
+    async fn goes_on(&self) -> Result<bool, Fault> {
+        let monitor = self.guest().watch(Side::Source).await?;
+        if !monitor.run_state().await?.running {
+            return Ok(false);
+        }
+        let target = ProbeTarget {
+            namespace: Some(self.testbed.client().path()),
+            ..ProbeTarget::new(self.guest().record().ip)
+        };
+        let done = |client: &Client| client.work().map(|work| work.operations);
+        let Some(client) = self.clients.first() else {
+            return Ok(true);
+        };
+        let (before, since) = (done(client)?, monotonic_ns());
+        let looking = Looking::start(self.service, &target)?;
+        let patience = Instant::now() + GOES_ON_WITHIN;
+        let mut goes_on = false;
+        while !goes_on && Instant::now() < patience {
+            sleep(Duration::from_millis(50)).await;
+            let works = !client.counts() || done(client)? > before;
+            goes_on = works && looking.answered_since(since);
+        }
+        // What the probes saw is of no interest here.
+        tokio::task::spawn_blocking(|| looking.stop()).await??;
+        client.check(goes_on.then(monotonic_ns))?;
+        Ok(goes_on)
+    }
 }
 
 impl BenchService for QemuService {
@@ -74,12 +109,12 @@ impl BenchService for QemuService {
     }
 
     async fn work(&mut self) -> Result<Work, Fault> {
-        self.clients.first_mut().ok_or("the load has not begun")?.work()
+        self.clients.first().ok_or("the load has not begun")?.work()
     }
 
     async fn background_rates(&mut self) -> Result<Vec<f64>, Fault> {
         let mut rates = Vec::new();
-        for (client, asked) in self.clients.iter_mut().zip(&mut self.asked).skip(1) {
+        for (client, asked) in self.clients.iter().zip(&mut self.asked).skip(1) {
             let (now, work) = (Instant::now(), client.work()?);
             let seconds = (now - asked.0).as_secs_f64().max(1e-3);
             rates.push(work.operations.saturating_sub(asked.1) as f64 / seconds);
@@ -104,7 +139,7 @@ impl BenchService for QemuService {
     async fn bring_back(&mut self) -> Result<WayBack, Fault> {
         let guest = self.guest();
         let stopped_ms = match self.moved {
-            Some(PointStatus::Completed) => Millis::from(guest.move_back_stopped().await?),
+            Some(PointStatus::Completed) => Millis::from(guest.move_back_stopped().await?.stopped),
             // It never left. A destination that awaited it has ended, or has its settings still.
             Some(_) => {
                 guest.restart_destination().await?;
@@ -113,16 +148,14 @@ impl BenchService for QemuService {
             None => Millis(0.0),
         };
         self.moved = None;
-        let runs = is_running(&self.guest().watch(Side::Source).await?).await?;
-        let before = self.work().await?.operations;
-        let checked = runs && self.goes_on(before).await?;
+        let checked = self.goes_on().await?;
         Ok(WayBack { stopped_ms, checked })
     }
 
     async fn stop(mut self) -> Result<(), Fault> {
-        for client in self.clients.drain(..) {
-            client.stop()?;
-        }
+        let clients = std::mem::take(&mut self.clients);
+        // Tools take some seconds for their last words.
+        tokio::task::spawn_blocking(|| clients.into_iter().for_each(Client::stop)).await?;
         Ok(self.testbed.close().await?)
     }
 }

@@ -1,0 +1,175 @@
+//! Clients of a service on the testbed, counted the same for every service.
+
+use std::time::{Duration, Instant};
+
+use vmferry_bench::platform::{ClientRecord, Fault, Work};
+use vmferry_bench::record::{ImageRecord, WorkSample};
+use vmferry_core::Bytes;
+use vmferry_measure::outage::monotonic_ns;
+use vmferry_testbed::client::{ClientLoad, ClientTools, ServiceClient};
+use vmferry_testbed::{ConsoleWatch, Package, Service, TestGuest, Testbed, TimedReport};
+
+/// Connections of every client: enough to keep one virtual CPU busy.
+const CONNECTIONS: u16 = 4;
+/// A client that does nothing for so long although its service answers has failed.
+const STALLED: Duration = Duration::from_secs(30);
+
+/// The tools of all clients.
+#[derive(Clone, Debug)]
+pub(super) struct Tools(ClientTools);
+
+/// The clients of one guest.
+pub(super) struct Client {
+    service: Service,
+    counted: Counted,
+    start_ns: u64,
+    start: Instant,
+}
+
+/// Who counts operations.
+enum Counted {
+    /// A tool outside the guest.
+    Outside(ServiceClient),
+    /// The guest itself, on its console.
+    Inside(ConsoleWatch),
+    /// Nobody: the guest does nothing.
+    Nothing,
+}
+
+impl Tools {
+    /// Fetches them where they are not cached.
+    pub(super) async fn prepare() -> Result<Self, Fault> {
+        Ok(Self(tokio::task::spawn_blocking(ClientTools::prepare).await??))
+    }
+
+    pub(super) fn record(&self) -> ImageRecord {
+        ImageRecord {
+            name: "clients".to_owned(),
+            packages: versions(&self.0.manifest().packages),
+        }
+    }
+
+    /// Starts the clients of a guest's service.
+    pub(super) fn start(&self, testbed: &Testbed, guest: &TestGuest, service: Service) -> Result<Client, Fault> {
+        let usual = ClientLoad::default();
+        let load = ClientLoad {
+            connections: CONNECTIONS,
+            rate_per_s: None,
+            set: service.usual_set().map_or(usual.set, Bytes),
+        };
+        let start_ns = monotonic_ns();
+        let outside = self.0.start(testbed.client(), service, guest.record().ip, &load)?;
+        let counted = match (outside, service) {
+            (Some(client), _) => Counted::Outside(client),
+            (None, Service::File) => Counted::Inside(guest.console_watch()),
+            (None, _) => Counted::Nothing,
+        };
+        Ok(Client {
+            service,
+            counted,
+            start_ns,
+            start: Instant::now(),
+        })
+    }
+}
+
+/// Names and versions.
+pub(super) fn versions(packages: &[Package]) -> Vec<(String, String)> {
+    let pair = |package: &Package| (package.name.clone(), package.version.clone());
+    packages.iter().map(pair).collect()
+}
+
+impl Client {
+    pub(super) fn record(&self) -> ClientRecord {
+        let (client, unit) = match self.service {
+            Service::Web | Service::Application => ("wrk", "requests"),
+            Service::Postgres => ("pgbench", "transactions"),
+            Service::Mariadb => ("sysbench oltp_read_write", "transactions"),
+            Service::Cache => ("redis-benchmark", "commands"),
+            Service::Mail => ("smtp-source and an IMAP client", "letters"),
+            Service::File => ("dbench, in the guest", "units of its own"),
+            Service::Standby => ("none", "operations"),
+        };
+        ClientRecord {
+            client: format!("{client}, {CONNECTIONS} connections"),
+            unit: unit.to_owned(),
+        }
+    }
+
+    /// Whether anybody counts operations.
+    pub(super) fn counts(&self) -> bool {
+        !matches!(self.counted, Counted::Nothing)
+    }
+
+    /// What was done so far.
+    pub(super) fn work(&self) -> Result<Work, Fault> {
+        let since = |at_ns: u64| at_ns.saturating_sub(self.start_ns) as f64 / 1e9;
+        match &self.counted {
+            Counted::Outside(client) => {
+                let progress = client.progress();
+                if let Some(fault) = progress.fault {
+                    return Err(format!("the clients of {} ended: {fault}", self.service).into());
+                }
+                let sample = |point: &vmferry_testbed::client::ClientPoint| WorkSample {
+                    at_s: since(point.at_ns),
+                    operations: point.operations,
+                };
+                Ok(Work {
+                    operations: progress.operations,
+                    errors: progress.errors,
+                    series: progress.series.iter().map(sample).collect(),
+                })
+            }
+            Counted::Inside(console) => Ok(self.inside(console)),
+            Counted::Nothing => Ok(Work {
+                operations: 0,
+                errors: 0,
+                series: Vec::new(),
+            }),
+        }
+    }
+
+    /// What the guest counts itself; points about a second apart.
+    fn inside(&self, console: &ConsoleWatch) -> Work {
+        let done = |report: &TimedReport| report.progress.work.iter().sum::<u64>();
+        let reports = console.reports();
+        let first = reports.first().map_or(0, done);
+        let mut series: Vec<WorkSample> = Vec::new();
+        for report in &reports {
+            let at_s = report.at.saturating_duration_since(self.start).as_secs_f64();
+            if series.last().is_none_or(|last| at_s - last.at_s >= 1.0) {
+                series.push(WorkSample {
+                    at_s,
+                    operations: done(report).saturating_sub(first),
+                });
+            }
+        }
+        Work {
+            operations: reports.last().map_or(0, done).saturating_sub(first),
+            errors: 0,
+            series,
+        }
+    }
+
+    /// Fails where nothing is done although the service answers.
+    pub(super) fn check(&self, answered_ns: Option<u64>) -> Result<(), Fault> {
+        let Counted::Outside(client) = &self.counted else {
+            return Ok(());
+        };
+        match client.stall(answered_ns, STALLED) {
+            None => Ok(()),
+            Some(stall) => Err(format!(
+                "the clients of {} have done nothing for {:.0} s although it answers",
+                self.service,
+                stall.lasting_ms.0 / 1e3
+            )
+            .into()),
+        }
+    }
+
+    pub(super) fn stop(self) {
+        if let Counted::Outside(client) = self.counted {
+            drop(client.stop());
+        }
+    }
+}
