@@ -200,7 +200,11 @@ pub(crate) fn start(
             .open(&end.log)
             .map_err(TestbedError::io(format!("open {}", end.log.display())))
     };
-    let program = guest.spec.binary.clone().map_or_else(program, OsString::from);
+    let program = guest
+        .spec
+        .binary
+        .clone()
+        .map_or_else(program, OsString::from);
     let mut command = host.command(&program.to_string_lossy())?;
     command
         .args(arguments)

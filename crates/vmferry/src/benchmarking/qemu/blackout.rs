@@ -111,7 +111,10 @@ qemu-system-x86_64: warning: something else
         assert_eq!(parts.destination_start_ms, None);
         assert_eq!(parts.network_return_ms, None);
         assert_eq!(
-            Checkpoints::read(&["vmstate_downtime_checkpoint x", "1@y:vmstate_downtime_checkpoint z"]),
+            Checkpoints::read(&[
+                "vmstate_downtime_checkpoint x",
+                "1@y:vmstate_downtime_checkpoint z"
+            ]),
             Checkpoints::default()
         );
     }

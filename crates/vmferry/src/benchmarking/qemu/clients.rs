@@ -39,7 +39,9 @@ enum Counted {
 impl Tools {
     /// Fetches them where they are not cached.
     pub(super) async fn prepare() -> Result<Self, Fault> {
-        Ok(Self(tokio::task::spawn_blocking(ClientTools::prepare).await??))
+        Ok(Self(
+            tokio::task::spawn_blocking(ClientTools::prepare).await??,
+        ))
     }
 
     pub(super) fn record(&self) -> ImageRecord {
@@ -50,7 +52,12 @@ impl Tools {
     }
 
     /// Starts the clients of a guest's service.
-    pub(super) fn start(&self, testbed: &Testbed, guest: &TestGuest, service: Service) -> Result<Client, Fault> {
+    pub(super) fn start(
+        &self,
+        testbed: &Testbed,
+        guest: &TestGuest,
+        service: Service,
+    ) -> Result<Client, Fault> {
         let usual = ClientLoad::default();
         let load = ClientLoad {
             connections: CONNECTIONS,
@@ -58,7 +65,9 @@ impl Tools {
             set: service.usual_set().map_or(usual.set, Bytes),
         };
         let start_ns = monotonic_ns();
-        let outside = self.0.start(testbed.client(), service, guest.record().ip, &load)?;
+        let outside = self
+            .0
+            .start(testbed.client(), service, guest.record().ip, &load)?;
         let counted = match (outside, service) {
             (Some(client), _) => Counted::Outside(client),
             (None, Service::File) => Counted::Inside(guest.console_watch()),
@@ -136,7 +145,10 @@ impl Client {
         let first = reports.first().map_or(0, done);
         let mut series: Vec<WorkSample> = Vec::new();
         for report in &reports {
-            let at_s = report.at.saturating_duration_since(self.start).as_secs_f64();
+            let at_s = report
+                .at
+                .saturating_duration_since(self.start)
+                .as_secs_f64();
             if series.last().is_none_or(|last| at_s - last.at_s >= 1.0) {
                 series.push(WorkSample {
                     at_s,

@@ -2,11 +2,11 @@
 
 use std::ops::Range;
 
-use vmferry_bench::record::{Downtimes, Latency, ProbeTrace, ProbeKind as Way};
+use vmferry_bench::record::{Downtimes, Latency, ProbeKind as Way, ProbeTrace};
 use vmferry_core::Millis;
 use vmferry_measure::MeasureError;
 use vmferry_measure::outage::{
-    Clocks, ClockPair, LatencySummary, ProbeKind, ProbeSamples, ProbeTarget, Protocol, ReachProbe,
+    ClockPair, Clocks, LatencySummary, ProbeKind, ProbeSamples, ProbeTarget, Protocol, ReachProbe,
 };
 use vmferry_testbed::Service;
 
@@ -60,7 +60,10 @@ impl Looking {
     pub(super) fn start(service: Service, target: &ProbeTarget) -> Result<Self, MeasureError> {
         let clock = ClockPair::now();
         let start = |(way, kind)| Ok((way, ReachProbe::start(kind, target)?));
-        let probes = ways(service).into_iter().map(start).collect::<Result<_, MeasureError>>()?;
+        let probes = ways(service)
+            .into_iter()
+            .map(start)
+            .collect::<Result<_, MeasureError>>()?;
         Ok(Self { probes, clock })
     }
 
@@ -73,7 +76,11 @@ impl Looking {
     /// Stops asking.
     pub(super) fn stop(self) -> Result<Seen, MeasureError> {
         let stop = |(way, probe): (Way, ReachProbe)| Ok((way, probe.stop()?));
-        let ways = self.probes.into_iter().map(stop).collect::<Result<_, MeasureError>>()?;
+        let ways = self
+            .probes
+            .into_iter()
+            .map(stop)
+            .collect::<Result<_, MeasureError>>()?;
         Ok(Seen {
             ways,
             clocks: Clocks {
@@ -103,8 +110,14 @@ impl Seen {
     /// The longest a request took, or its client was without an answer.
     pub(super) fn longest_stall(&self, window: &Range<u64>) -> Option<Millis> {
         let seen = self.way(Way::Service)?;
-        let (stall, down) = (seen.longest_stall(window.clone()), seen.downtime(window.clone()));
-        [stall, down].into_iter().flatten().max_by(|a, b| a.0.total_cmp(&b.0))
+        let (stall, down) = (
+            seen.longest_stall(window.clone()),
+            seen.downtime(window.clone()),
+        );
+        [stall, down]
+            .into_iter()
+            .flatten()
+            .max_by(|a, b| a.0.total_cmp(&b.0))
     }
 
     /// Latency of the service's own requests; `None` where none was answered.
@@ -126,8 +139,14 @@ impl Seen {
             let samples = seen.within(window);
             ProbeTrace {
                 kind: *way,
-                asked_ms: samples.iter().map(|one| rounded(since(one.asked_ns))).collect(),
-                latency_ms: samples.iter().map(|one| one.latency_ms.map(|ms| rounded(ms.0))).collect(),
+                asked_ms: samples
+                    .iter()
+                    .map(|one| rounded(since(one.asked_ns)))
+                    .collect(),
+                latency_ms: samples
+                    .iter()
+                    .map(|one| one.latency_ms.map(|ms| rounded(ms.0)))
+                    .collect(),
             }
         };
         self.ways.iter().map(trace).collect()

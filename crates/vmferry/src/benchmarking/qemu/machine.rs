@@ -12,7 +12,9 @@ pub(super) fn read(accelerator: Accelerator) -> io::Result<MachineRecord> {
     let cpuinfo = fs::read_to_string("/proc/cpuinfo")?;
     let meminfo = fs::read_to_string("/proc/meminfo")?;
     Ok(MachineRecord {
-        cpu: named(&cpuinfo, "model name").unwrap_or("unknown").to_owned(),
+        cpu: named(&cpuinfo, "model name")
+            .unwrap_or("unknown")
+            .to_owned(),
         cpus: std::thread::available_parallelism().map_or(1, |n| n.get() as u32),
         memory_bytes: memory(&meminfo)
             .ok_or_else(|| io::Error::other("/proc/meminfo names no MemTotal"))?,

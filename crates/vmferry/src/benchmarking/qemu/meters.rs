@@ -48,15 +48,24 @@ pub(super) struct Used {
 }
 
 impl Meters {
-    pub(super) async fn open(guest: &TestGuest, source: &Guest, destination: &Guest) -> Result<Self, Fault> {
+    pub(super) async fn open(
+        guest: &TestGuest,
+        source: &Guest,
+        destination: &Guest,
+    ) -> Result<Self, Fault> {
         let of = async |side: Side, end: &Guest| -> Result<Process, Fault> {
             let vcpus = end.vcpus().await?;
             Ok(Process {
-                pid: guest.pid(side).ok_or_else(|| format!("QEMU at the {side} has ended"))?,
+                pid: guest
+                    .pid(side)
+                    .ok_or_else(|| format!("QEMU at the {side} has ended"))?,
                 vcpus: vcpus.iter().filter_map(|vcpu| vcpu.thread_id).collect(),
             })
         };
-        let (source, destination) = (of(Side::Source, source).await?, of(Side::Destination, destination).await?);
+        let (source, destination) = (
+            of(Side::Source, source).await?,
+            of(Side::Destination, destination).await?,
+        );
         Ok(Self {
             wire: WireCounter::open(source.pid, stream_address(&guest.via())?)?,
             source,
@@ -87,7 +96,8 @@ impl Used {
     pub(super) fn between(early: &Reading, begin: &Reading, end: &Reading) -> Self {
         let (before, during) = (begin.at - early.at, end.at - begin.at);
         let beyond_usual = |of: fn(&Reading) -> Option<Duration>| {
-            let usual = of(begin)?.saturating_sub(of(early)?).as_secs_f64() / before.as_secs_f64().max(1e-3);
+            let usual = of(begin)?.saturating_sub(of(early)?).as_secs_f64()
+                / before.as_secs_f64().max(1e-3);
             let used = of(end)?.saturating_sub(of(begin)?).as_secs_f64();
             Some((used - usual * during.as_secs_f64()).max(0.0))
         };
@@ -101,7 +111,10 @@ impl Used {
                 destination_s: beyond_usual(|reading| reading.destination),
             },
             own: own(),
-            wire: begin.wire.zip(end.wire).map(|(from, to)| to.saturating_sub(from)),
+            wire: begin
+                .wire
+                .zip(end.wire)
+                .map(|(from, to)| to.saturating_sub(from)),
         }
     }
 }
@@ -120,8 +133,15 @@ mod tests {
             own: Some(Duration::from_millis(at_s * 20)),
             wire: Some(Bytes(wire)),
         };
-        let used = Used::between(&reading(0, 0, 0), &reading(10, 500, 7), &reading(14, 2700, 1007));
-        assert!((used.cpu.source_s.expect("metered") - 2.0).abs() < 1e-9, "{used:?}");
+        let used = Used::between(
+            &reading(0, 0, 0),
+            &reading(10, 500, 7),
+            &reading(14, 2700, 1007),
+        );
+        assert!(
+            (used.cpu.source_s.expect("metered") - 2.0).abs() < 1e-9,
+            "{used:?}"
+        );
         assert_eq!(used.cpu.destination_s, None);
         assert!((used.own.expect("metered").0 - 0.02).abs() < 1e-9);
         assert_eq!(used.wire, Some(Bytes(1000)));

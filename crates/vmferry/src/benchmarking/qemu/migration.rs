@@ -9,14 +9,12 @@ use tokio::task::JoinHandle;
 use tokio::time::sleep;
 use vmferry_bench::plan::{BenchPlan, Subject};
 use vmferry_bench::platform::Fault;
-use vmferry_bench::record::{
-    Blackout, Downtimes, MigrationCpu, Phases, PointRecord, PointStatus,
-};
+use vmferry_bench::record::{Blackout, Downtimes, MigrationCpu, Phases, PointRecord, PointStatus};
 use vmferry_core::{MoveEvent, Outcome, OutcomeStatus, Place, Plan, Ratio};
 use vmferry_hypervisor::qmp::Guest;
+use vmferry_measure::ObserveOptions;
 use vmferry_measure::outage::{ProbeTarget, monotonic_ns};
 use vmferry_measure::pages::PageOptions;
-use vmferry_measure::ObserveOptions;
 use vmferry_migrate::{DEFAULT_STALL_TIMEOUT, EventSink};
 use vmferry_testbed::{Service, Side, TestGuest, Testbed};
 
@@ -162,9 +160,13 @@ impl Migration<'_> {
             })
         };
         let (give_up, cancel) = watch::channel(false);
-        let mut after = vec![once(is_started.clone(), self.plan.deadline_ms.duration(), async move {
-            give_up.send_replace(true);
-        })];
+        let mut after = vec![once(
+            is_started.clone(),
+            self.plan.deadline_ms.duration(),
+            async move {
+                give_up.send_replace(true);
+            },
+        )];
         if let Some(wait) = self.subject.postcopy_after_ms {
             let source = ends.source.clone();
             after.push(once(is_started, wait.duration(), async move {
@@ -196,10 +198,16 @@ impl Migration<'_> {
         };
         if outcome.place == Place::Uncertain {
             let error = outcome.error.unwrap_or_default();
-            return Err(format!("guest {}: its place is uncertain: {error}", self.guest.name()).into());
+            return Err(format!(
+                "guest {}: its place is uncertain: {error}",
+                self.guest.name()
+            )
+            .into());
         }
         let around = AROUND.as_nanos() as u64;
-        let took = outcome.total_time_ms.map_or(0, |time| time.duration().as_nanos() as u64);
+        let took = outcome
+            .total_time_ms
+            .map_or(0, |time| time.duration().as_nanos() as u64);
         let (from, to) = (begin.at_ns, begin.at_ns + took);
         // The network comes back after the hypervisor has ended.
         let moving = from..to + around;

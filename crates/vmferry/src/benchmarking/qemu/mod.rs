@@ -52,7 +52,10 @@ impl Platform for QemuPlatform {
 
     async fn check(&mut self, plan: &BenchPlan, subject: &Subject) -> Result<SubjectRecord, Fault> {
         let testbed = testbed(plan).await?;
-        let spec = as_subject(GuestSpec::new("check", "idle").memory(Bytes::from_mib(128)), subject);
+        let spec = as_subject(
+            GuestSpec::new("check", "idle").memory(Bytes::from_mib(128)),
+            subject,
+        );
         let checked = async {
             let guest = testbed.start_guest(spec).await?;
             for side in Side::BOTH {
@@ -77,7 +80,11 @@ impl Platform for QemuPlatform {
             name: service.name().to_owned(),
             packages: clients::versions(&image.manifest.packages),
         };
-        let records = image.map(of_image).into_iter().chain([tools.record()]).collect();
+        let records = image
+            .map(of_image)
+            .into_iter()
+            .chain([tools.record()])
+            .collect();
         self.tools = Some(tools);
         Ok(records)
     }

@@ -72,7 +72,7 @@ impl QemuService {
     /// Whether the guest runs at the source, answers, and its service goes on with its clients.
     async fn goes_on(&self) -> Result<bool, Fault> {
         let monitor = self.guest().watch(Side::Source).await?;
-        if !monitor.run_state().await?.running {
+        if monitor.run_state().await?.running != Some(true) {
             return Ok(false);
         }
         let target = ProbeTarget {
@@ -102,7 +102,8 @@ impl QemuService {
 impl BenchService for QemuService {
     async fn begin_load(&mut self) -> Result<ClientRecord, Fault> {
         for guest in &self.guests {
-            self.clients.push(self.tools.start(&self.testbed, guest, self.service)?);
+            self.clients
+                .push(self.tools.start(&self.testbed, guest, self.service)?);
         }
         self.asked = vec![(Instant::now(), 0); self.guests.len()];
         Ok(self.clients[0].record())
@@ -149,7 +150,10 @@ impl BenchService for QemuService {
         };
         self.moved = None;
         let checked = self.goes_on().await?;
-        Ok(WayBack { stopped_ms, checked })
+        Ok(WayBack {
+            stopped_ms,
+            checked,
+        })
     }
 
     async fn stop(mut self) -> Result<(), Fault> {

@@ -36,10 +36,17 @@ pub(super) async fn apply(subject: &Subject, end: &Guest) -> Result<(), Hypervis
 
 /// The limits of a subject's moves: the plan's, but for what the subject sets itself.
 pub(super) fn limits(plan: &BenchPlan, subject: &Subject) -> MoveLimits {
-    let own = subject.parameters.get(DOWNTIME_LIMIT).and_then(Value::as_f64);
+    let own = subject
+        .parameters
+        .get(DOWNTIME_LIMIT)
+        .and_then(Value::as_f64);
     MoveLimits {
         max_downtime_ms: Some(own.map_or(plan.max_downtime_ms, Millis)),
-        max_bandwidth: match subject.parameters.get("max-bandwidth").and_then(Value::as_f64) {
+        max_bandwidth: match subject
+            .parameters
+            .get("max-bandwidth")
+            .and_then(Value::as_f64)
+        {
             Some(own) => Some(ByteRate(own)),
             None => Some(UNLIMITED),
         },
