@@ -11,9 +11,7 @@ use std::time::{Duration, Instant};
 
 use vmferry_core::{ByteRate, Bytes};
 use vmferry_hypervisor::qmp::{Guest, MigrationAddress};
-use vmferry_testbed::{
-    GuestSpec, Service, ServiceImage, Side, TestGuest, Testbed, TestbedError,
-};
+use vmferry_testbed::{GuestSpec, Service, ServiceImage, Side, TestGuest, Testbed, TestbedError};
 
 /// How long anything may take on a loaded machine.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -104,7 +102,10 @@ async fn a_service_keeps_its_clients_over_a_move_and_the_way_back() -> Outcome {
     let spec = GuestSpec::service(Service::Web, "web");
     let guest = testbed.start_guest(spec).await?;
     let disk = guest.record().service.ok_or("a disk")?;
-    assert_eq!((disk.service, disk.base), (Service::Web, image.disk.clone()));
+    assert_eq!(
+        (disk.service, disk.base),
+        (Service::Web, image.disk.clone())
+    );
     assert!(disk.overlay.starts_with(testbed.directory()));
     let mut connection = connect(&testbed, &guest)?;
     assert_eq!(fetch(&mut connection, "/")?, 4096);
@@ -134,7 +135,11 @@ async fn a_service_keeps_its_clients_over_a_move_and_the_way_back() -> Outcome {
     assert_ne!(inode(&disk.overlay)?, before, "written anew");
     assert_eq!(fetch(&mut connect(&testbed, &guest)?, "/")?, 4096);
     testbed.close().await?;
-    assert_eq!(std::fs::metadata(&image.disk)?.modified()?, made, "only read");
+    assert_eq!(
+        std::fs::metadata(&image.disk)?.modified()?,
+        made,
+        "only read"
+    );
     Ok(())
 }
 
