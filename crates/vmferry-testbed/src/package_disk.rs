@@ -119,8 +119,10 @@ impl PackageDisk {
         for directory in [&fetched, &root, &fresh] {
             fs::create_dir(directory).map_err(TestbedError::io(doing("make a directory")))?;
         }
-        let packages = with_fresh_lists(|| self.fetch(&fetched))
-            .map_err(|error| self.missing(error.to_string()))?;
+        let packages = with_fresh_lists(|| self.fetch(&fetched)).map_err(|error| match error {
+            error @ TestbedError::Packages { .. } => error,
+            error => self.missing(error.to_string()),
+        })?;
         let manifest = PackageManifest {
             schema_version: 1,
             packages,

@@ -59,7 +59,8 @@ impl ServiceImage {
     /// The disk of a service, made where it is not cached yet: its packages are fetched from
     /// Debian, unpacked, and its data is made by its own programs, in namespaces of their own. A
     /// cached one is used without asking Debian for newer packages, so that runs stay comparable
-    /// until the cache is emptied. `None` for [`Service::Standby`], which needs none.
+    /// until the cache is emptied. From 8 MB (file) and 10 MB (web) to 67 MB (application) are
+    /// fetched. `None` for [`Service::Standby`], which needs none.
     ///
     /// # Errors
     /// [`TestbedError::Packages`] when the packages can neither be fetched nor found in the cache,

@@ -70,8 +70,10 @@ impl TestGuest {
     pub async fn move_back_stopped(&self) -> Result<WayBack, TestbedError> {
         let destination = self.watch(Side::Destination).await?;
         self.check_moved(&destination).await?;
+        // The guest need not stand still for what takes the longest.
+        self.kill(Side::Source).await?;
+        self.await_at(Side::Source).await?;
         let begin = Instant::now();
-        destination.stop().await?;
         let handed_over = match self.hand_over(&destination).await {
             Ok(info) => info,
             Err(problem) => return Err(self.stay(&destination, problem).await),
@@ -109,15 +111,14 @@ impl TestGuest {
         Ok(())
     }
 
-    /// Migrates the stopped guest to a fresh QEMU at the source. On failure it is still at the
-    /// destination.
+    /// Stops the guest and migrates it to the fresh QEMU at the source. On failure it is still at
+    /// the destination.
     async fn hand_over(&self, destination: &Guest) -> Result<MigrationInfo, String> {
         let told = |error: TestbedError| error.to_string();
-        self.kill(Side::Source).await.map_err(told)?;
-        self.await_at(Side::Source).await.map_err(told)?;
-        let source = self.watch(Side::Source).await.map_err(told)?;
         let refused = |error: HypervisorError| error.to_string();
+        let source = self.watch(Side::Source).await.map_err(told)?;
         settle(&source, destination).await.map_err(refused)?;
+        destination.stop().await.map_err(refused)?;
         let socket = self.record().source.qmp.with_file_name("back.sock");
         let at = MigrationAddress::Unix {
             path: socket.clone(),
@@ -206,8 +207,7 @@ async fn completed(sender: &Guest) -> Result<MigrationInfo, String> {
                 return Err(format!("the migration {status}: {why}"));
             }
             _ if Instant::now() > deadline => {
-                // It may complete at this very moment: then the destination does not go on below,
-                // and the guest stands still.
+                // What it can still do at this moment is of no matter: QEMU at the source is ended.
                 let _ = sender.migrate_cancel().await;
                 return Err(format!("the migration took more than {PATIENCE:?}"));
             }
