@@ -300,7 +300,7 @@ mod tests {
 
     #[test]
     fn a_tool_goes_with_its_owner_s_interest() {
-        let part = shell("trap '' TERM; echo 1; sleep 1000");
+        let part = shell("trap '' TERM; exec sleep 1000");
         let (process, _) = part.process.expect("it runs");
         assert!(process.is_alive());
         drop(part);
