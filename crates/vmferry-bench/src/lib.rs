@@ -15,6 +15,8 @@
 //! | *migration point* | the end of a sector, at which the guest is migrated |
 //! | *way back* | the static migration after each: the guest returns while stopped |
 
+#[cfg(test)]
+pub(crate) mod fixture;
 pub mod plan;
 pub mod platform;
 pub mod record;
