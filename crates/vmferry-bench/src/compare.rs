@@ -333,7 +333,11 @@ mod tests {
         baseline.plan.sector_s = 20.0;
         baseline.images[0].packages[0].1 = "6.1.2-1".to_owned();
         let comparison = Comparison::of(Side::all(&judged)[0], Side::all(&baseline)[0]);
-        insta::assert_snapshot!(comparison.conditions.join("\n"), @"");
+        insta::assert_snapshot!(comparison.conditions.join("\n"), @r"
+        the host's kernel differs: 6.1.0 against 6.12.0
+        the length of a sector differs: 10 s against 20 s
+        the packages of `postgres` differ: 1 have another version or are new
+        ");
     }
 
     #[test]

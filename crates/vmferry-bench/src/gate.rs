@@ -411,7 +411,18 @@ mod tests {
         .iter()
         .map(|text| text.parse::<Gate>().unwrap_err().to_string())
         .collect();
-        insta::assert_snapshot!(said.join("\n"), @"");
+        insta::assert_snapshot!(said.join("\n"), @r"
+        cannot read the gate `downtime`: it has no `>`; write for example `downtime>+10%` or `total-time>5s`
+        cannot read the gate `speed>5s`: `speed` is no metric; there are downtime, total-time, migrated-data, overhead, and score.METRIC
+        cannot read the gate `downtime>5`: a limit of downtime has one of the units ms, s, min, or is a per cent above the baseline: `+10%`
+        cannot read the gate `downtime>10%`: to compare with the baseline, write `+10%`
+        cannot read the gate `downtime>+5ms`: `+5ms` begins with `+`, which compares with the baseline in per cent: `+10%`
+        cannot read the gate `downtime>-5%`: `-5%` is below 0; what gets better needs no gate
+        cannot read the gate `score.downtime>5s`: scores have no unit, and `s` is none
+        cannot read the gate `overhead>`: `` does not begin with a number
+        cannot read the gate `migrated-data>5 apples`: a limit of migrated data has one of the units B, kB, MB, GB, KiB, MiB, GiB, or is a per cent above the baseline: `+10%`
+        cannot read the gate `downtime>1e3ms`: a limit of downtime has one of the units ms, s, min, or is a per cent above the baseline: `+10%`
+        ");
     }
 
     /// A baseline `a`, and `b` with a downtime a fifth longer.
@@ -455,7 +466,16 @@ mod tests {
             format!("{gate} {verdict}: {}", findings.join("; "))
         })
         .collect();
-        insta::assert_snapshot!(said.join("\n"), @"");
+        insta::assert_snapshot!(said.join("\n"), @r"
+        downtime>+10% fails: downtime of web is 120 ms, above 110 ms
+        downtime>+30% holds: downtime of web is 120 ms, not above 130 ms
+        downtime>110ms fails: downtime of web is 120 ms, above 110 ms
+        total-time>4s holds: total time of web is 4.00 s, not above 4.00 s
+        migrated-data>+5% holds: migrated data of web is 256 MiB, not above 269 MiB
+        overhead>4% fails: overhead of web is 5.0 %, above 4.0 %
+        score.downtime>1100 fails: score of downtime is 1200.0, above 1100.0
+        score.downtime>+25% holds: score of downtime is 1200.0, not above 1250.0
+        ");
     }
 
     #[test]
