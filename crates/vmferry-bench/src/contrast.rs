@@ -63,12 +63,26 @@ impl Contrast {
             return None;
         }
         let made = terms.iter().map(|t| t.repeats).max()?;
-        (made.max(1) + 1..=MOST_REPEATS).find(|repeats| {
-            let grown: Vec<Term> = terms.iter().map(|t| with_repeats(*t, *repeats)).collect();
+        let enough = |repeats: u32| {
+            let grown: Vec<Term> = terms.iter().map(|t| with_repeats(*t, repeats)).collect();
             let (variance, freedom) = welch(&grown);
             let needed = t_with_above(alpha / 2.0, freedom) + t_with_above(1.0 - POWER, freedom);
             self.effect.abs() >= needed * variance.sqrt()
-        })
+        };
+        let (mut low, mut high) = (made.max(1) + 1, MOST_REPEATS);
+        if low > high || !enough(high) {
+            return None;
+        }
+        // More repeats are never worse.
+        while low < high {
+            let middle = low.midpoint(high);
+            if enough(middle) {
+                high = middle;
+            } else {
+                low = middle + 1;
+            }
+        }
+        Some(low)
     }
 }
 
