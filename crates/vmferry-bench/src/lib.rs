@@ -35,6 +35,7 @@ pub mod findings;
 pub(crate) mod fixture;
 pub mod forecasts;
 pub mod gate;
+mod limit;
 pub mod metric;
 pub mod plan;
 pub mod platform;
