@@ -18,3 +18,4 @@
 pub mod plan;
 pub mod platform;
 pub mod record;
+pub mod report;
