@@ -14,8 +14,32 @@
 //! | *sector* | an equal part of the workload's running time |
 //! | *migration point* | the end of a sector, at which the guest is migrated |
 //! | *way back* | the static migration after each: the guest returns while stopped |
+//!
+//! What is said of a record is computed from it by pure code: the same record, the same answer.
+//!
+//! ```text
+//! BenchRecord ─> figures(): every point, run and cell     Side: one subject of one record
+//! Side, reference Side ─> Scores, Repeatability           judged against another
+//! Side, baseline Side ─> Comparison, Gate::evaluate()     which differences are real, which limits kept
+//! BenchRecord ─> ForecastReport, Findings
+//! ```
 
+mod chance;
+pub mod compare;
+mod contrast;
+pub mod difference;
+pub mod estimate;
+pub mod figures;
+pub mod findings;
+#[cfg(test)]
+pub(crate) mod fixture;
+pub mod forecasts;
+pub mod gate;
+pub mod metric;
 pub mod plan;
 pub mod platform;
 pub mod record;
+pub mod repeatability;
 pub mod report;
+pub mod score;
+pub mod side;
