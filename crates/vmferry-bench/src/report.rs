@@ -5,6 +5,7 @@ pub mod html;
 pub mod json;
 pub mod markdown;
 pub mod page;
+pub mod results;
 
 mod cell;
 mod section;
@@ -14,14 +15,23 @@ mod svg;
 use crate::record::BenchRecord;
 use cell::Cell;
 use page::{Block, Page};
+use results::Results;
 
 /// The report of a benchmark, whole or under way.
-pub fn page(record: &BenchRecord) -> Page {
-    let mut sections = vec![section::setup::section(record)];
+pub fn page(record: &BenchRecord, results: &Results) -> Page {
+    let mut sections = vec![
+        section::findings::section(&results.findings),
+        section::scores::section(results),
+        section::setup::section(record),
+    ];
     let cells = Cell::all(record);
     sections.extend(cells.iter().map(section::cells::section));
-    sections.push(section::failures::section(record));
-    sections.push(section::again::section(record));
+    sections.extend([
+        section::forecasts::section(&results.forecasts),
+        section::repeatability::section(&results.repeatability),
+        section::failures::section(record),
+        section::again::section(record),
+    ]);
     Page {
         title: format!("Virt-LM: {}", record.plan.name),
         lead: lead(record),

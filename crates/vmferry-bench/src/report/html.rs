@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::page::{Block, Page, Table};
+use super::page::{Block, Holds, Page, Table};
 
 /// Light and dark, and narrow; colours of series are from Okabe and Ito's palette, which people
 /// with any kind of colour vision tell apart, made lighter on dark ground.
@@ -80,11 +80,18 @@ fn blocks(text: &mut String, blocks: &[Block]) {
 }
 
 fn table(text: &mut String, table: &Table) {
-    // Focusable, so that a wide table can be scrolled by keyboard too.
-    text.push_str("<div class=\"table\" tabindex=\"0\">\n<table>\n");
-    if !table.caption.is_empty() {
-        let _ = writeln!(text, "<caption>{}</caption>", escaped(&table.caption));
-    }
+    let class = match table.holds {
+        Holds::Numbers => "numbers",
+        Holds::Words => "words",
+    };
+    let caption = escaped(&table.caption);
+    // Above the table rather than in it, where it would be as wide as the table and cut off on a
+    // phone. The table's place is focusable, so that it can be scrolled by keyboard too.
+    let _ = writeln!(
+        text,
+        "<p class=\"caption\">{caption}</p>\n<div class=\"table\" tabindex=\"0\">\n\
+         <table class=\"{class}\" aria-label=\"{caption}\">"
+    );
     text.push_str("<thead><tr>");
     for title in &table.head {
         let _ = write!(text, "<th scope=\"col\">{}</th>", escaped(title));

@@ -3,7 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::record::{BenchRecord, ServiceRun};
+use super::results::Results;
+use crate::record::BenchRecord;
 
 /// A benchmark and what follows from it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -14,15 +15,18 @@ pub struct BenchDocument {
     pub lean: bool,
     /// What was measured.
     pub record: BenchRecord,
+    /// What follows from it.
+    pub results: Results,
 }
 
 impl BenchDocument {
     /// Everything.
-    pub fn whole(record: &BenchRecord) -> Self {
+    pub fn whole(record: &BenchRecord, results: &Results) -> Self {
         Self {
             schema_version: 1,
             lean: false,
             record: record.clone(),
+            results: results.clone(),
         }
     }
 
@@ -33,18 +37,14 @@ impl BenchDocument {
         self.lean = true;
         for run in &mut self.record.runs {
             for service in [&mut run.reference, &mut run.migrated] {
-                service.iter_mut().for_each(ServiceRun::drop_series);
+                if let Some(service) = service {
+                    service.series.clear();
+                }
             }
             for point in &mut run.points {
                 point.probes.clear();
             }
         }
         self
-    }
-}
-
-impl ServiceRun {
-    fn drop_series(&mut self) {
-        self.series.clear();
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::page::{Block, Page, Table};
+use super::page::{Block, Holds, Page, Table};
 
 /// The page in Markdown. Drawings are left out.
 pub fn markdown(page: &Page) -> String {
@@ -54,14 +54,10 @@ fn table(text: &mut String, table: &Table) {
         format!("| {} |\n", cells.join(" | "))
     };
     text.push_str(&line(&table.head));
-    let rule = table
-        .head
-        .iter()
-        .enumerate()
-        .map(|(column, _)| match column {
-            0 => "---",
-            _ => "---:",
-        });
+    let rule = (0..table.head.len()).map(|column| match (column, table.holds) {
+        (0, _) | (_, Holds::Words) => "---",
+        _ => "---:",
+    });
     let _ = writeln!(text, "| {} |", rule.collect::<Vec<_>>().join(" | "));
     for row in &table.rows {
         text.push_str(&line(row));

@@ -48,15 +48,35 @@ pub struct Table {
     pub head: Vec<String>,
     /// As many cells each as there are columns.
     pub rows: Vec<Vec<String>>,
+    /// What its cells hold.
+    pub holds: Holds,
+}
+
+/// What the cells of a table hold, beside the names of rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Holds {
+    /// Numbers, which stand to the right.
+    Numbers,
+    /// Words, which stand to the left and may be broken.
+    Words,
 }
 
 impl Table {
-    /// An empty table.
+    /// An empty table of numbers.
     pub fn new(caption: impl Into<String>, head: &[&str]) -> Self {
         Self {
             caption: caption.into(),
             head: head.iter().map(|title| (*title).to_owned()).collect(),
             rows: Vec::new(),
+            holds: Holds::Numbers,
+        }
+    }
+
+    /// An empty table of words.
+    pub fn of_words(caption: impl Into<String>, head: &[&str]) -> Self {
+        Self {
+            holds: Holds::Words,
+            ..Self::new(caption, head)
         }
     }
 }

@@ -4,4 +4,8 @@ pub(super) mod again;
 pub(super) mod cells;
 pub(super) mod failures;
 mod figures;
+pub(super) mod findings;
+pub(super) mod forecasts;
+pub(super) mod repeatability;
+pub(super) mod scores;
 pub(super) mod setup;

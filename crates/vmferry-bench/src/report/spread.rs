@@ -27,16 +27,12 @@ impl Spread {
         })
     }
 
-    /// Median and, of several, least and most.
+    /// Median and, where they differ, least and most.
     pub(super) fn told(self) -> String {
-        match self.count {
-            1 => number(self.median),
-            _ => format!(
-                "{} ({}–{})",
-                number(self.median),
-                number(self.least),
-                number(self.most)
-            ),
+        let (least, median, most) = (number(self.least), number(self.median), number(self.most));
+        match least == most {
+            true => median,
+            false => format!("{median} ({least}–{most})"),
         }
     }
 }
@@ -79,6 +75,7 @@ mod tests {
         assert_eq!(told([]), "–");
         assert_eq!(told([None, Some(f64::NAN)]), "–");
         assert_eq!(told([Some(437.4)]), "437");
+        assert_eq!(told([Some(0.0), Some(0.0)]), "0");
         assert_eq!(
             told([Some(1.0), None, Some(4.0)]),
             "2.50 (1.00–4.00), 2 of 3"

@@ -18,7 +18,7 @@ use super::html::escaped;
 /// Width of every drawing, in its own units: narrow enough that its text can be read on a phone.
 pub(crate) const WIDTH: f64 = 440.0;
 /// Size of text.
-pub(crate) const TEXT: f64 = 12.0;
+pub(crate) const TEXT: f64 = 13.0;
 /// How wide a letter is taken to be, as a share of the size. A drawing cannot ask.
 const LETTER: f64 = 0.56;
 

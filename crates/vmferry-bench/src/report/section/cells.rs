@@ -2,6 +2,7 @@
 
 use vmferry_core::{Bytes, Millis, Ratio};
 
+use crate::metric;
 use crate::record::{Latency, PointRecord, RunRecord, ServiceRun};
 use crate::report::cell::{Cell, SubjectRuns};
 use crate::report::page::{Section, Table};
@@ -214,12 +215,9 @@ fn median(values: impl Iterator<Item = f64>) -> String {
 }
 
 fn operations_per_s(run: &ServiceRun) -> Option<f64> {
-    (run.seconds > 0.0).then(|| run.operations as f64 / run.seconds)
+    metric::rate(run.operations, run.seconds)
 }
 
-/// Share of the service's performance that migrations cost.
 fn overhead(run: &RunRecord) -> Option<Ratio> {
-    let without = run.reference.as_ref().and_then(operations_per_s)?;
-    let with = run.migrated.as_ref().and_then(operations_per_s)?;
-    (without > 0.0).then(|| Ratio(1.0 - with / without))
+    metric::overhead(run.reference.as_ref()?, run.migrated.as_ref()?)
 }

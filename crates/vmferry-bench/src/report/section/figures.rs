@@ -76,8 +76,8 @@ fn over_points(cell: &Cell<'_>, what: &str, unit: &str, of: Value) -> Option<Fig
     let title = format!("{}: {what}", cell.title());
     (!series.is_empty()).then(|| Figure {
         caption: format!(
-            "{what} at every migration point: completed migrations as marks, a line through the \
-             medians of repeats."
+            "Completed migrations at every migration point as marks, a line through the medians of \
+             their repeats: {what}, {unit}."
         ),
         svg: points::svg(&title, unit, cell.plan.points, &series),
     })

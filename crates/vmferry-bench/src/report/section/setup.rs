@@ -18,7 +18,7 @@ pub(crate) fn section(record: &BenchRecord) -> Section {
         .images
         .iter()
         .map(|image| {
-            let mut table = Table::new(image.name.clone(), &["package", "version"]);
+            let mut table = Table::of_words(image.name.clone(), &["package", "version"]);
             let rows = image.packages.iter();
             table.rows = rows
                 .map(|(name, version)| vec![name.clone(), version.clone()])
@@ -47,7 +47,7 @@ fn machine(record: &BenchRecord) -> Table {
         || "it is under way, or was interrupted".to_owned(),
         |at| at.strftime("%Y-%m-%d %H:%M UTC").to_string(),
     );
-    let mut table = Table::new("Where and when", &["", "value"]);
+    let mut table = Table::of_words("Where and when", &["", "value"]);
     table.rows = rows([
         (
             "processor",
@@ -70,7 +70,7 @@ fn machine(record: &BenchRecord) -> Table {
 
 fn plan(plan: &BenchPlan) -> Table {
     let loads: Vec<_> = plan.loads.iter().map(|load| load_name(*load)).collect();
-    let mut table = Table::new("The plan", &["", "value"]);
+    let mut table = Table::of_words("The plan", &["", "value"]);
     table.rows = rows([
         ("workloads", plan.workloads.join(", ")),
         ("loads", loads.join(", ")),
@@ -105,7 +105,7 @@ fn plan(plan: &BenchPlan) -> Table {
 
 fn subjects(record: &BenchRecord) -> Table {
     let head = ["subject", "hypervisor", "machine type", "settings"];
-    let mut table = Table::new(
+    let mut table = Table::of_words(
         "Subjects; the first is the one others are compared with",
         &head,
     );

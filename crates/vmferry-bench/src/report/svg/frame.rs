@@ -30,7 +30,7 @@ impl Frame {
         (y, y_title): (Scale, &str),
     ) -> Self {
         let frame = Self {
-            top: top + 22.0,
+            top: top + 28.0,
             x,
             y,
         };

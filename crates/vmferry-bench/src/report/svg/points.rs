@@ -28,10 +28,7 @@ pub(crate) fn svg(title: &str, unit: &str, points: u32, series: &[Series]) -> St
     let values = series
         .iter()
         .flat_map(|one| one.dots.iter().map(|dot| dot.1));
-    let x = Scale::Linear {
-        from: 0.5,
-        to: f64::from(points.max(1)) + 0.5,
-    };
+    let x = Scale::Whole { last: points };
     let y = Scale::from_zero(values);
     let frame = Frame::drawn(&mut drawing, top, (x, "migration point"), (y, unit));
     for (row, one) in series.iter().enumerate() {

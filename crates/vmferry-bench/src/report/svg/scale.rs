@@ -10,6 +10,11 @@ pub(crate) enum Scale {
         /// Its end, greater.
         to: f64,
     },
+    /// The whole numbers from 1 on, each in the middle of an equal part.
+    Whole {
+        /// The last, 1 or more.
+        last: u32,
+    },
     /// Even factors.
     Log {
         /// Its begin, a power of ten.
@@ -32,7 +37,8 @@ impl Scale {
         let step = step(most);
         Self::Linear {
             from: 0.0,
-            to: (most / step).ceil() * step,
+            // A whole number of steps is not one more for the rounding of numbers.
+            to: (most / step - 1e-9).ceil() * step,
         }
     }
 
@@ -61,6 +67,7 @@ impl Scale {
     pub(crate) fn share(self, value: f64) -> f64 {
         match self {
             Self::Linear { from, to } => (value - from) / (to - from),
+            Self::Whole { last } => (value - 0.5) / f64::from(last.max(1)),
             Self::Log { from, to } => (value.max(from) / from).log10() / (to / from).log10(),
         }
     }
@@ -71,10 +78,14 @@ impl Scale {
             Self::Linear { from, to } => {
                 let step = step(to - from);
                 let first = (from / step).ceil();
-                let count = ((to / step).floor() - first).max(0.0) as u32;
+                let count = ((to / step + 1e-9).floor() - first).max(0.0) as u32;
                 (0..=count)
                     .map(|tick| (first + f64::from(tick)) * step)
                     .collect()
+            }
+            Self::Whole { last } => {
+                let every = last.div_ceil(12).max(1) as usize;
+                (1..=last.max(1)).step_by(every).map(f64::from).collect()
             }
             Self::Log { from, to } => {
                 let decades = (to / from).log10().round() as i32;
@@ -130,6 +141,7 @@ mod tests {
         );
         assert_eq!(labels(Scale::from_zero([f64::NAN])), "0 0.2 0.4 0.6 0.8 1");
         assert_eq!(labels(Scale::decades([0.3, 812.0])), "0.1 1 10 100 1000");
+        assert_eq!(labels(Scale::Whole { last: 3 }), "1 2 3");
         assert_eq!(labels(Scale::decades([])), "1 10 100");
     }
 
