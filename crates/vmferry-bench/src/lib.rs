@@ -41,5 +41,6 @@ pub mod plan;
 pub mod platform;
 pub mod record;
 pub mod repeatability;
+pub mod report;
 pub mod score;
 pub mod side;

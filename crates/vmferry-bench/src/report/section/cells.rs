@@ -1,0 +1,223 @@
+//! What was measured in every cell: tables for each workload and load, and drawings.
+
+use vmferry_core::{Bytes, Millis, Ratio};
+
+use crate::metric;
+use crate::record::{Latency, PointRecord, RunRecord, ServiceRun};
+use crate::report::cell::{Cell, SubjectRuns};
+use crate::report::page::{Section, Table};
+use crate::report::spread::{UNKNOWN, number, told};
+
+use super::figures;
+
+/// The section of a cell.
+pub(crate) fn section(cell: &Cell<'_>) -> Section {
+    let mut section = Section::new(cell.title());
+    if cell.is_empty() {
+        section.say("Nothing was run here yet.");
+        return section;
+    }
+    let served = cell.subjects.iter().flat_map(|subject| &subject.runs);
+    let served = served.flat_map(|run| run.reference.iter().chain(&run.migrated));
+    let mut clients: Vec<String> = served
+        .map(|run| format!("{}, which counts {}", run.client, run.unit))
+        .collect();
+    clients.sort();
+    clients.dedup();
+    match clients.is_empty() {
+        true => section.say("No run of the service got to its end."),
+        false => section.say(format!("The load comes from {}.", clients.join("; "))),
+    }
+    section.table(service(cell));
+    section.table(downtime(cell));
+    section.table(cost(cell));
+    section.table(blackout(cell));
+    section.table(latency(cell));
+    if cell
+        .subjects
+        .iter()
+        .all(|subject| subject.completed().next().is_none())
+    {
+        section.say("No migration completed here, so that there is nothing to draw.");
+    }
+    section.figures(figures::of(cell));
+    section
+}
+
+fn table(
+    caption: &str,
+    cell: &Cell<'_>,
+    head: &[&str],
+    row: impl Fn(&SubjectRuns<'_>) -> Vec<String>,
+) -> Table {
+    let mut table = Table::new(caption, head);
+    let subjects = cell
+        .subjects
+        .iter()
+        .filter(|subject| !subject.runs.is_empty());
+    table.rows = subjects.map(row).collect();
+    table
+}
+
+fn service(cell: &Cell<'_>) -> Table {
+    let head = [
+        "subject",
+        "runs",
+        "guests beside",
+        "per second without migrations",
+        "per second with",
+        "overhead, %",
+        "errors without",
+        "errors with",
+    ];
+    let caption = "The service without and with migrations, median (least–most) over runs";
+    table(caption, cell, &head, |subject| {
+        let runs = || subject.runs.iter();
+        let errors = |of: fn(&RunRecord) -> Option<&ServiceRun>| {
+            told(runs().map(|run| Some(of(run)?.errors as f64)))
+        };
+        let rate = |of: fn(&RunRecord) -> Option<&ServiceRun>| {
+            told(runs().map(|run| of(run).and_then(operations_per_s)))
+        };
+        let wanted = cell.plan.repeats;
+        vec![
+            subject.name.to_owned(),
+            format!("{} of {wanted}", subject.runs.len()),
+            told(runs().map(|run| Some(f64::from(run.background_guests)))),
+            rate(|run| run.reference.as_ref()),
+            rate(|run| run.migrated.as_ref()),
+            told(runs().map(|run| overhead(run).map(Ratio::percent))),
+            errors(|run| run.reference.as_ref()),
+            errors(|run| run.migrated.as_ref()),
+        ]
+    })
+}
+
+fn downtime(cell: &Cell<'_>) -> Table {
+    let head = [
+        "subject",
+        "migrations completed",
+        "downtime by ICMP, ms",
+        "downtime by TCP connect, ms",
+        "downtime by service requests, ms",
+        "longest stall, ms",
+    ];
+    let caption = "What was seen from outside, median (least–most) over completed migrations";
+    table(caption, cell, &head, |subject| {
+        let ms = |of: fn(&PointRecord) -> Option<Millis>| {
+            told(subject.completed().map(|point| of(point).map(|ms| ms.0)))
+        };
+        vec![
+            subject.name.to_owned(),
+            format!(
+                "{} of {}",
+                subject.completed().count(),
+                subject.points().count()
+            ),
+            ms(|point| point.downtime.icmp_ms),
+            ms(|point| point.downtime.tcp_ms),
+            ms(|point| point.downtime.service_ms),
+            ms(|point| point.longest_stall_ms),
+        ]
+    })
+}
+
+fn cost(cell: &Cell<'_>) -> Table {
+    let head = [
+        "subject",
+        "total time, s",
+        "data on the connection, MiB",
+        "CPU at the source, s",
+        "CPU at the destination, s",
+        "CPU of the benchmark, % of a core",
+        "energy, J",
+        "way back, ms stopped",
+    ];
+    let caption = "What migrations took, median (least–most) over completed migrations";
+    table(caption, cell, &head, |subject| {
+        let each = |of: fn(&PointRecord) -> Option<f64>| told(subject.completed().map(of));
+        let metered = subject.completed().any(|point| point.energy_j.is_some());
+        vec![
+            subject.name.to_owned(),
+            each(|point| point.total_time_ms.map(|ms| ms.0 / 1e3)),
+            each(|point| point.migrated_bytes.map(Bytes::as_mib)),
+            each(|point| point.migration_cpu.source_s),
+            each(|point| point.migration_cpu.destination_s),
+            each(|point| point.bench_cpu.map(Ratio::percent)),
+            match metered {
+                true => each(|point| point.energy_j),
+                false => "no meter".to_owned(),
+            },
+            each(|point| point.back.map(|back| back.stopped_ms.0)),
+        ]
+    })
+}
+
+fn blackout(cell: &Cell<'_>) -> Table {
+    let head = [
+        "subject",
+        "last pass, ms",
+        "device state, ms",
+        "destination start, ms",
+        "network return, ms",
+    ];
+    let caption = "Parts of the blackout, median (least–most) over completed migrations";
+    table(caption, cell, &head, |subject| {
+        let parts = figures::PARTS.map(|of| told(subject.completed().map(of)));
+        let mut row = vec![subject.name.to_owned()];
+        row.extend(parts);
+        row
+    })
+}
+
+fn latency(cell: &Cell<'_>) -> Table {
+    let head = [
+        "subject, when",
+        "requests",
+        "p50, ms",
+        "p95, ms",
+        "p99, ms",
+        "longest, ms",
+    ];
+    let mut table = Table::new(
+        "Latency of the service's requests, medians over completed migrations",
+        &head,
+    );
+    type Phase = (&'static str, fn(&PointRecord) -> Option<Latency>);
+    let phases: [Phase; 3] = [
+        ("before", |point| point.latency.before),
+        ("during", |point| point.latency.during),
+        ("after", |point| point.latency.after),
+    ];
+    for subject in &cell.subjects {
+        for (when, of) in phases {
+            let seen: Vec<Latency> = subject.completed().filter_map(of).collect();
+            if seen.is_empty() {
+                continue;
+            }
+            let middle = |value: fn(&Latency) -> f64| median(seen.iter().map(value));
+            table.rows.push(vec![
+                format!("{}, {when}", subject.name),
+                middle(|latency| latency.count as f64),
+                middle(|latency| latency.p50_ms.0),
+                middle(|latency| latency.p95_ms.0),
+                middle(|latency| latency.p99_ms.0),
+                middle(|latency| latency.max_ms.0),
+            ]);
+        }
+    }
+    table
+}
+
+fn median(values: impl Iterator<Item = f64>) -> String {
+    let spread = crate::report::spread::Spread::of(values.map(Some));
+    spread.map_or_else(|| UNKNOWN.to_owned(), |spread| number(spread.median))
+}
+
+fn operations_per_s(run: &ServiceRun) -> Option<f64> {
+    metric::rate(run.operations, run.seconds)
+}
+
+fn overhead(run: &RunRecord) -> Option<Ratio> {
+    metric::overhead(run.reference.as_ref()?, run.migrated.as_ref()?)
+}

@@ -1,0 +1,61 @@
+//! What failed, and what that does to the scores.
+
+use crate::record::{BenchRecord, PointStatus, RunKey};
+use crate::report::cell::load_name;
+use crate::report::page::Section;
+
+/// The section.
+pub(crate) fn section(record: &BenchRecord) -> Section {
+    let mut section = Section::new("Failures and how they count");
+    section.say(format!(
+        "A migration that did not complete counts in the scores with the plan's deadline, {}, as \
+         total time and as downtime, and with the data that was sent until it was given up. Tables \
+         and drawings show completed migrations only.",
+        record.plan.deadline_ms
+    ));
+    let mut failed = Vec::new();
+    for run in &record.runs {
+        let place = place(&run.key);
+        if let Some(why) = &run.failure {
+            failed.push(format!("The run of {place} did not get to its end: {why}"));
+        }
+        for point in &run.points {
+            let how = match point.status {
+                PointStatus::Completed => None,
+                PointStatus::NotConverged => Some("had not converged by the deadline"),
+                PointStatus::Failed => Some("failed"),
+                PointStatus::Refused => Some("was refused before it began"),
+            };
+            if let Some(how) = how {
+                let why = point.failure.as_deref().unwrap_or("no reason is recorded");
+                failed.push(format!(
+                    "The migration of {place}, point {}, {how}: {why}",
+                    point.point
+                ));
+            }
+            if point.back.is_some_and(|back| !back.checked) {
+                failed.push(format!(
+                    "After the way back of {place}, point {}, the service was not seen to go on",
+                    point.point
+                ));
+            }
+        }
+    }
+    match failed.is_empty() {
+        true if record.runs.is_empty() => section.say("No run has ended yet."),
+        true => section.say("Nothing failed."),
+        false => section.list(failed),
+    }
+    section
+}
+
+/// A run in words.
+fn place(key: &RunKey) -> String {
+    format!(
+        "{}, {}, {} load, repeat {}",
+        key.subject,
+        key.workload,
+        load_name(key.load),
+        key.repeat
+    )
+}
