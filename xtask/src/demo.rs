@@ -11,7 +11,7 @@ use crate::{Outcome, fail, install, load};
 /// Installs, builds, and becomes `vmferry testbed demo ARGS`.
 pub(crate) fn run_with(args: &[OsString]) -> Outcome {
     let mut steps = Steps::default();
-    steps.report("install", install::run)?;
+    steps.report("install", install::for_demo)?;
     steps.report("load", load::build)?;
     // The debug build, which the tests share: what is hot is optimised in it too, and SQLite
     // and the optimiser do not cost minutes before the first guest boots.

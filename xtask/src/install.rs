@@ -10,7 +10,7 @@ use crate::command::{is_root, output, which};
 use crate::{Outcome, fail};
 
 mod apt;
-mod sshd;
+mod daemons;
 
 /// The oldest QEMU whose migration rules the forecasts replay.
 const OLDEST_QEMU: u32 = 10;
@@ -73,7 +73,7 @@ const NEEDS: &[Need] = &[
         suite: Suite::Main,
     },
     Need {
-        package: sshd::PACKAGE,
+        package: daemons::SSHD.package,
         why: "sshd of the testbed's own, inside its namespaces; no system service is left on",
         present: || all_there(&["sshd"]),
         suite: Suite::Main,
@@ -98,19 +98,44 @@ const NEEDS: &[Need] = &[
     },
 ];
 
-/// Installs what is missing and says what and why.
+/// What the tests of power meters talk to.
+const METERS: &[Need] = &[
+    Need {
+        package: daemons::IPMIEVD.package,
+        why: "its real answers, from a controller of the tests; no system service is left on",
+        present: || all_there(&["ipmitool"]),
+        suite: Suite::Main,
+    },
+    Need {
+        package: daemons::PROMETHEUS.package,
+        why: "a real one, started by the tests; no system service is left on",
+        present: || all_there(&["prometheus"]),
+        suite: Suite::Main,
+    },
+];
+
+/// Installs what is missing for all there is, and says what and why.
 pub(crate) fn run() -> Outcome<String> {
+    provide(NEEDS.iter().chain(METERS).collect())
+}
+
+/// The same of what the demo needs.
+pub(crate) fn for_demo() -> Outcome<String> {
+    provide(NEEDS.iter().collect())
+}
+
+fn provide(needs: Vec<&Need>) -> Outcome<String> {
     if std::env::consts::ARCH != "x86_64" {
         return fail(format!(
             "the testbed boots x86-64 guests and needs an x86-64 machine, this one is {}",
             std::env::consts::ARCH
         ));
     }
-    let missing: Vec<&Need> = NEEDS.iter().filter(|need| !(need.present)()).collect();
+    let count = needs.len();
+    let missing: Vec<&Need> = needs.into_iter().filter(|need| !(need.present)()).collect();
     if missing.is_empty() {
         return Ok(format!(
-            "install: nothing to do, all {} packages are there",
-            NEEDS.len()
+            "install: nothing to do, all {count} packages are there"
         ));
     }
     let names = missing
@@ -157,10 +182,8 @@ fn install(missing: &[&Need]) -> Outcome {
         apt::add_backports()?;
     }
     apt::update()?;
-    if main.contains(&sshd::PACKAGE) {
-        sshd::without_service(|| apt::install(&main, &[]))?;
-    } else if !main.is_empty() {
-        apt::install(&main, &[])?;
+    if !main.is_empty() {
+        daemons::without_services(&main, || apt::install(&main, &[]))?;
     }
     if !backports.is_empty() {
         apt::install(&backports, &["-t", "bookworm-backports"])?;

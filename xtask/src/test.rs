@@ -39,12 +39,13 @@ fn run_steps(steps: &mut Steps, closing: &mut Vec<String>) -> Outcome {
     steps.run("tests", || tests(closing))
 }
 
-/// What the tests need to know: where the guest program is, and that a missing QEMU is a
-/// failure here, never a reason to skip.
+/// What the tests need to know: where the guest program is, and that a missing QEMU, ipmitool
+/// or Prometheus is a failure here, never a reason to skip.
 fn with_guests(command: &mut Command) -> &mut Command {
     command
         .env("VMFERRY_LOAD", load::path())
         .env("VMFERRY_TEST_REQUIRE_QEMU", "1")
+        .env("VMFERRY_TEST_REQUIRE_METERS", "1")
 }
 
 fn tests(closing: &mut Vec<String>) -> Outcome {

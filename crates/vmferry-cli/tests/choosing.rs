@@ -73,6 +73,9 @@ fn wrong_arguments_are_explained() {
     choose(directory.path(), &nowhere).expect(2, &["give --via tcp:HOST:PORT"]);
     let one = [&["--from", "qmp:/run/a", "--to", "b"][..], &VIA].concat();
     choose(directory.path(), &one).expect(2, &["one guest, not all of a host"]);
+    // Before any guest is looked for: the weights say what the worth has to.
+    let half = [&hosts[..], &["--worth", "downtime=1s"]].concat();
+    choose(directory.path(), &half).expect(2, &["says nothing of time"]);
     let nobody_asked = [&hosts[..], &["--execute"]].concat();
     choose(directory.path(), &nobody_asked).expect(2, &["give --yes"]);
 }

@@ -21,6 +21,13 @@ pub struct Watts(pub f64);
 #[serde(transparent)]
 pub struct Joules(pub f64);
 
+impl Watts {
+    /// Whether a host can draw that: more than nothing, [`MOST_POWER`] at most.
+    pub fn is_of_a_host(self) -> bool {
+        self.0 > 0.0 && self.0 <= MOST_POWER.0
+    }
+}
+
 impl Mul<Duration> for Watts {
     type Output = Joules;
     fn mul(self, rhs: Duration) -> Joules {

@@ -4,70 +4,26 @@
 use std::time::Duration;
 
 use proptest::prelude::*;
+use rand::SeedableRng as _;
 use rand::rngs::SmallRng;
-use rand::{Rng as _, SeedableRng as _};
 use vmferry_core::{Bytes, Joules, PowerSample, Watts};
 use vmferry_model::energy::{EnergyError, EnergyFit, Stability, energy_of_move};
 use vmferry_model::schedule::{EnergyModel, LIU2011_ENERGY};
 
-/// A pair of hosts: `E = alpha V + beta` at this rate, above this background.
-#[derive(Clone, Copy, Debug)]
-struct Hosts {
-    alpha: f64,
-    beta: f64,
-    /// MB/s.
-    rate: f64,
-    background: f64,
-    /// Standard deviation of a sample, watts.
-    noise: f64,
+// Shared with `cargo xtask papers`, which shows such a campaign.
+#[path = "../examples/papers/liu2011/campaign.rs"]
+mod campaign;
+
+use campaign::{Hosts, LIU2011, SIZES};
+
+/// The line of moves of these sizes.
+fn fitted(hosts: Hosts, sizes: &[f64], random: &mut SmallRng) -> Result<EnergyFit, EnergyError> {
+    let moves = sizes.iter().map(|megabytes| {
+        let volume = Bytes((megabytes * 1e6) as u64);
+        Ok((volume, hosts.metered(*megabytes, random)?))
+    });
+    EnergyFit::of(&moves.collect::<Result<Vec<_>, _>>()?)
 }
-
-fn normal(random: &mut SmallRng) -> f64 {
-    // Box and Muller.
-    let (u, v): (f64, f64) = (random.random_range(f64::MIN_POSITIVE..1.0), random.random());
-    (-2.0 * u.ln()).sqrt() * (std::f64::consts::TAU * v).cos()
-}
-
-impl Hosts {
-    /// A move of so many megabytes, metered once a second.
-    fn metered(&self, megabytes: f64, random: &mut SmallRng) -> Result<Joules, EnergyError> {
-        let took = megabytes / self.rate;
-        let above = (self.alpha * megabytes + self.beta) / took;
-        // The meter's seconds are not the move's.
-        let began = 30.0 + random.random::<f64>();
-        let ended = began + took;
-        let samples: Vec<PowerSample> = (1..(ended + 5.0) as u32)
-            .map(|second| {
-                let at = f64::from(second);
-                let moving = at > began && at <= ended;
-                let power = self.background
-                    + if moving { above } else { 0.0 }
-                    + self.noise * normal(random);
-                PowerSample {
-                    from: Duration::from_secs_f64(at - 1.0),
-                    until: Duration::from_secs_f64(at),
-                    power: Watts(power),
-                }
-            })
-            .collect();
-        let [began, ended] = [began, ended].map(Duration::from_secs_f64);
-        let found = energy_of_move(&samples, began, ended, &Stability::default())?;
-        Ok(found.energy_j)
-    }
-
-    /// The line of moves of these sizes.
-    fn fitted(&self, sizes: &[f64], random: &mut SmallRng) -> Result<EnergyFit, EnergyError> {
-        let moves = sizes.iter().map(|megabytes| {
-            let volume = Bytes((megabytes * 1e6) as u64);
-            Ok((volume, self.metered(*megabytes, random)?))
-        });
-        EnergyFit::of(&moves.collect::<Result<Vec<_>, _>>()?)
-    }
-}
-
-const SIZES: [f64; 10] = [
-    200.0, 400.0, 600.0, 800.0, 1000.0, 1200.0, 1400.0, 1600.0, 1800.0, 2000.0,
-];
 
 /// Shares of campaigns of moves whose intervals hold the true alpha, the true
 /// beta, and the energy of one more move; of campaigns that could be fitted.
@@ -99,14 +55,6 @@ fn coverage(of: impl Fn(f64) -> Hosts) -> [f64; 3] {
     assert!(fitted > CAMPAIGNS * 90 / 100, "{fitted}");
     held.map(|held| f64::from(held) / f64::from(fitted))
 }
-
-const LIU2011: Hosts = Hosts {
-    alpha: 0.512,
-    beta: 20.165,
-    rate: 100.0,
-    background: 190.0,
-    noise: 2.0,
-};
 
 /// Moves that take as long scatter as much, which is what least squares and
 /// Student's t assume: 90 % intervals hold the truth in 90 % of 1,000
@@ -153,7 +101,7 @@ proptest! {
             let a_sample = known / (megabytes / rate);
             prop_assert!((energy - known).abs() <= a_sample * 1.000_001, "{energy} {known}");
         }
-        let fit = hosts.fitted(&SIZES, &mut random).unwrap();
+        let fit = fitted(hosts, &SIZES, &mut random).unwrap();
         // A sample of the largest move, tilted over the whole range.
         let tilt = 2.0 * (alpha * 2000.0 + beta) / (2000.0 / rate) / 1000.0;
         prop_assert!((fit.alpha_j_per_mb.p50 - alpha).abs() < tilt, "{:?}", fit.alpha_j_per_mb);

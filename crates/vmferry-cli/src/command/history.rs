@@ -2,6 +2,7 @@
 
 use vmferry::Error;
 use vmferry::core::ExitCode;
+use vmferry::energy::EnergyMeasurement;
 use vmferry::history::{History as Store, MoveFilter, Store as _, export, history_path};
 
 use super::imports;
@@ -30,8 +31,10 @@ pub(crate) async fn run(global: &Global, args: &History) -> Result<ExitCode, Err
             }
         }
         History::Show { id } => {
-            let record = store().await?.get(id).await?;
-            answer.give(&record, || render::record::table(&record))?;
+            let store = store().await?;
+            let record = store.get(id).await?;
+            let metered = EnergyMeasurement::of_move(&store, record.move_id).await?;
+            answer.give(&record, || render::record::table(&record, &metered))?;
         }
         History::Export => {
             let mut text = Vec::new();

@@ -61,11 +61,31 @@ fn head(report: &ChooseReport) -> String {
         report.guests.len(),
         report.observing_core_share
     ));
+    out.push_str(&energy_of(report));
     out.push_str(&format!(
         "to free      {}, by the cost {}\n",
         report.demand, report.weights
     ));
     out
+}
+
+/// Whose word the energies are.
+fn energy_of(report: &ChooseReport) -> String {
+    let mut told: Vec<String> = Vec::new();
+    for guest in report
+        .guests
+        .iter()
+        .filter(|guest| guest.energy_j.is_some())
+    {
+        let meters = guest.energy_meters.join(" and ");
+        if !told.contains(&meters) {
+            told.push(meters);
+        }
+    }
+    match &told[..] {
+        [] => "energy       no energy profile (`vmferry profile energy --help`)\n".to_owned(),
+        told => format!("energy       by {}\n", told.join("; by ")),
+    }
 }
 
 /// A bar for every part of every cost.
@@ -105,7 +125,11 @@ fn costs(report: &ChooseReport) -> comfy_table::Table {
             or_dash(guest.transferred_bytes.map(|i| i.p50)),
             bar(Term::Traffic),
             if energy {
-                or_dash(guest.energy_j.map(|i| i.p50))
+                or_dash(
+                    guest
+                        .energy_j
+                        .map(|i| format!("{} ({} .. {})", i.p50, i.p5, i.p95)),
+                )
             } else {
                 String::new()
             },
@@ -258,6 +282,7 @@ mod tests {
             "from         qmp-dir:/run/guests",
             "to           qmp+ssh://b/run/guests via tcp:b:4444: 3 waiting, no guest fits there",
             "observed     30.0 s of 3 guests, 3.1 % of a core in all",
+            "energy       no energy profile",
             "to free      1024 MiB, by the cost downtime=0.5,time=0.3,traffic=0.2",
             "never cache: converges with probability 20 % only",
             "choice       move web (cost 0.190, frees 1024 MiB): no set that frees enough costs less",
@@ -276,6 +301,24 @@ mod tests {
             line.expect("a row").chars().filter(|c| *c == '█').count()
         };
         assert_eq!((row("web"), row("database"), row("cache")), (4, 20, 0));
+    }
+
+    #[test]
+    fn energies_are_intervals_by_named_meters() {
+        let mut metered = report(json!("move"));
+        metered.guests[0].energy_j = Some(vmferry::core::Interval {
+            p5: Joules(400.0),
+            p50: Joules(532.0),
+            p95: Joules(700.0),
+        });
+        metered.guests[0].energy_meters = vec!["RAPL (package-0)".into(), "IPMI".into()];
+        let shown = table(&metered);
+        for words in [
+            "532 J (400 J .. 700 J)",
+            "energy       by RAPL (package-0) and IPMI",
+        ] {
+            assert!(shown.contains(words), "not said: {words}\n{shown}");
+        }
     }
 
     #[test]

@@ -95,6 +95,26 @@ fn profile(profile: &EnergyProfile) -> String {
     )
 }
 
+/// What meters told of a move, a line for each host and meter.
+pub(crate) fn metered(moves: &[EnergyMeasurement]) -> String {
+    let mut lines = String::new();
+    for measured in moves {
+        let ends = [
+            ("source", &measured.source),
+            ("destination", &measured.destination),
+        ];
+        for (end, host) in ends {
+            if let Some(host) = host {
+                lines.push_str(&format!(
+                    "\nenergy       {:.0} ± {:.0} J at the {end}, by {}",
+                    host.energy.energy_j.0, host.energy.error_j.0, host.meter
+                ));
+            }
+        }
+    }
+    lines
+}
+
 /// What a forecast says of energy beside its numbers, a line each.
 pub(crate) fn lines(energy: Option<&EnergyForecast>) -> String {
     let Some(energy) = energy else {

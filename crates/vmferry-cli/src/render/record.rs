@@ -1,11 +1,12 @@
 //! One record of the history for people.
 
 use vmferry::core::MoveRecord;
+use vmferry::energy::EnergyMeasurement;
 
-use super::{or_dash, outcome};
+use super::{energy, or_dash, outcome};
 
-/// The answer of `history show`.
-pub(crate) fn table(record: &MoveRecord) -> String {
+/// The answer of `history show`, with what meters told of the move.
+pub(crate) fn table(record: &MoveRecord, metered: &[EnergyMeasurement]) -> String {
     let head = format!(
         "move         {}\nstarted      {}\nguest        {}\nfrom         {} ({})\nto           {} ({})\nvia          {}, {}\n",
         record.move_id,
@@ -23,8 +24,9 @@ pub(crate) fn table(record: &MoveRecord) -> String {
     );
     match &record.outcome {
         Some(measured) => format!(
-            "{head}{}",
-            outcome::beside(record.forecast.as_ref(), measured)
+            "{head}{}{}",
+            outcome::beside(record.forecast.as_ref(), measured),
+            energy::metered(metered)
         ),
         None => format!("{head}no outcome: the move still runs, or nobody saw its end"),
     }

@@ -124,6 +124,9 @@ fn a_move_of_vmferry_is_metered_by_its_events() {
         "{energy} J in {took} s"
     );
     assert_eq!(report["measurements"], 1);
+    let id = record.move_id.to_string();
+    let shown = place.run(&["history", "show", &id]).expect(0, &[]).stdout;
+    assert!(shown.contains("J at the source, by hwmon"), "{shown}");
 }
 
 #[test]

@@ -5,13 +5,16 @@ use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use vmferry_core::Watts;
 
 use super::{PowerError, PowerMeter, ReadFuture, Reading, Value};
 
 /// How much of a log's end is read for its latest row.
 const TAIL: u64 = 4096;
+
+/// How far the clock of who writes a log may be ahead of this host's.
+const MOST_AHEAD: SignedDuration = SignedDuration::from_secs(2);
 
 /// A row of a log.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -68,6 +71,24 @@ impl CsvLog {
         row(&fields).map_err(|problem| self.wrong(format!("its last row, `{last}`: {problem}")))
     }
 
+    fn reading(&self, row: LoggedPower) -> Result<Reading, PowerError> {
+        let (now, here) = (Timestamp::now(), Instant::now());
+        let ahead = row.at.duration_since(now);
+        // Such a row would count as new again and again, also of a log that ended.
+        if ahead > MOST_AHEAD {
+            return Err(self.wrong(format!(
+                "its last row is of {}, {} s ahead of this host's clock; set both clocks, or write the time zone",
+                row.at,
+                ahead.as_secs()
+            )));
+        }
+        let age = Duration::try_from(now.duration_since(row.at)).unwrap_or_default();
+        Ok(Reading {
+            at: here.checked_sub(age).unwrap_or(here),
+            value: Value::Power(row.power),
+        })
+    }
+
     fn wrong(&self, problem: String) -> PowerError {
         PowerError::Log {
             path: self.path.clone(),
@@ -82,14 +103,7 @@ impl PowerMeter for CsvLog {
     }
 
     fn read(&mut self) -> ReadFuture<'_> {
-        let read = self.latest().map(|row| {
-            let (now, here) = (Timestamp::now(), Instant::now());
-            let age = Duration::try_from(now.duration_since(row.at)).unwrap_or_default();
-            Reading {
-                at: here.checked_sub(age).unwrap_or(here),
-                value: Value::Power(row.power),
-            }
-        });
+        let read = self.latest().and_then(|row| self.reading(row));
         Box::pin(async { read })
     }
 }

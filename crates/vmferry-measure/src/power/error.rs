@@ -66,9 +66,9 @@ pub enum PowerError {
         /// Why, and what to do.
         problem: String,
     },
-    /// No host draws that much, or less than nothing.
+    /// No host draws that much, or nothing, or less.
     #[error(
-        "{meter} says {watts} W, which no host draws; check the meter (its unit, or a counter that was reset)"
+        "{meter} says {watts} W, which no host draws; check the meter (its unit, a counter that was reset, a controller without a sensor)"
     )]
     Nonsense {
         /// The meter.

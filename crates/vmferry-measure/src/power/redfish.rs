@@ -49,12 +49,33 @@ impl Redfish {
     }
 
     async fn watts(&mut self) -> Result<Watts, PowerError> {
-        let mut document = self.document().await?;
-        if let Some(link) = link_to_power(&document) {
-            self.path = link;
-            document = self.document().await?;
+        let document = self.document(&self.path).await?;
+        let links = links_to_power(&document);
+        if links.is_empty() {
+            return self.parse(&document);
         }
-        parse_power_reading(&document, self.pointer.as_deref()).map_err(|problem| {
+        let mut first = None;
+        for link in links {
+            let found = match self.document(&link).await {
+                Ok(document) => self.parse(&document),
+                Err(error) => Err(error),
+            };
+            match found {
+                Ok(watts) => {
+                    // From now on without the way there.
+                    self.path = link;
+                    return Ok(watts);
+                }
+                Err(error) => {
+                    first.get_or_insert(error);
+                }
+            }
+        }
+        first.map_or_else(|| self.parse(&document), Err)
+    }
+
+    fn parse(&self, document: &Json) -> Result<Watts, PowerError> {
+        parse_power_reading(document, self.pointer.as_deref()).map_err(|problem| {
             PowerError::NotUnderstood {
                 meter: self.name.clone(),
                 problem,
@@ -62,10 +83,8 @@ impl Redfish {
         })
     }
 
-    async fn document(&self) -> Result<Json, PowerError> {
-        self.server
-            .document(&format!("{}{}", self.base, self.path))
-            .await
+    async fn document(&self, path: &str) -> Result<Json, PowerError> {
+        self.server.document(&format!("{}{path}", self.base)).await
     }
 }
 
@@ -79,13 +98,15 @@ impl PowerMeter for Redfish {
     }
 }
 
-/// Where a chassis has its power: `EnvironmentMetrics`, since Redfish 2020.4 in
-/// the place of `Power`. `None` in other documents.
-fn link_to_power(document: &Json) -> Option<String> {
+/// Where a chassis may have its power: `EnvironmentMetrics`, since Redfish 2020.4
+/// in the place of `Power`; many have it with fans and temperatures alone, and
+/// the power still in `Power`. Empty in other documents.
+fn links_to_power(document: &Json) -> Vec<String> {
     ["EnvironmentMetrics", "Power"]
         .iter()
-        .find_map(|name| document[name]["@odata.id"].as_str())
+        .filter_map(|name| document[name]["@odata.id"].as_str())
         .map(str::to_owned)
+        .collect()
 }
 
 /// The power in a `Power` or an `EnvironmentMetrics` document: at a JSON

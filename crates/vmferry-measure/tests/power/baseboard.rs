@@ -96,6 +96,7 @@ fn reading(watts: u16) -> Vec<u8> {
 fn is_installed() -> bool {
     let there = Command::new("ipmitool").arg("-V").output().is_ok();
     if !there {
+        crate::may_skip("ipmitool");
         eprintln!("skipped: ipmitool is not installed (apt-get install ipmitool)");
     }
     there

@@ -71,6 +71,11 @@ async fn the_latest_whole_row_is_the_reading() {
     text.push_str(&format!("{now},130.5\n\n"));
     fs::write(&path, text).unwrap();
     assert_eq!(watts(&mut meter).await.unwrap(), 130.5);
+    // A clock an hour ahead would make an old row ever new.
+    let ahead = Timestamp::now() + SignedDuration::from_hours(1);
+    fs::write(&path, format!("{ahead},131\n")).unwrap();
+    let error = watts(&mut meter).await.unwrap_err().to_string();
+    assert!(error.contains("ahead of this host's clock"), "{error}");
     fs::write(&path, "nothing of that kind\n").unwrap();
     let error = watts(&mut meter).await.unwrap_err().to_string();
     assert!(

@@ -15,6 +15,15 @@ mod web;
 use vmferry_core::{Joules, Watts};
 use vmferry_measure::power::{PowerError, PowerMeter, Value};
 
+/// Tests of programs that are not installed are skipped, but not where `cargo xtask test` has
+/// just installed them.
+fn may_skip(program: &str) {
+    assert!(
+        std::env::var_os("VMFERRY_TEST_REQUIRE_METERS").is_none(),
+        "{program} is not there (cargo xtask install)"
+    );
+}
+
 /// Reads a meter of powers once.
 async fn watts(meter: &mut dyn PowerMeter) -> Result<f64, PowerError> {
     match meter.read().await?.value {

@@ -98,6 +98,7 @@ impl Running {
                 _dir: dir,
             }),
             Err(error) => {
+                crate::may_skip("prometheus");
                 eprintln!(
                     "skipped: prometheus does not start here: {error} (apt-get install prometheus)"
                 );

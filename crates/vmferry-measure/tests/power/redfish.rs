@@ -121,6 +121,24 @@ async fn a_service_is_read_again_and_again() {
 }
 
 #[tokio::test]
+async fn environment_metrics_without_a_power_leave_it_to_the_older_document() {
+    let web = Web::start(None);
+    web.set(CHASSIS, &chassis().to_string());
+    let url = format!("http://{}{CHASSIS}", web.host());
+    let mut meter = Redfish::new(&url, None, &Trust::System).unwrap();
+    let error = watts(&mut meter).await.unwrap_err().to_string();
+    assert!(error.contains("no such document"), "{error}");
+    let mut fans = environment(json!(374));
+    fans.as_object_mut().unwrap().remove("PowerWatts");
+    web.set(&format!("{CHASSIS}/EnvironmentMetrics"), &fans.to_string());
+    let path = format!("{CHASSIS}/Power");
+    web.set(&path, &power(json!(344)).to_string());
+    assert_eq!(watts(&mut meter).await.unwrap(), 344.0);
+    web.set(&path, &power(json!(351)).to_string());
+    assert_eq!(watts(&mut meter).await.unwrap(), 351.0);
+}
+
+#[tokio::test]
 async fn older_services_and_parts() {
     let web = Web::start(None);
     let path = format!("{CHASSIS}/Power");

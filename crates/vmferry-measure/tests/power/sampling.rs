@@ -93,7 +93,7 @@ async fn powers_and_counters_become_spans() {
 
 #[tokio::test]
 async fn what_makes_no_sense_is_left_out_and_counted() {
-    for wrong in [f64::NAN, f64::INFINITY, -3.0, 1e9] {
+    for wrong in [f64::NAN, f64::INFINITY, 0.0, -3.0, 1e9] {
         let series = sampled(&powers(&[100.0, wrong, 120.0, 130.0]))
             .await
             .unwrap();

@@ -136,7 +136,7 @@ impl Ranged for Ticked {
 pub(crate) enum Series {
     /// What we compute.
     Line(Vec<(f64, f64)>),
-    /// Values that the paper prints.
+    /// Values that are given: the paper prints them, or they are made up and say so.
     Dots(Vec<(f64, f64)>),
     /// A height that the paper prints without saying where.
     Level(f64),

@@ -1,4 +1,7 @@
-//! `liu2011`: the closed forms, Algorithm 1 and what it models.
+//! `liu2011`: the closed forms, Algorithm 1 and what it models, energy.
+
+mod campaign;
+mod energy;
 
 use vmferry_core::{ByteRate, Bytes, PAGE_SIZE};
 use vmferry_model::predictor::base::{AdaptiveRate, Algorithm1, End, TransferRate};
@@ -34,6 +37,7 @@ pub(crate) fn section() -> Page {
     );
     equations(&mut page);
     base(&mut page);
+    energy::section(&mut page);
     page.say(
         "### What is not here\n\n\
          - **The errors of base and refined model** (figures 10 to 13: below 7 % and 10 %): the dirty rates of the \
@@ -45,8 +49,10 @@ pub(crate) fn section() -> Page {
          guest's own moves.\n\
          - **The fit of gamma**: its data (DaCapo) are not printed; we take the coefficients as they are, or fit \
          them to a guest's own recorded history.\n\
-         - **Energy** (equations 14 to 17) and **the choice of the cheapest guest** (equation 18, 72.9 to 93.5 % \
-         saved): vmferry models neither yet.",
+         - **Joules of real hosts** (equations 14 to 17, 10 %): they take a power meter. `vmferry profile energy` \
+         makes them where there is one.\n\
+         - **What the choice saves** (equation 18, 72.9 to 93.5 %): their guests cannot be replayed. \
+         `cargo xtask bench choose` repeats the experiment on QEMU.",
     );
     page
 }

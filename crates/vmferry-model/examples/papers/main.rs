@@ -58,7 +58,7 @@ fn page() -> Page {
          `xen_legacy` are the rules of Xen 3, the hypervisor of these papers, as `vmferry-precopy` replays them. \
          Nothing is tuned silently: where a parameter was fitted, it is named with the points it was fitted on, and \
          all else is prediction.\n\n\
-         In the figures lines are ours, dots and dashed lines are the paper's. Words are explained on the front page \
+         In the figures lines are ours, dots and dashed lines are the paper's, unless they say that they are made up. Words are explained on the front page \
          of `vmferry-core`.",
     );
     for section in [

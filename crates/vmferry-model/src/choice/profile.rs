@@ -6,6 +6,7 @@ use vmferry_core::{Bytes, Forecast, Joules, Millis};
 
 use super::demand::Cores;
 use super::terms::Term;
+use super::weights::Weights;
 
 /// What one move costs: the medians of its forecast, or what was measured.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -70,6 +71,12 @@ pub struct Worth {
 }
 
 impl Worth {
+    /// The first quantity that has a weight and is left open.
+    pub fn lacks(&self, weights: &Weights) -> Option<Term> {
+        let open = |term: &Term| weights.of(*term) > 0.0 && self.of(*term).is_none();
+        Term::ALL.into_iter().find(open)
+    }
+
     /// One quantity as a number: milliseconds, bytes or joules.
     pub(super) fn of(&self, term: Term) -> Option<f64> {
         match term {

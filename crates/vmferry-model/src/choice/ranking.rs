@@ -128,10 +128,8 @@ impl Ranking {
     /// # Errors
     /// [`ChoiceError::Worth`] where a quantity that has a weight is left open.
     pub(super) fn cost_of_staying(&self, worth: &Worth) -> Result<Terms, ChoiceError> {
-        for term in Term::ALL {
-            if self.weights.of(term) > 0.0 && worth.of(term).is_none() {
-                return Err(ChoiceError::Worth { term });
-            }
+        if let Some(term) = worth.lacks(&self.weights) {
+            return Err(ChoiceError::Worth { term });
         }
         Ok(Terms::each(|term| {
             let value = worth.of(term).unwrap_or(0.0);

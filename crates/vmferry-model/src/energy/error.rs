@@ -41,6 +41,17 @@ pub enum EnergyError {
         /// What can be bridged.
         most: Duration,
     },
+    /// The meter said the same before the move and throughout it.
+    #[error(
+        "the meter said {:.1} W {samples} times in a row, before the move and throughout it: it stands still, or is too coarse for a move so short; see that it works, and measure a larger move",
+        power.0
+    )]
+    Frozen {
+        /// What it said.
+        power: Watts,
+        /// How often.
+        samples: usize,
+    },
     /// There is too little from before the move.
     #[error(
         "only {found} power samples over {:.1} s from before the move, where {samples} over {:.0} s are needed to tell the background; begin to meter earlier",

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use vmferry_core::{Joules, MOST_POWER, Millis, PowerSample};
+use vmferry_core::{Joules, Millis, PowerSample};
 
 use super::{Background, EnergyError, Stability};
 
@@ -36,8 +36,9 @@ pub struct MoveEnergy {
 /// late. P_0 is the mean over the window before the first of them.
 ///
 /// # Errors
-/// When a sample makes no sense, the meter was silent for long, the samples do
-/// not cover the move, or the background is too short or not stable.
+/// When a sample makes no sense, the meter was silent for long or said the same
+/// all the time, the samples do not cover the move, or the background is too
+/// short or not stable.
 pub fn energy_of_move(
     samples: &[PowerSample],
     began: Duration,
@@ -62,6 +63,13 @@ pub fn energy_of_move(
     check(&samples[before.min(first)..behind])?;
     let background = Background::of(&samples[before.min(first)..first], wanted)?;
     let during = &samples[first..behind.max(first)];
+    let all = &samples[before.min(first)..behind];
+    if all.iter().all(|sample| sample.power == all[0].power) {
+        return Err(EnergyError::Frozen {
+            power: background.power_w,
+            samples: all.len(),
+        });
+    }
     let (mut energy, mut seconds, mut squares) = (Joules(0.0), 0.0, 0.0);
     for sample in during {
         let span = sample.span();
@@ -85,7 +93,7 @@ fn check(samples: &[PowerSample]) -> Result<(), EnergyError> {
     let mut end = samples.first().map_or(Duration::ZERO, |s| s.from);
     for sample in samples {
         let power = sample.power;
-        if !(0.0..=MOST_POWER.0).contains(&power.0) {
+        if !power.is_of_a_host() {
             return Err(EnergyError::Nonsense {
                 power,
                 at: sample.until,
@@ -168,7 +176,7 @@ mod tests {
 
     #[test]
     fn what_makes_no_sense_is_refused() {
-        for wrong in [f64::NAN, f64::INFINITY, -1.0, 1e9] {
+        for wrong in [f64::NAN, f64::INFINITY, 0.0, -1.0, 1e9] {
             let found = energy(&samples(&[130.0, wrong, 130.0]), 20.0, 23.0);
             assert!(
                 matches!(found, Err(EnergyError::Nonsense { .. })),
@@ -177,8 +185,18 @@ mod tests {
         }
         // Long before the move it does not matter.
         let mut old = samples(&[100.0; 25]);
+        old[44].power = Watts(101.0);
         old[2].power = Watts(1e9);
         assert!(energy(&old, 40.0, 41.0).is_ok());
+    }
+
+    #[test]
+    fn a_meter_that_says_the_same_all_the_time_is_refused() {
+        let error = energy(&samples(&[100.0; 5]), 20.0, 25.0).unwrap_err();
+        assert!(
+            error.to_string().contains("said 100.0 W 25 times in a row"),
+            "{error}"
+        );
     }
 
     #[test]

@@ -7,6 +7,7 @@
 //! choose            run the rounds that have no record yet (an hour), then report to docs/choice/
 //! choose --quick    two rounds of a kind, to see whether it works; writes nothing
 //! choose --report   only report
+//! choose --observe  what observing the eight guests at once takes (three minutes); writes nothing
 //! ```
 //! Records go to `target/choice/`.
 #![expect(
@@ -17,6 +18,7 @@
 
 mod bars;
 mod guests;
+mod observing;
 mod policy;
 mod real;
 mod record;
@@ -85,6 +87,7 @@ fn work(args: &[String]) -> Result<(), Fault> {
             Ok(())
         }
         ["--report"] => report(&directory, true),
+        ["--observe"] => runtime()?.block_on(observing::measure()),
         other => Err(format!(
             "unknown arguments {other:?}; see the head of examples/choose/main.rs"
         )
@@ -102,11 +105,7 @@ fn run(directory: &Path, references: usize, rounds: usize) -> Result<(), Fault> 
     if missing_references.is_empty() && missing_rounds.is_empty() {
         return Ok(());
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()?;
-    runtime.block_on(async {
+    runtime()?.block_on(async {
         let site = Site::start().await?;
         for number in missing_references {
             let moved = reference(&site, number).await?;
@@ -119,6 +118,13 @@ fn run(directory: &Path, references: usize, rounds: usize) -> Result<(), Fault> 
         }
         site.close().await
     })
+}
+
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
 }
 
 /// Every guest moves once.

@@ -214,7 +214,7 @@ impl<'a> Report<'a> {
         let at = |q: f64| observing[((observing.len() - 1) as f64 * q).round() as usize] * 100.0;
         let _ = writeln!(
             out,
-            "\nObserving all eight guests took {:.2} % of a core in the median, {:.2} % at most ({}; asked for: 4 %), by the observers' own clocks.\n",
+            "\nObserving all eight guests took {:.2} % of a core in the median, {:.2} % at most ({}; asked for: 4 %), by the observers' own clocks; `cargo xtask bench choose --observe` measures it by the whole process.\n",
             at(0.5),
             at(1.0),
             met(at(1.0) <= 4.0)

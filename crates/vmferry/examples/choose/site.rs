@@ -91,6 +91,11 @@ impl Site {
 
     /// What `choose` says of one guest to move.
     pub(crate) async fn choose(&self) -> Result<ChooseReport, Fault> {
+        self.choose_telling(|_| ()).await
+    }
+
+    /// The same; `tell` hears what goes on.
+    pub(crate) async fn choose_telling(&self, tell: impl Fn(&str)) -> Result<ChooseReport, Fault> {
         let options = ChooseOptions {
             from: self.host(Side::Source),
             to: vec![DestinationHost {
@@ -114,7 +119,7 @@ impl Site {
                 ..ObserveOptions::default()
             },
         };
-        Ok(choosing::choose(&options, |_| ()).await?.report)
+        Ok(choosing::choose(&options, tell).await?.report)
     }
 
     /// Moves a guest, and starts it again at the source: by the same image, load

@@ -1,12 +1,14 @@
 //! A guest with all that is known of it, as an option.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 
-use vmferry_core::{ByteRate, Forecast, GuestUri, Interval, Joules, Observation};
+use vmferry_core::{ByteRate, Forecast, GuestUri, Observation};
+use vmferry_model::SUFFICIENT_PROBABILITY;
 use vmferry_model::choice::{Cores, Exclusion, MoveCost, Profile, Ranking};
 
 use super::found::Seen;
 use super::report::GuestReport;
+use crate::energy::EnergyForecast;
 
 /// A guest as an option.
 #[derive(Debug)]
@@ -16,16 +18,19 @@ pub(super) struct Candidate {
     pub(super) seen: Seen,
     /// The destination host by its place, and the hypervisors there that take it.
     pub(super) berth: Option<Berth>,
+    /// Where else it may go, the best first; not checked yet.
+    pub(super) elsewhere: VecDeque<Berth>,
     pub(super) observation: Option<Observation>,
     pub(super) max_bandwidth: Option<ByteRate>,
     pub(super) forecast: Option<Forecast>,
-    pub(super) energy: Option<Interval<Joules>>,
+    /// Of both hosts; `None` where that is not known.
+    pub(super) energy: Option<EnergyForecast>,
     /// Why it cannot move, whatever it costs.
     pub(super) lack: Option<String>,
 }
 
 /// Where a guest may go.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct Berth {
     /// The destination host by its place.
     pub(super) host: usize,
@@ -52,6 +57,7 @@ impl Candidate {
             name,
             seen,
             berth: None,
+            elsewhere: VecDeque::new(),
             observation: None,
             max_bandwidth: None,
             forecast: None,
@@ -66,6 +72,12 @@ impl Candidate {
         Some(Cores(share.0 * f64::from(self.seen.info.vcpus?)))
     }
 
+    /// Whether a choice can have it.
+    pub(super) fn may_move(&self) -> bool {
+        let converges = |f: &Forecast| f.converges_probability >= SUFFICIENT_PROBABILITY;
+        self.lack.is_none() && self.forecast.as_ref().is_some_and(converges)
+    }
+
     /// What the choice needs of it. One that lacks something never moves.
     pub(super) fn profile(&self) -> Profile {
         let forecast = self.forecast.as_ref().filter(|_| self.lack.is_none());
@@ -75,7 +87,10 @@ impl Candidate {
             memory: info.memory_bytes.or_else(|| info.migrated_bytes()),
             cpu: self.cpu(),
             converges_probability: forecast.map_or(0.0, |f| f.converges_probability),
-            cost: forecast.and_then(|f| MoveCost::forecast(f, self.energy.map(|e| e.p50))),
+            cost: forecast.and_then(|f| {
+                let energy = self.energy.as_ref().and_then(|energy| energy.energy_j);
+                MoveCost::forecast(f, energy.map(|energy| energy.p50))
+            }),
         }
     }
 
@@ -120,7 +135,12 @@ impl Candidate {
             total_time_ms: forecast.and_then(|f| f.total_time_ms),
             downtime_ms: forecast.and_then(|f| f.downtime_ms),
             transferred_bytes: forecast.and_then(|f| f.transferred_bytes),
-            energy_j: self.energy,
+            energy_j: self.energy.as_ref().and_then(|energy| energy.energy_j),
+            energy_meters: self
+                .energy
+                .as_ref()
+                .map(|energy| energy.meters.clone())
+                .unwrap_or_default(),
             cost: ranked.map(|ranked| ranked.cost),
             parts: ranked.map(|ranked| ranked.parts),
             chosen: chosen.contains(&place),

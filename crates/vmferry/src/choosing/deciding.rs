@@ -10,14 +10,18 @@ use super::report::{
     ChoiceReport, ChooseReport, DestinationReport, ForecastChangeReport, OptionReport,
     WeightChangeReport,
 };
-use super::{ChooseOptions, Chosen, Ready};
+use super::{ChooseOptions, Chosen, Ready, forecasting};
 use crate::Error;
 use crate::document::Versions;
 use crate::measure::describe;
 
 /// Ranks, chooses, and gives everyone chosen a hypervisor of its own. Where two
-/// want the same one, the dearer is left out and the choice made again.
-pub(super) fn decide(
+/// want the same one, one of them goes to another host that takes it, else the
+/// dearer is left out; and the choice is made again.
+///
+/// # Errors
+/// Of weights or a demand that make no sense, and of the model.
+pub(super) async fn decide(
     mut guests: Vec<Candidate>,
     harbours: &[Harbour],
     options: &ChooseOptions,
@@ -25,18 +29,32 @@ pub(super) fn decide(
     core_share: Ratio,
 ) -> Result<Chosen, Error> {
     let mut notes = Vec::new();
-    let weights = counted(&guests, options.weights, &mut notes);
     let (ranking, choice, destinations) = loop {
+        let (weights, note) = counted(&guests, options.weights);
         let profiles: Vec<_> = guests.iter().map(Candidate::profile).collect();
         let ranking = choice::rank(&profiles, weights)?;
         let choice = choice::choose(&profiles, &ranking, options.demand, options.worth.as_ref())?;
         match berths::assign(&choice.pick.members, &guests) {
-            Ok(destinations) => break (ranking, choice, destinations),
-            Err(place) => {
-                guests[place].lack = Some(
-                    "the only destination that takes it is taken by a cheaper guest; start one more with -incoming defer"
-                        .to_owned(),
-                );
+            Ok(destinations) => {
+                notes.extend(note);
+                break (ranking, choice, destinations);
+            }
+            Err(late) => {
+                let Some(turned) = berths::who_gives_way(&choice.pick.members, &guests, late)
+                else {
+                    guests[late].lack = Some(
+                        "every destination that takes it is taken by a cheaper guest; start one more with -incoming defer"
+                            .to_owned(),
+                    );
+                    continue;
+                };
+                let guest = &mut guests[turned];
+                match berths::turn(guest, harbours, &options.limits).await {
+                    Ok(()) => {
+                        forecasting::one(guest, harbours, options).await?;
+                    }
+                    Err(why) => tracing::debug!(guest.name, why, "goes nowhere else"),
+                }
             }
         }
     };
@@ -88,20 +106,32 @@ pub(super) fn decide(
     Ok(Chosen { report, ready })
 }
 
-/// The weights that can count: energy only where it is known of every guest that
-/// has a forecast.
-fn counted(guests: &[Candidate], weights: Weights, notes: &mut Vec<String>) -> Weights {
-    let unknown = guests
-        .iter()
-        .any(|g| g.forecast.is_some() && g.energy.is_none());
-    if !unknown || weights.of(Term::Energy) == 0.0 {
-        return weights;
+/// The weights that can count, and a note where energy cannot: it has to be known
+/// of every guest that may move, and by the same meters.
+fn counted(guests: &[Candidate], weights: Weights) -> (Weights, Option<String>) {
+    if weights.of(Term::Energy) == 0.0 {
+        return (weights, None);
     }
+    let mut energies = guests
+        .iter()
+        .filter(|guest| guest.may_move())
+        .map(|guest| guest.energy.as_ref().filter(|e| e.energy_j.is_some()));
+    let Some(first) = energies.next() else {
+        return (weights, None);
+    };
+    let meters = first.map(|energy| &energy.meters);
+    let why = if first.is_none() || energies.clone().any(|energy| energy.is_none()) {
+        "there is no energy profile of both hosts of every move"
+    } else if energies.any(|energy| energy.map(|energy| &energy.meters) != meters) {
+        "the energy profiles are of different meters, which do not compare"
+    } else {
+        return (weights, None);
+    };
     let counted = weights.without_energy();
-    notes.push(format!(
-        "Energy has no weight, since there is no energy profile of these hosts; {counted} counts instead. Between one pair of hosts energy grows with the traffic alone (liu2011 eq. 14), so that the weight of traffic stands for it."
-    ));
-    counted
+    let note = format!(
+        "Energy has no weight, since {why}; {counted} counts instead. Between one pair of hosts energy grows with the traffic alone (liu2011 eq. 14), so that the weight of traffic stands for it."
+    );
+    (counted, Some(note))
 }
 
 fn destination(harbour: &Harbour) -> DestinationReport {

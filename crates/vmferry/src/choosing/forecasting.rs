@@ -31,17 +31,35 @@ pub(super) async fn all(
 ) -> Result<(), Error> {
     let mut first = None;
     for guest in guests.iter_mut() {
-        if let Err(error) = forecast_one(guest, harbours, options).await {
-            if matches!(error, Error::Usage(_) | Error::Internal(_)) {
-                return Err(error);
-            }
-            guest.lack.get_or_insert_with(|| error.to_string());
+        if let Some(error) = one(guest, harbours, options).await? {
             first.get_or_insert(error);
         }
     }
     match first {
         Some(error) if guests.iter().all(|guest| guest.forecast.is_none()) => Err(error),
         _ => Ok(()),
+    }
+}
+
+/// Forecasts one guest for the place that it has now; returns what it lacks to be
+/// forecast, which keeps it from moving.
+///
+/// # Errors
+/// Where the model itself is at fault.
+pub(super) async fn one(
+    guest: &mut Candidate,
+    harbours: &[Harbour],
+    options: &ChooseOptions,
+) -> Result<Option<Error>, Error> {
+    guest.forecast = None;
+    guest.energy = None;
+    match forecast_one(guest, harbours, options).await {
+        Ok(()) => Ok(None),
+        Err(error @ (Error::Usage(_) | Error::Internal(_))) => Err(error),
+        Err(error) => {
+            guest.lack.get_or_insert_with(|| error.to_string());
+            Ok(Some(error))
+        }
     }
 }
 
@@ -84,8 +102,7 @@ async fn forecast_one(
     // The energy of one end alone cannot be compared with that of both.
     guest.energy = energy_forecast(&hosts, &made)
         .await
-        .filter(|energy| energy.hosts == MeteredHosts::Both)
-        .and_then(|energy| energy.energy_j);
+        .filter(|energy| energy.hosts == MeteredHosts::Both);
     guest.forecast = Some(made);
     Ok(())
 }

@@ -19,7 +19,7 @@ pub mod report;
 use vmferry_core::plan::MoveLimits;
 use vmferry_core::{ByteRate, ExitCode, Ratio, StreamUri};
 use vmferry_measure::ObserveOptions;
-use vmferry_model::choice::{Demand, Verdict, Weights, Worth};
+use vmferry_model::choice::{ChoiceError, Demand, Term, Verdict, Weights, Worth};
 use vmferry_precopy::tuning::AdaptiveRate;
 
 pub use executing::{Executing, Ready, exit_code};
@@ -106,6 +106,14 @@ pub struct Chosen {
 /// sense; what kept the first guest from being forecast, where none could be.
 pub async fn choose(options: &ChooseOptions, tell: impl Fn(&str)) -> Result<Chosen, Error> {
     models::describes_our_moves(&options.model)?;
+    // Known now, and not only when all guests were observed. Whether energy counts
+    // depends on profiles.
+    if let Some(worth) = &options.worth
+        && let Some(term) = worth.lacks(&options.weights)
+        && term != Term::Energy
+    {
+        return Err(ChoiceError::Worth { term }.into());
+    }
     tell(&format!("looking for guests on {}", options.from));
     let found = found::on(&options.from).await?;
     let mut skipped = found.skipped;
@@ -142,8 +150,9 @@ pub async fn choose(options: &ChooseOptions, tell: impl Fn(&str)) -> Result<Chos
         options.observe.pages.budget
     ));
     let core_share = observe(&mut guests, &options.observe).await;
+    tell(&format!("forecasting {} guests", guests.len()));
     forecasting::all(&mut guests, &harbours, options).await?;
-    deciding::decide(guests, &harbours, options, skipped, core_share)
+    deciding::decide(guests, &harbours, options, skipped, core_share).await
 }
 
 fn no_guests(host: &HostUri, skipped: &[Skipped]) -> Error {

@@ -96,6 +96,9 @@ pub struct GuestReport {
     pub transferred_bytes: Option<Interval<Bytes>>,
     /// Forecast energy; `None` without an energy profile.
     pub energy_j: Option<Interval<Joules>>,
+    /// The meters that told that profile, the source's first.
+    #[serde(default)]
+    pub energy_meters: Vec<String>,
     /// What it costs, 0..1; `None` where it may not move.
     pub cost: Option<f64>,
     /// The parts of that cost.

@@ -72,6 +72,16 @@ impl EnergyMeasurement {
         Ok(history.close().await?)
     }
 
+    /// What meters told of a move; empty where nobody metered it.
+    ///
+    /// # Errors
+    /// When the history cannot be read.
+    pub async fn of_move(history: &History, move_id: Uuid) -> Result<Vec<Self>, Error> {
+        let mut all = Self::all(history).await?;
+        all.retain(|measured| measured.move_id == Some(move_id));
+        Ok(all)
+    }
+
     /// All that are kept, the oldest first.
     pub(super) async fn all(history: &History) -> Result<Vec<Self>, Error> {
         let filter = ProfileFilter {
