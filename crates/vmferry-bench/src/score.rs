@@ -218,13 +218,16 @@ fn ratio_terms(metric: Metric, p: &Spread, r: &Spread) -> Option<[Term; 2]> {
     Some([of_p.times(1.0 / r.mean), of_r.times(ratio / r.mean)])
 }
 
+/// What was measured of both in a cell, or why it cannot be compared.
+type Pair = Result<(Spread, Spread), LeftOutReason>;
+
 /// What both sides have of every cell of either.
 pub(crate) fn pairs(
     metric: Metric,
     judged: Side<'_>,
     reference: Side<'_>,
     by: DowntimeSource,
-) -> Vec<(CellName, Result<(Spread, Spread), LeftOutReason>)> {
+) -> Vec<(CellName, Pair)> {
     let (ours, theirs) = (judged.cells(), reference.cells());
     let pair = |cell: &CellName| {
         if !theirs.contains(cell) {

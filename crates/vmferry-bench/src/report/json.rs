@@ -36,10 +36,11 @@ impl BenchDocument {
     pub fn leaned(mut self) -> Self {
         self.lean = true;
         for run in &mut self.record.runs {
-            for service in [&mut run.reference, &mut run.migrated] {
-                if let Some(service) = service {
-                    service.series.clear();
-                }
+            for service in [&mut run.reference, &mut run.migrated]
+                .into_iter()
+                .flatten()
+            {
+                service.series.clear();
             }
             for point in &mut run.points {
                 point.probes.clear();

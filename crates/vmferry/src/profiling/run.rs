@@ -133,9 +133,9 @@ impl Run<'_> {
     ) -> Result<(), Error> {
         let all = tasks.len();
         let left = half.left(tasks);
-        let mut done = all - left.len();
+        let before = all - left.len();
         let mut guest = None;
-        for task in left {
+        for (done, task) in (before + 1..).zip(left) {
             let mut tries = 1;
             let point = loop {
                 self.go_on()?;
@@ -153,7 +153,6 @@ impl Run<'_> {
                 }
             };
             half.add(point.clone())?;
-            done += 1;
             tell(ProfileStep::Point {
                 point: Box::new(point),
                 done,

@@ -15,7 +15,7 @@ pub(super) fn of_process(pid: u32) -> Option<Duration> {
 /// The same of some of its threads, which must be running.
 pub(super) fn of_threads(pid: u32, tids: &[u32]) -> Option<Duration> {
     let of = |tid| ticks(&fs::read_to_string(format!("/proc/{pid}/task/{tid}/stat")).ok()?);
-    tids.iter().map(|tid| of(tid)).sum()
+    tids.iter().map(of).sum()
 }
 
 /// Of this process.
