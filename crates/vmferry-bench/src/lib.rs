@@ -15,6 +15,11 @@
 //! | *migration point* | the end of a sector, at which the guest is migrated |
 //! | *way back* | the static migration after each: the guest returns while stopped |
 
+mod error;
 pub mod plan;
 pub mod platform;
+pub mod procedure;
 pub mod record;
+pub mod store;
+
+pub use error::BenchError;
