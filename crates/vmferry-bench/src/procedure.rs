@@ -179,22 +179,22 @@ impl<'a, 't, P: Platform> Procedure<'a, 't, P> {
     async fn run(mut self) -> Result<BenchRecord, BenchError> {
         let keys = missing(self.bench.record(), self.again);
         let of = self.plan.runs().len();
-        let mut done = of - keys.len();
+        let earlier = of - keys.len();
         let mut pace = Pace::new(&self.plan, &keys, &self.bench.record().heavy);
         (self.tell)(BenchEvent::Begun {
             id: self.bench.record().id,
             path: self.bench.path().to_owned(),
-            done,
+            done: earlier,
             of,
             left_s: pace.left_s(),
         });
-        for key in keys {
+        for (number, key) in (earlier + 1..).zip(keys) {
             if self.is_cancelled() {
-                return Err(self.cancelled(done, of));
+                return Err(self.cancelled(number - 1, of));
             }
             (self.tell)(BenchEvent::RunBegun {
                 key: key.clone(),
-                number: done + 1,
+                number,
                 of,
             });
             let begun = Instant::now();
@@ -202,18 +202,17 @@ impl<'a, 't, P: Platform> Procedure<'a, 't, P> {
                 Ok(run) => run,
                 Err(Halt::Cancelled) => {
                     self.check_clean()?;
-                    return Err(self.cancelled(done, of));
+                    return Err(self.cancelled(number - 1, of));
                 }
                 Err(Halt::Error(error)) => return Err(error),
             };
-            done += 1;
             pace.done(&key, begun.elapsed());
             let failure = run.failure.clone();
             let added = self.bench.add_run(run);
             (self.tell)(BenchEvent::RunEnded {
                 key,
                 failure,
-                done,
+                done: number,
                 of,
                 left_s: pace.left_s(),
             });

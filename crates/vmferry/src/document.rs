@@ -20,6 +20,7 @@ mod simulate;
 pub use simulate::{SimulateReport, SourceKind};
 
 use crate::TOOL_VERSION;
+use crate::benchmarking::{BenchEvent, BenchList, BenchRunReport};
 use crate::choosing::report::ChooseReport;
 use crate::comparison::CompareReport;
 use crate::demo::DemoReport;
@@ -280,6 +281,9 @@ pub fn schemas() -> Vec<(&'static str, Schema)> {
         ("demo", schema_for!(DemoReport)),
         ("profile-cpu", schema_for!(ProfileCpuReport)),
         ("need", schema_for!(NeedReport)),
+        ("bench-list", schema_for!(BenchList)),
+        ("bench-run", schema_for!(BenchRunReport)),
+        ("bench-event", schema_for!(BenchEvent)),
     ]
 }
 

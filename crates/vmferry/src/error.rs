@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use thiserror::Error;
+use vmferry_bench::BenchError;
 use vmferry_control::ControlError;
 use vmferry_core::{ExitCode, GuestUri};
 use vmferry_history::HistoryError;
@@ -134,6 +135,9 @@ pub enum Error {
         /// Why none holds.
         why: String,
     },
+    /// A benchmark cannot be made or kept.
+    #[error(transparent)]
+    Bench(#[from] BenchError),
     /// The testbed failed.
     #[error(transparent)]
     Testbed(#[from] TestbedError),
@@ -196,6 +200,7 @@ impl Error {
                 | MigrateError::NoStateDir => ExitCode::FailedSafe,
             },
             Self::History(error) if error.is_bad_input() => ExitCode::Usage,
+            Self::Bench(error) => crate::benchmarking::exit_code(error),
             Self::Profiling(_) => ExitCode::Hypervisor,
             Self::ProfilingCancelled { .. } => ExitCode::Cancelled,
             Self::Trace(TraceError::Empty { .. }) => ExitCode::TooLittleData,

@@ -211,6 +211,24 @@ mod tests {
                 });
             }),
         ];
-        insta::assert_snapshot!(faults.join("\n"), @"");
+        insta::assert_snapshot!(faults.join("\n"), @"
+        `name`: give the plan a name, in one line
+        `workloads`: name at least one workload
+        `workloads`: `fax` is none of web, standby
+        `workloads`: `web` is named twice
+        `loads`: `light` is named twice
+        `points`: it is 0; give 1 to 1000
+        `repeats`: it is 0; give 1 to 1000
+        `sector`: it is 0.2 s; give 1 s to 86400 s
+        `observe`: it is NaN s; give 0.5 s to 86400 s
+        `deadline`: it is 0.01 s; give 1 s to 86400 s
+        `max-downtime`: it is 0 ms; give 1 ms to 2000 s
+        `background-guests`: it counts under heavy load, which `loads` does not name
+        `subject`: name at least one subject
+        subject 2: `default` is named twice
+        subject 1: `a/b` is no name; give letters, digits, `.` and `-`
+        subject 1: `default` has both `postcopy-after` and a promise; under a promise vmferry itself decides on post-copy: leave one out
+        subject 1: `default` promises a least bandwidth above the most
+        ");
     }
 }

@@ -322,7 +322,7 @@ policy = "urgent"
         assert_eq!(plan.max_downtime_ms, Millis(500.0));
         assert_eq!(plan.background_guests, Some(3));
         let multifd = plan.subject("multifd").unwrap();
-        assert_eq!(multifd.capabilities["multifd"], true);
+        assert!(multifd.capabilities["multifd"]);
         assert_eq!(multifd.parameters["multifd-channels"], 4);
         assert_eq!(multifd.parameters["multifd-compression"], "zstd");
         let promise = plan.subject("promised").unwrap().promise.unwrap();
@@ -362,7 +362,20 @@ policy = "urgent"
             said("[[subject]]\nname = \"default\"", "[[subject]]"),
             said("\"web\",", "\"web\""),
         ];
-        insta::assert_snapshot!(faults.join("\n"), @"");
+        insta::assert_snapshot!(faults.join("\n"), @r#"
+        4: invalid type: integer `20`, expected a duration in quotes, as "20s" or "300ms"
+        4: `soon` is no duration: it does not start with a number; write for example 300ms, 10s or 2m
+        5: `fast` is no bandwidth: it does not start with a number; write for example 400Mbit/s, 2.1Gbit/s or 50MiB/s, or "unshaped"
+        3: unknown variant `huge`, expected `light` or `heavy`
+        7: unknown field `guests`, expected one of `name`, `workloads`, `loads`, `points`, `sector`, `warm-up`, `observe`, `repeats`, `link`, `max-downtime`, `deadline`, `background-guests`, `subject`
+        7: `background-guests`: it is 0; give 1 to 64, or leave it out
+        16: invalid type: integer `1`, expected a boolean
+        19: subject 3: `default` is named twice
+        19: subject 3: `a b` is no name; give letters, digits, `.` and `-`
+        24: `reckless` is none of gentle, balanced, urgent
+        9: missing field `name`
+        2: missing comma between array elements, expected `,`
+        "#);
     }
 
     #[test]

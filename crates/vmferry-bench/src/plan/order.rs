@@ -82,8 +82,8 @@ mod tests {
     use std::collections::BTreeSet;
 
     fn plan(subjects: usize, repeats: u32) -> BenchPlan {
-        let subject = |index| Subject {
-            name: ["a", "b", "c", "d"][index].into(),
+        let subject = |index: usize| Subject {
+            name: ["a", "b", "c", "d"][index].to_owned(),
             ..Subject::default()
         };
         BenchPlan {
@@ -118,6 +118,23 @@ mod tests {
                 )
             })
             .collect();
-        insta::assert_snapshot!(order.join("\n"), @"");
+        insta::assert_snapshot!(order.join("\n"), @"
+        1 web light a
+        1 web light b
+        1 web heavy b
+        1 web heavy a
+        1 standby light a
+        1 standby light b
+        1 standby heavy b
+        1 standby heavy a
+        2 web light b
+        2 web light a
+        2 web heavy a
+        2 web heavy b
+        2 standby light b
+        2 standby light a
+        2 standby heavy a
+        2 standby heavy b
+        ");
     }
 }

@@ -297,8 +297,9 @@ async fn failed_runs_are_made_again_when_asked_for() {
         VERSION,
         &calm.cancel(),
         &mut |_| {},
-    );
-    let again = again.await.unwrap();
+    )
+    .await
+    .unwrap();
     assert_eq!(
         (again.runs.len(), again.runs[0].failure.as_ref()),
         (1, None)
@@ -453,8 +454,10 @@ async fn only_what_compares_goes_on() {
         "0.2.0",
         &calm.cancel(),
         &mut |_| {},
-    );
-    let error = error.await.unwrap_err().to_string();
+    )
+    .await
+    .unwrap_err()
+    .to_string();
     assert!(error.contains("vmferry was 0.1.0 and is 0.2.0"), "{error}");
     assert!(gone_on(&calm, id, &store).await.is_ok());
 }
@@ -501,8 +504,9 @@ async fn the_story_is_told_in_order() {
         &mut |event| {
             events.push(event);
         },
-    );
-    let record = record.await.unwrap();
+    )
+    .await
+    .unwrap();
     let told: Vec<String> = events
         .iter()
         .map(|event| {
