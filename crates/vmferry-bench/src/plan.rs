@@ -1,12 +1,21 @@
 //! What is compared, on which workloads, how often.
 
+mod built_in;
+mod check;
+mod file;
+mod order;
+
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::PathBuf;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use vmferry_core::promise::Promise;
 use vmferry_core::{ByteRate, Millis};
+
+pub use check::{PlanFault, PlanPart};
+pub(crate) use order::Sharing;
 
 /// A benchmark as its plan file (TOML) says it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -20,7 +29,7 @@ pub struct BenchPlan {
     pub loads: Vec<Load>,
     /// Migration points in a run, 1 or more. The running time has one sector more.
     pub points: u32,
-    /// Length of a sector, seconds.
+    /// Length of a sector, seconds. One in which a migration takes longer ends with that.
     pub sector_s: f64,
     /// Time from the begin of the load to the begin of the running time, seconds.
     pub warm_up_s: f64,
@@ -36,6 +45,9 @@ pub struct BenchPlan {
     pub deadline_ms: Millis,
     /// How long the guest is observed for the forecast before each migration, seconds.
     pub observe_s: f64,
+    /// Guests beside the migrated one under heavy load; absent: added until a new one hurts.
+    #[serde(default)]
+    pub background_guests: Option<u32>,
     /// What is compared; the first is the one that others are compared with.
     pub subjects: Vec<Subject>,
 }
@@ -70,4 +82,20 @@ pub struct Subject {
     pub postcopy_after_ms: Option<Millis>,
     /// Let vmferry steer the move under this promise.
     pub promise: Option<Promise>,
+}
+
+impl Load {
+    /// Its name in plans and reports.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Light => "light",
+            Self::Heavy => "heavy",
+        }
+    }
+}
+
+impl fmt::Display for Load {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
 }

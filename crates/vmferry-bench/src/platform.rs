@@ -13,6 +13,9 @@ use crate::record::{ImageRecord, MachineRecord, PointRecord, SubjectRecord, WayB
 pub type Fault = Box<dyn std::error::Error + Send + Sync>;
 
 /// Two hosts that run a subject: the system under test, and the target of migrations.
+///
+/// The procedure never drops a future of it half-way: at Ctrl-C the step under way ends first, and
+/// the guests are stopped after.
 pub trait Platform: Send {
     /// A service that runs on it.
     type Service: Service;
@@ -25,6 +28,12 @@ pub trait Platform: Send {
     /// # Errors
     /// When the machine cannot be read.
     fn machine(&mut self) -> impl Future<Output = Result<MachineRecord, Fault>> + Send;
+
+    /// Most guests that may stand beside the migrated one, by what the memory bears. The search for
+    /// heavy load ends there.
+    fn most_background_guests(&self, _plan: &BenchPlan, _workload: &str) -> u32 {
+        2
+    }
 
     /// Starts, asks and ends the subject's hypervisor, so that a binary that does not run or a
     /// setting that it refuses is known before anything is measured.
@@ -74,7 +83,8 @@ pub struct Setup<'a> {
 
 /// A service in a guest, with its clients.
 pub trait Service: Send {
-    /// Starts the clients, of this guest and those beside it.
+    /// Starts the clients, of this guest and those beside it, and returns as soon as they run:
+    /// the times of [`Work`] count from then on.
     ///
     /// # Errors
     /// When a client does not start.
@@ -94,7 +104,8 @@ pub trait Service: Send {
     fn background_rates(&mut self) -> impl Future<Output = Result<Vec<f64>, Fault>> + Send;
 
     /// Observes, forecasts, migrates, and measures from outside. A migration that fails is a
-    /// result, told in the record; `point`, `at_s` and `back` are filled in by the procedure.
+    /// result, told in the record. There `at_s` is the time from this call to the command; the
+    /// procedure makes it that since the begin of the running time, and fills in `point` and `back`.
     ///
     /// # Errors
     /// Only where the run cannot go on: the guest is lost, or its place is uncertain.

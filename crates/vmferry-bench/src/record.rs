@@ -28,6 +28,9 @@ pub struct BenchRecord {
     pub subjects: Vec<SubjectRecord>,
     /// What is in the images of the workloads and in the tools of the clients.
     pub images: Vec<ImageRecord>,
+    /// What heavy load means, of each workload that was run under it.
+    #[serde(default)]
+    pub heavy: Vec<HeavyLoad>,
     /// The runs that ended, in the order in which they were made.
     pub runs: Vec<RunRecord>,
 }
@@ -93,12 +96,56 @@ pub struct RunRecord {
     pub background_guests: u32,
     /// The run without migrations; absent where it failed.
     pub reference: Option<ServiceRun>,
+    /// The subject in whose run the reference was made, where that was not this run: subjects
+    /// that differ only in how they migrate share it, within a repeat.
+    #[serde(default)]
+    pub reference_of: Option<String>,
     /// The run with a migration at every point; absent where it failed.
     pub migrated: Option<ServiceRun>,
     /// The migrations, in order; fewer than planned only where the run failed.
     pub points: Vec<PointRecord>,
     /// Why the run did not get to its end, in words.
     pub failure: Option<String>,
+}
+
+/// How many guests stand beside the migrated one under heavy load. Found with the plan's first
+/// subject and then kept for all, so that they are judged under the same load.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct HeavyLoad {
+    /// The workload.
+    pub workload: String,
+    /// Guests beside the migrated one.
+    pub background_guests: u32,
+    /// What was measured on the way there.
+    pub steps: Vec<HeavyStep>,
+    /// Why it is not one more.
+    pub because: HeavyEnd,
+}
+
+/// How the guests did with so many beside the one that is migrated.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct HeavyStep {
+    /// Guests beside it.
+    pub background_guests: u32,
+    /// Median over all guests of their operations per second.
+    pub rate_per_s: f64,
+}
+
+/// Why no more guests were added.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "reason", rename_all = "kebab-case")]
+pub enum HeavyEnd {
+    /// With the last one the median rate fell below 80 % of that of a guest alone.
+    Hurts,
+    /// The platform has no room for more.
+    NoRoom,
+    /// With one more a service did not come up or stalled.
+    Fault {
+        /// Why, in words.
+        message: String,
+    },
+    /// The plan says how many.
+    Given,
 }
 
 /// How a service did over its running time.
@@ -123,7 +170,8 @@ pub struct ServiceRun {
 /// What was done in a sector.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct SectorWork {
-    /// Length, seconds, without the way back.
+    /// Length, seconds, without the way back. Every sector but the first begins with observation
+    /// and migration, and is longer than planned where those took longer.
     pub seconds: f64,
     /// Operations.
     pub operations: u64,
@@ -143,7 +191,8 @@ pub struct WorkSample {
 pub struct PointRecord {
     /// From 1 on; at the end of the sector of that number.
     pub point: u32,
-    /// When the migration was commanded, seconds since the begin of the running time.
+    /// When the migration was commanded, seconds since the begin of the running time, ways back
+    /// included. The guest is observed first, from the end of the sector on.
     pub at_s: f64,
     /// How it ended. What did not complete counts in the scores with the plan's deadline as total
     /// time and as downtime, and with the data sent until it was given up.

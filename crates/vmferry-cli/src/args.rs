@@ -1,5 +1,6 @@
 //! The command line: one definition for help, completions and man page.
 
+mod bench;
 mod choose;
 mod compare;
 mod imports;
@@ -20,6 +21,7 @@ use vmferry::core::{ByteRate, Bytes, ExitCode, GuestUri, Ratio, StreamUri};
 use vmferry::recording::PageChoice;
 
 pub(crate) use self::when::{Prefer, When};
+pub(crate) use bench::{Bench, BenchCompare, BenchReport, BenchResume, BenchRun};
 pub(crate) use choose::Choose;
 pub(crate) use compare::Compare;
 pub(crate) use imports::HistoryImport;
@@ -170,6 +172,9 @@ pub(crate) enum Command {
     /// Measure what hosts give to migrations and what moves cost them, for forecasts
     #[command(subcommand)]
     Profile(Profile),
+    /// Virt-LM, the live-migration benchmark: real services, moved again and again
+    #[command(subcommand)]
+    Bench(Bench),
     /// Two hosts on this machine, to try things on
     #[command(subcommand)]
     Testbed(Testbed),
@@ -242,6 +247,16 @@ pub(crate) enum DocumentName {
     ProfileCpu,
     /// `need -o json`
     Need,
+    /// `bench list -o json`
+    BenchList,
+    /// `bench run -o json`, `bench resume -o json`
+    BenchRun,
+    /// `bench report -o json`
+    BenchReport,
+    /// `bench compare -o json`
+    BenchCompare,
+    /// A line of `bench run -o jsonl` and `bench resume -o jsonl`
+    BenchEvent,
 }
 
 /// How to observe a guest.

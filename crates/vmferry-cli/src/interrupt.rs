@@ -43,6 +43,18 @@ pub(crate) fn stop_on_ctrl_c() -> Arc<AtomicBool> {
     stop
 }
 
+/// A flag that turns true at the first SIGINT or SIGTERM, when `first` is said; at a second one
+/// `second` is, and the process ends.
+pub(crate) fn end_on_ctrl_c(first: &'static str, second: &'static str) -> watch::Receiver<bool> {
+    let (sender, receiver) = watch::channel(false);
+    let end = move || {
+        // It is over when nobody listens.
+        let _ = sender.send(true);
+    };
+    on_ctrl_c(first, end, second, ExitCode::Cancelled);
+    receiver
+}
+
 fn on_ctrl_c(
     first: &'static str,
     act: impl Fn() + Send + 'static,

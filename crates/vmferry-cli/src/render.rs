@@ -1,5 +1,6 @@
 //! Documents as tables, for people.
 
+pub(crate) mod bench;
 pub(crate) mod by_hour;
 pub(crate) mod cap_curves;
 pub(crate) mod choose;

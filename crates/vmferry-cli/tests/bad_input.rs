@@ -29,6 +29,7 @@ impl Place {
             .args(arguments)
             .env("VMFERRY_DB", self.0.path().join("history.db"))
             .env("VMFERRY_STATE", self.0.path().join("state"))
+            .env("VMFERRY_BENCH", self.0.path().join("bench"))
             .env("NO_COLOR", "1")
             .env("COLUMNS", "100")
             .current_dir(self.0.path())
@@ -468,6 +469,24 @@ fn completions_and_manual_know_every_command() {
 }
 
 #[test]
+fn benchmarks_are_listed() {
+    let place = Place::new();
+    let list = &["bench", "list"];
+    let none = place.run(list).expect(0, &[]);
+    assert!(none.stdout.contains("no benchmark yet"), "{}", none.stdout);
+    assert_eq!(place.files(), 0, "reading makes nothing");
+    // One whose first run was never begun.
+    let damaged = "01900000-0000-7000-8000-000000000000";
+    std::fs::create_dir_all(place.0.path().join("bench").join(damaged)).expect("a directory");
+    place.run(list).expect(0, &[damaged, "holds no benchmark"]);
+    let json = place.run(&["bench", "list", "-o", "json"]).expect(0, &[]);
+    let list: Value = serde_json::from_str(&json.stdout).expect("JSON");
+    assert_eq!(list["benchmarks"], serde_json::json!([]));
+    assert_eq!(list["unreadable"].as_array().map(Vec::len), Some(1));
+    is_valid("bench-list", &list);
+}
+
+#[test]
 fn help() {
     let place = Place::new();
     let mut text = String::new();
@@ -487,6 +506,7 @@ fn help() {
         &["history", "--help"],
         &["history", "import", "--help"],
         &["compare", "--help"],
+        &["bench", "--help"],
         &["testbed", "up", "--help"],
     ] {
         let ended = place.run(arguments).expect(0, &[]);
@@ -524,6 +544,9 @@ fn schemas_are_those_checked_in() {
         "demo",
         "profile-cpu",
         "need",
+        "bench-list",
+        "bench-run",
+        "bench-event",
     ];
     for name in names {
         let schema = place.run(&["schema", name]).expect(0, &[]).stdout;

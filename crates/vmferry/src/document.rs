@@ -20,6 +20,9 @@ mod simulate;
 pub use simulate::{SimulateReport, SourceKind};
 
 use crate::TOOL_VERSION;
+use crate::benchmarking::{
+    BenchComparison, BenchDocument, BenchEvent, BenchList, BenchRunReport,
+};
 use crate::choosing::report::ChooseReport;
 use crate::comparison::CompareReport;
 use crate::demo::DemoReport;
@@ -280,6 +283,11 @@ pub fn schemas() -> Vec<(&'static str, Schema)> {
         ("demo", schema_for!(DemoReport)),
         ("profile-cpu", schema_for!(ProfileCpuReport)),
         ("need", schema_for!(NeedReport)),
+        ("bench-list", schema_for!(BenchList)),
+        ("bench-run", schema_for!(BenchRunReport)),
+        ("bench-report", schema_for!(BenchDocument)),
+        ("bench-compare", schema_for!(BenchComparison)),
+        ("bench-event", schema_for!(BenchEvent)),
     ]
 }
 

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 
 use thiserror::Error;
+use vmferry_bench::BenchError;
+use vmferry_bench::side::JudgeError;
 use vmferry_control::ControlError;
 use vmferry_core::{ExitCode, GuestUri};
 use vmferry_history::HistoryError;
@@ -134,6 +136,12 @@ pub enum Error {
         /// Why none holds.
         why: String,
     },
+    /// A benchmark cannot be made or kept.
+    #[error(transparent)]
+    Bench(#[from] BenchError),
+    /// A benchmark that cannot be judged as asked.
+    #[error(transparent)]
+    Judge(#[from] JudgeError),
     /// The testbed failed.
     #[error(transparent)]
     Testbed(#[from] TestbedError),
@@ -196,6 +204,8 @@ impl Error {
                 | MigrateError::NoStateDir => ExitCode::FailedSafe,
             },
             Self::History(error) if error.is_bad_input() => ExitCode::Usage,
+            Self::Bench(error) => crate::benchmarking::exit_code(error),
+            Self::Judge(_) => ExitCode::Usage,
             Self::Profiling(_) => ExitCode::Hypervisor,
             Self::ProfilingCancelled { .. } => ExitCode::Cancelled,
             Self::Trace(TraceError::Empty { .. }) => ExitCode::TooLittleData,

@@ -20,6 +20,7 @@
 //! | [`watching`] | follows a running migration, whoever started it |
 //! | [`mod@when`] | says when to move a guest, from what was recorded of it |
 //! | [`document`] | the JSON documents, with their schemas |
+//! | [`benchmarking`] | Virt-LM: runs benchmarks, goes on with them, lists them |
 //! | [`demo`] | five guests on a testbed, forecast beside outcome |
 //!
 //! The loop from history back to observation is closed here, by value.

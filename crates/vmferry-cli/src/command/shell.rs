@@ -71,6 +71,9 @@ pub(crate) fn schema(global: &Global, wanted: DocumentName) -> Result<ExitCode, 
         DocumentName::Demo => "demo",
         DocumentName::ProfileCpu => "profile-cpu",
         DocumentName::Need => "need",
+        DocumentName::BenchList => "bench-list",
+        DocumentName::BenchRun => "bench-run",
+        DocumentName::BenchEvent => "bench-event",
     };
     let schema = document::schemas()
         .into_iter()

@@ -1,0 +1,36 @@
+//! `vmferry bench`.
+
+mod judging;
+mod making;
+
+use vmferry::Error;
+use vmferry::benchmarking;
+use vmferry::benchmarking::qemu::QemuPlatform;
+use vmferry::core::ExitCode;
+
+use crate::answer::Answer;
+use crate::args::{Bench, Global};
+use crate::{progress, render};
+
+use super::block_on;
+
+pub(crate) fn run(global: &Global, args: &Bench) -> Result<ExitCode, Error> {
+    let mut platform = QemuPlatform::new();
+    match args {
+        Bench::Run(args) => block_on(making::run(global, args, &mut platform)),
+        Bench::Resume(args) => block_on(making::resume(global, args, &mut platform)),
+        Bench::Report(args) => judging::report(global, args),
+        Bench::Compare(args) => judging::compare(global, args),
+        Bench::List => list(global),
+    }
+}
+
+fn list(global: &Global) -> Result<ExitCode, Error> {
+    let answer = Answer::open(global)?;
+    let list = benchmarking::list()?;
+    for problem in &list.unreadable {
+        progress::say(&format!("warning: {problem}"));
+    }
+    answer.give(&list, || render::bench::list(&list))?;
+    Ok(ExitCode::Done)
+}

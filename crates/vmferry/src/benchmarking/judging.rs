@@ -1,0 +1,158 @@
+//! Kept benchmarks, reported on and compared.
+
+use std::fmt;
+use std::path::Path;
+use std::str::FromStr;
+
+use vmferry_bench::compare::Comparison;
+use vmferry_bench::gate::{Gate, GateResult};
+use vmferry_bench::record::BenchRecord;
+use vmferry_bench::report::json::BenchDocument;
+use vmferry_bench::report::results::Results;
+use vmferry_bench::side::Side;
+
+use super::{BenchComparison, read};
+use crate::Error;
+use crate::document::Versions;
+
+/// A benchmark, or one subject of it: `BENCHMARK` or `BENCHMARK:SUBJECT`. A benchmark is the
+/// beginning of its identifier, or the file of a report (JSON).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SideRef {
+    benchmark: String,
+    subject: Option<String>,
+}
+
+impl FromStr for SideRef {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (benchmark, subject) = match text.rsplit_once(':') {
+            Some((benchmark, subject)) => (benchmark, Some(subject)),
+            None => (text, None),
+        };
+        if benchmark.is_empty() || subject == Some("") {
+            return Err(format!(
+                "`{text}` names no benchmark; write ID, ID:SUBJECT, or the file of a report"
+            ));
+        }
+        Ok(Self {
+            benchmark: benchmark.to_owned(),
+            subject: subject.map(str::to_owned),
+        })
+    }
+}
+
+impl fmt::Display for SideRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.subject {
+            None => f.write_str(&self.benchmark),
+            Some(subject) => write!(f, "{}:{subject}", self.benchmark),
+        }
+    }
+}
+
+impl SideRef {
+    /// What was measured.
+    fn record(&self) -> Result<BenchRecord, Error> {
+        let path = Path::new(&self.benchmark);
+        if !path.is_file() {
+            return read(&self.benchmark);
+        }
+        let unreadable = |problem: String| Error::Usage(format!("{}: {problem}", path.display()));
+        let text = std::fs::read_to_string(path).map_err(|error| unreadable(error.to_string()))?;
+        let document: BenchDocument = serde_json::from_str(&text).map_err(|error| {
+            unreadable(format!("this is no report of a benchmark (`bench report --json`): {error}"))
+        })?;
+        Ok(document.record)
+    }
+
+    /// The subject meant: the first where none is named.
+    fn side<'a>(&self, record: &'a BenchRecord) -> Result<Side<'a>, Error> {
+        let name = match &self.subject {
+            Some(subject) => subject.as_str(),
+            None => first(record)?,
+        };
+        Ok(Side::new(record, name)?)
+    }
+}
+
+fn first(record: &BenchRecord) -> Result<&str, Error> {
+    let first = record.plan.subjects.first();
+    let none = || Error::Usage(format!("benchmark {} has no subjects", record.id));
+    first.map(|subject| subject.name.as_str()).ok_or_else(none)
+}
+
+/// A benchmark with all that follows from it. Scores are against `reference`, else against the
+/// benchmark's own first subject.
+///
+/// # Errors
+/// When one of them is not there or cannot be read.
+pub fn judged(benchmark: &SideRef, reference: Option<&SideRef>) -> Result<BenchDocument, Error> {
+    let record = benchmark.record()?;
+    let results = match reference {
+        None => Results::of(&record, None),
+        Some(reference) => {
+            let other = reference.record()?;
+            Results::of(&record, Some(reference.side(&other)?))
+        }
+    };
+    Ok(BenchDocument::whole(&record, &results))
+}
+
+/// Compares `other` with `baseline`; without another, every other subject of the baseline's
+/// benchmark with it. Gates look at what is compared with the baseline.
+///
+/// # Errors
+/// When one of them is not there or cannot be read, or there is nothing to compare.
+pub fn compare(
+    baseline: &SideRef,
+    other: Option<&SideRef>,
+    gates: &[Gate],
+) -> Result<BenchComparison, Error> {
+    let record = baseline.record()?;
+    let base = baseline.side(&record)?;
+    let other = match other {
+        Some(other) => Some((other, other.record()?)),
+        None => None,
+    };
+    let judged: Vec<Side<'_>> = match &other {
+        Some((other, record)) => vec![other.side(record)?],
+        None => Side::all(&record)
+            .into_iter()
+            .filter(|side| side.name() != base.name())
+            .collect(),
+    };
+    if judged.is_empty() {
+        return Err(Error::Usage(format!(
+            "`{baseline}` has one subject only; name a second benchmark to compare it with"
+        )));
+    }
+    let comparisons = judged.iter().map(|side| Comparison::of(*side, base)).collect();
+    let mut results: Vec<GateResult> = Vec::new();
+    for side in &judged {
+        for gate in gates {
+            results.push(gate.evaluate(*side, Some(base))?);
+        }
+    }
+    Ok(BenchComparison {
+        versions: Versions::default(),
+        comparisons,
+        gates: results,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sides_are_read_and_said() {
+        for text in ["0199", "0199:multifd", "docs/virt-lm/report.json:default"] {
+            assert_eq!(text.parse::<SideRef>().map(|side| side.to_string()), Ok(text.to_owned()));
+        }
+        let error = ":multifd".parse::<SideRef>().unwrap_err();
+        assert!(error.contains("ID:SUBJECT"), "{error}");
+        assert!("0199:".parse::<SideRef>().is_err());
+    }
+}
