@@ -80,6 +80,7 @@ pub(crate) fn plan(subjects: &[&str], workloads: &[&str]) -> BenchPlan {
         max_downtime_ms: Millis(300.0),
         deadline_ms: Millis(60_000.0),
         observe_s: 5.0,
+        background_guests: None,
         subjects: subjects
             .iter()
             .map(|name| Subject {
@@ -145,6 +146,7 @@ pub(crate) fn record(plan: BenchPlan, figures: impl Fn(&RunKey, u32) -> Figures)
             })
             .collect(),
         plan,
+        heavy: Vec::new(),
         runs,
     }
 }
@@ -166,6 +168,7 @@ fn run(
         started_at,
         background_guests: if key.load == Load::Heavy { 3 } else { 0 },
         reference: Some(service_run(plan, first.rate_without)),
+        reference_of: None,
         migrated: Some(service_run(plan, first.rate_with)),
         points: (1..=plan.points)
             .map(|point| {

@@ -48,7 +48,7 @@ pub(crate) async fn run(cli: &Cli) -> Result<ExitCode, Error> {
         Command::History(args) => history::run(global, args).await,
         Command::Compare(args) => compare::run(global, args).await,
         Command::Profile(args) => profile::run(global, args).await,
-        Command::Bench(args) => bench::run(global, args),
+        Command::Bench(args) => bench::run(global, args).await,
         Command::Testbed(args) => testbed::run(global, args).await,
         Command::Recover => recover::run(global).await,
         Command::Completions { shell } => shell::completions(global, *shell),

@@ -20,9 +20,7 @@ mod simulate;
 pub use simulate::{SimulateReport, SourceKind};
 
 use crate::TOOL_VERSION;
-use crate::benchmarking::{
-    BenchComparison, BenchDocument, BenchEvent, BenchList, BenchRunReport,
-};
+use crate::benchmarking::{BenchComparison, BenchDocument, BenchEvent, BenchList, BenchRunReport};
 use crate::choosing::report::ChooseReport;
 use crate::comparison::CompareReport;
 use crate::demo::DemoReport;

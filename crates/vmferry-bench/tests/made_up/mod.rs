@@ -58,6 +58,7 @@ pub(crate) fn record() -> BenchRecord {
             .map(image)
             .collect(),
         plan,
+        heavy: Vec::new(),
         runs,
     }
 }
@@ -136,6 +137,7 @@ fn plan() -> BenchPlan {
         max_downtime_ms: Millis(300.0),
         deadline_ms: Millis(60_000.0),
         observe_s: 5.0,
+        background_guests: None,
         subjects: subjects.to_vec(),
     }
 }
@@ -213,6 +215,7 @@ fn run(plan: &BenchPlan, key: RunKey) -> RunRecord {
         started_at: begin(),
         background_guests: if heavy { 2 } else { 0 },
         reference: Some(reference),
+        reference_of: None,
         migrated: Some(migrated),
         points,
         failure: None,

@@ -12,13 +12,11 @@ use crate::answer::Answer;
 use crate::args::{Bench, Global};
 use crate::{progress, render};
 
-use super::block_on;
-
-pub(crate) fn run(global: &Global, args: &Bench) -> Result<ExitCode, Error> {
+pub(crate) async fn run(global: &Global, args: &Bench) -> Result<ExitCode, Error> {
     let mut platform = QemuPlatform::new();
     match args {
-        Bench::Run(args) => block_on(making::run(global, args, &mut platform)),
-        Bench::Resume(args) => block_on(making::resume(global, args, &mut platform)),
+        Bench::Run(args) => making::run(global, args, &mut platform).await,
+        Bench::Resume(args) => making::resume(global, args, &mut platform).await,
         Bench::Report(args) => judging::report(global, args),
         Bench::Compare(args) => judging::compare(global, args),
         Bench::List => list(global),

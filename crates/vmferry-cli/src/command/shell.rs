@@ -72,6 +72,8 @@ pub(crate) fn schema(global: &Global, wanted: DocumentName) -> Result<ExitCode, 
         DocumentName::ProfileCpu => "profile-cpu",
         DocumentName::Need => "need",
         DocumentName::BenchList => "bench-list",
+        DocumentName::BenchReport => "bench-report",
+        DocumentName::BenchCompare => "bench-compare",
         DocumentName::BenchRun => "bench-run",
         DocumentName::BenchEvent => "bench-event",
     };

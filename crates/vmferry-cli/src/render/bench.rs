@@ -1,7 +1,8 @@
 //! Benchmarks for people.
 
 use vmferry::benchmarking::{
-    BenchComparison, BenchEvent, BenchList, BenchRunReport, HeavyEnd, HeavyLoad, PointStatus, RunKey, RunStep,
+    BenchComparison, BenchEvent, BenchList, BenchRunReport, HeavyEnd, HeavyLoad, PointStatus,
+    RunKey, RunStep,
 };
 
 use super::{or_dash, table, text};
@@ -59,8 +60,20 @@ pub(crate) fn compared(of: &BenchComparison) -> String {
             "{} ({}) against {} ({}), downtime by {}",
             judged.subject, judged.plan, baseline.subject, baseline.plan, comparison.downtime_by
         )];
-        lines.extend(comparison.conditions.iter().map(|note| format!("note: {note}")));
-        let mut rows = table(&["workload", "load", "metric", "baseline", "judged", "difference"]);
+        lines.extend(
+            comparison
+                .conditions
+                .iter()
+                .map(|note| format!("note: {note}")),
+        );
+        let mut rows = table(&[
+            "workload",
+            "load",
+            "metric",
+            "baseline",
+            "judged",
+            "difference",
+        ]);
         for cell in &comparison.cells {
             rows.add_row(vec![
                 cell.cell.workload.clone(),
@@ -88,7 +101,8 @@ pub(crate) fn compared(of: &BenchComparison) -> String {
     let sentences = of.gates.iter().flat_map(|gate| {
         let mark = if gate.failed { "FAILED" } else { "kept" };
         let says = gate.findings.iter().map(|finding| finding.sentence.clone());
-        std::iter::once(format!("{mark}: {}", gate.gate)).chain(says.map(|says| format!("  {says}")))
+        std::iter::once(format!("{mark}: {}", gate.gate))
+            .chain(says.map(|says| format!("  {says}")))
     });
     let gates: Vec<String> = sentences.collect();
     if !gates.is_empty() {

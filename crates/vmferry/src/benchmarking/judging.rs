@@ -62,7 +62,9 @@ impl SideRef {
         let unreadable = |problem: String| Error::Usage(format!("{}: {problem}", path.display()));
         let text = std::fs::read_to_string(path).map_err(|error| unreadable(error.to_string()))?;
         let document: BenchDocument = serde_json::from_str(&text).map_err(|error| {
-            unreadable(format!("this is no report of a benchmark (`bench report --json`): {error}"))
+            unreadable(format!(
+                "this is no report of a benchmark (`bench report --json`): {error}"
+            ))
         })?;
         Ok(document.record)
     }
@@ -128,7 +130,10 @@ pub fn compare(
             "`{baseline}` has one subject only; name a second benchmark to compare it with"
         )));
     }
-    let comparisons = judged.iter().map(|side| Comparison::of(*side, base)).collect();
+    let comparisons = judged
+        .iter()
+        .map(|side| Comparison::of(*side, base))
+        .collect();
     let mut results: Vec<GateResult> = Vec::new();
     for side in &judged {
         for gate in gates {
@@ -149,7 +154,10 @@ mod tests {
     #[test]
     fn sides_are_read_and_said() {
         for text in ["0199", "0199:multifd", "docs/virt-lm/report.json:default"] {
-            assert_eq!(text.parse::<SideRef>().map(|side| side.to_string()), Ok(text.to_owned()));
+            assert_eq!(
+                text.parse::<SideRef>().map(|side| side.to_string()),
+                Ok(text.to_owned())
+            );
         }
         let error = ":multifd".parse::<SideRef>().unwrap_err();
         assert!(error.contains("ID:SUBJECT"), "{error}");

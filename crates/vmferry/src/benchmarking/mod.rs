@@ -16,9 +16,9 @@ pub use vmferry_bench::gate::Gate;
 pub use vmferry_bench::plan::{BenchPlan, Load, Subject};
 pub use vmferry_bench::platform::Platform;
 pub use vmferry_bench::procedure::{BenchEvent, RunStep, Tell};
+pub use vmferry_bench::record::{BenchRecord, HeavyEnd, HeavyLoad, PointStatus, RunKey, RunRecord};
 pub use vmferry_bench::report::json::BenchDocument;
 pub use vmferry_bench::report::{html, markdown, page};
-pub use vmferry_bench::record::{BenchRecord, HeavyEnd, HeavyLoad, PointStatus, RunKey, RunRecord};
 pub use vmferry_bench::store::{BenchEntry, BenchState, BenchStore};
 
 use vmferry_core::ExitCode;

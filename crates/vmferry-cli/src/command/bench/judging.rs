@@ -22,10 +22,14 @@ pub(crate) fn report(global: &Global, args: &BenchReport) -> Result<ExitCode, Er
     if let Some(path) = &args.markdown {
         write(path, &markdown)?;
     }
-    let document = if args.lean { document.leaned() } else { document };
+    let document = if args.lean {
+        document.leaned()
+    } else {
+        document
+    };
     if let Some(path) = &args.json {
         let text = serde_json::to_string_pretty(&document)
-            .map_err(|error| Error::Usage(format!("{}: {error}", path.display())))?;
+            .map_err(|error| Error::Internal(error.to_string()))?;
         write(path, &text)?;
     }
     answer.give(&document, || markdown)?;
@@ -41,6 +45,8 @@ pub(crate) fn compare(global: &Global, args: &BenchCompare) -> Result<ExitCode, 
 }
 
 fn write(path: &Path, text: &str) -> Result<(), Error> {
-    std::fs::write(path, text)
-        .map_err(|error| Error::Usage(format!("cannot write {}: {error}", path.display())))
+    std::fs::write(path, text).map_err(|source| Error::Io {
+        what: path.display().to_string(),
+        source,
+    })
 }

@@ -57,6 +57,7 @@ struct Begin {
 impl Migration<'_> {
     /// Observes, forecasts, migrates, measures.
     pub(super) async fn run(&self) -> Result<PointRecord, Fault> {
+        let called_ns = monotonic_ns();
         let ends = Ends {
             source: self.guest.watch(Side::Source).await?,
             destination: self.guest.watch(Side::Destination).await?,
@@ -87,6 +88,7 @@ impl Migration<'_> {
         wait_for_answers(&looking, returned).await;
         sleep(AROUND).await;
         let seen = tokio::task::spawn_blocking(|| looking.stop()).await??;
+        record.at_s = begin.at_ns.saturating_sub(called_ns) as f64 / 1e9;
         (record.migration_cpu, record.bench_cpu) = (used.cpu, used.own);
         record.migrated_bytes = used.wire;
         self.judge(&mut record, outcome, begin, &seen)?;
