@@ -34,9 +34,15 @@ pub(super) struct Checkpoints(BTreeMap<String, f64>);
 impl Checkpoints {
     /// Reads the logs of both ends: lines like
     /// `5575@1795296279.584424:vmstate_downtime_checkpoint src-downtime-start`, others between.
-    pub(super) fn read(logs: &[&str]) -> Self {
-        let lines = logs.iter().flat_map(|log| log.lines());
-        Self(lines.filter_map(checkpoint).collect())
+    /// What was noted before `since_s` (seconds since 1970) belongs to earlier migrations; on the
+    /// way back the ends have each other's part.
+    pub(super) fn read(source: &str, destination: &str, since_s: f64) -> Self {
+        let sent = source.lines().filter_map(checkpoint);
+        let loaded = destination.lines().filter_map(checkpoint);
+        let sent = sent.filter(|(name, _)| name.starts_with("src-"));
+        let loaded = loaded.filter(|(name, _)| name.starts_with("dst-"));
+        let passed = sent.chain(loaded).filter(|(_, at_s)| *at_s >= since_s);
+        Self(passed.collect())
     }
 
     /// When the guest began to run at the destination, seconds since 1970.
@@ -95,7 +101,7 @@ qemu-system-x86_64: warning: something else
 
     #[test]
     fn parts_of_a_blackout_as_qemu_10_noted_it() {
-        let seen = Checkpoints::read(&[SOURCE, DESTINATION]);
+        let seen = Checkpoints::read(SOURCE, DESTINATION, 1_795_296_270.0);
         let parts = seen.blackout(Some(1_795_296_279.730));
         assert_eq!(ms(parts.last_pass_ms), Some(8.774));
         assert_eq!(ms(parts.device_state_ms), Some(7.379));
@@ -105,17 +111,28 @@ qemu-system-x86_64: warning: something else
 
     #[test]
     fn what_was_not_noted_is_unknown() {
-        let seen = Checkpoints::read(&[SOURCE]);
+        let seen = Checkpoints::read(SOURCE, SOURCE, 1_795_296_270.0);
         let parts = seen.blackout(Some(1_795_296_279.730));
         assert_eq!(ms(parts.device_state_ms), Some(7.379));
         assert_eq!(parts.destination_start_ms, None);
         assert_eq!(parts.network_return_ms, None);
+        let nonsense = "vmstate_downtime_checkpoint x\n1@y:vmstate_downtime_checkpoint z";
         assert_eq!(
-            Checkpoints::read(&[
-                "vmstate_downtime_checkpoint x",
-                "1@y:vmstate_downtime_checkpoint z"
-            ]),
+            Checkpoints::read(nonsense, nonsense, 0.0),
             Checkpoints::default()
         );
+    }
+
+    #[test]
+    fn earlier_migrations_and_ways_back_are_left_out() {
+        let back = "5@1795296285.0:vmstate_downtime_checkpoint src-downtime-start\n";
+        let destination = format!("{DESTINATION}{back}");
+        let whole = Checkpoints::read(SOURCE, DESTINATION, 1_795_296_270.0);
+        assert_eq!(
+            Checkpoints::read(SOURCE, &destination, 1_795_296_270.0),
+            whole
+        );
+        let later = Checkpoints::read(SOURCE, &destination, 1_795_296_280.0);
+        assert_eq!(later, Checkpoints::default());
     }
 }

@@ -13,12 +13,12 @@ use super::cpu_time;
 
 /// The meters of one guest's migrations.
 ///
-/// The migration's processor time is what QEMU uses beside its virtual CPUs, less what it used
-/// before the command (the guest's devices): migration threads come and go, and the kernel keeps
-/// the time of ended ones for the process only.
+/// At the destination the migration's processor time is what QEMU uses beside its virtual CPUs:
+/// nobody else has work for it until the guest resumes. At the source it is that of the threads
+/// that send, since QEMU works for the guest's devices beside.
 #[derive(Debug)]
 pub(super) struct Meters {
-    source: Process,
+    source_pid: u32,
     destination: Process,
     wire: WireCounter,
 }
@@ -33,7 +33,6 @@ struct Process {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Reading {
     at: Instant,
-    source: Option<Duration>,
     destination: Option<Duration>,
     own: Option<Duration>,
     wire: Option<Bytes>,
@@ -48,35 +47,31 @@ pub(super) struct Used {
 }
 
 impl Meters {
-    pub(super) async fn open(
-        guest: &TestGuest,
-        source: &Guest,
-        destination: &Guest,
-    ) -> Result<Self, Fault> {
-        let of = async |side: Side, end: &Guest| -> Result<Process, Fault> {
-            let vcpus = end.vcpus().await?;
-            Ok(Process {
-                pid: guest
-                    .pid(side)
-                    .ok_or_else(|| format!("QEMU at the {side} has ended"))?,
-                vcpus: vcpus.iter().filter_map(|vcpu| vcpu.thread_id).collect(),
-            })
+    pub(super) async fn open(guest: &TestGuest, destination: &Guest) -> Result<Self, Fault> {
+        let pid = |side: Side| {
+            let ended = move || format!("QEMU at the {side} has ended");
+            guest.pid(side).ok_or_else(ended)
         };
-        let (source, destination) = (
-            of(Side::Source, source).await?,
-            of(Side::Destination, destination).await?,
-        );
+        let (source_pid, there) = (pid(Side::Source)?, pid(Side::Destination)?);
+        let vcpus = destination.vcpus().await?;
         Ok(Self {
-            wire: WireCounter::open(source.pid, stream_address(&guest.via())?)?,
-            source,
-            destination,
+            wire: WireCounter::open(source_pid, stream_address(&guest.via())?)?,
+            source_pid,
+            destination: Process {
+                pid: there,
+                vcpus: vcpus.iter().filter_map(|vcpu| vcpu.thread_id).collect(),
+            },
         })
+    }
+
+    /// Process number of QEMU at the source.
+    pub(super) fn source_pid(&self) -> u32 {
+        self.source_pid
     }
 
     pub(super) fn read(&self) -> Reading {
         Reading {
             at: Instant::now(),
-            source: self.source.beside_vcpus(),
             destination: self.destination.beside_vcpus(),
             own: cpu_time::own(),
             wire: self.wire.tx_bytes().ok(),
@@ -92,25 +87,18 @@ impl Process {
 }
 
 impl Used {
-    /// From the command to the end; `early` was read some seconds before the command.
-    pub(super) fn between(early: &Reading, begin: &Reading, end: &Reading) -> Self {
-        let (before, during) = (begin.at - early.at, end.at - begin.at);
-        let beyond_usual = |of: fn(&Reading) -> Option<Duration>| {
-            let usual = of(begin)?.saturating_sub(of(early)?).as_secs_f64()
-                / before.as_secs_f64().max(1e-3);
-            let used = of(end)?.saturating_sub(of(begin)?).as_secs_f64();
-            Some((used - usual * during.as_secs_f64()).max(0.0))
-        };
-        let own = || {
-            let used = end.own?.saturating_sub(begin.own?);
-            Some(Ratio(used.as_secs_f64() / during.as_secs_f64().max(1e-3)))
+    /// From the command to the end; the sending threads were looked at beside.
+    pub(super) fn between(begin: &Reading, end: &Reading, sent_s: Option<f64>) -> Self {
+        let during = (end.at - begin.at).as_secs_f64().max(1e-3);
+        let used = |of: fn(&Reading) -> Option<Duration>| {
+            Some(of(end)?.saturating_sub(of(begin)?).as_secs_f64())
         };
         Self {
             cpu: MigrationCpu {
-                source_s: beyond_usual(|reading| reading.source),
-                destination_s: beyond_usual(|reading| reading.destination),
+                source_s: sent_s,
+                destination_s: used(|reading| reading.destination),
             },
-            own: own(),
+            own: used(|reading| reading.own).map(|used_s| Ratio(used_s / during)),
             wire: begin
                 .wire
                 .zip(end.wire)
@@ -124,26 +112,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_devices_use_anyway_is_not_the_migrations() {
+    fn what_was_used_is_from_the_command_to_the_end() {
         let start = Instant::now();
-        let reading = |at_s: u64, source_ms: u64, wire: u64| Reading {
+        let reading = |at_s: u64, loaded_ms: Option<u64>, wire: u64| Reading {
             at: start + Duration::from_secs(at_s),
-            source: Some(Duration::from_millis(source_ms)),
-            destination: None,
+            destination: loaded_ms.map(Duration::from_millis),
             own: Some(Duration::from_millis(at_s * 20)),
             wire: Some(Bytes(wire)),
         };
         let used = Used::between(
-            &reading(0, 0, 0),
-            &reading(10, 500, 7),
-            &reading(14, 2700, 1007),
+            &reading(10, Some(500), 7),
+            &reading(14, Some(2700), 1007),
+            Some(1.5),
         );
-        assert!(
-            (used.cpu.source_s.expect("metered") - 2.0).abs() < 1e-9,
-            "{used:?}"
-        );
-        assert_eq!(used.cpu.destination_s, None);
+        assert_eq!(used.cpu.source_s, Some(1.5));
+        assert_eq!(used.cpu.destination_s, Some(2.2));
         assert!((used.own.expect("metered").0 - 0.02).abs() < 1e-9);
         assert_eq!(used.wire, Some(Bytes(1000)));
+        let gone = Used::between(&reading(10, Some(500), 7), &reading(14, None, 7), None);
+        assert_eq!(gone.cpu, MigrationCpu::default());
     }
 }

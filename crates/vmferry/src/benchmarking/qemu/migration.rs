@@ -13,14 +13,15 @@ use vmferry_bench::record::{Blackout, Downtimes, MigrationCpu, Phases, PointReco
 use vmferry_core::{MoveEvent, Outcome, OutcomeStatus, Place, Plan, Ratio};
 use vmferry_hypervisor::qmp::Guest;
 use vmferry_measure::ObserveOptions;
-use vmferry_measure::outage::{ProbeTarget, monotonic_ns};
+use vmferry_measure::outage::monotonic_ns;
 use vmferry_measure::pages::PageOptions;
 use vmferry_migrate::{DEFAULT_STALL_TIMEOUT, EventSink};
-use vmferry_testbed::{Service, Side, TestGuest, Testbed};
+use vmferry_testbed::{Side, TestGuest};
 
 use super::blackout::Checkpoints;
 use super::looking::{Looking, Seen};
 use super::meters::{Meters, Reading, Used};
+use super::sending_threads::SendingThreads;
 use super::settings;
 use crate::guard_command;
 use crate::moving::{self, MoveOptions, PreparedMove};
@@ -34,9 +35,7 @@ const OBSERVE_BUDGET: Ratio = Ratio(0.05);
 
 /// A guest about to migrate.
 pub(super) struct Migration<'a> {
-    pub(super) testbed: &'a Testbed,
     pub(super) guest: &'a TestGuest,
-    pub(super) service: Service,
     pub(super) plan: &'a BenchPlan,
     pub(super) subject: &'a Subject,
 }
@@ -55,8 +54,8 @@ struct Begin {
 }
 
 impl Migration<'_> {
-    /// Observes, forecasts, migrates, measures.
-    pub(super) async fn run(&self) -> Result<PointRecord, Fault> {
+    /// Observes, forecasts, migrates, measures; `looking` has asked for a while, and ends.
+    pub(super) async fn run(&self, looking: Looking) -> Result<PointRecord, Fault> {
         let called_ns = monotonic_ns();
         let ends = Ends {
             source: self.guest.watch(Side::Source).await?,
@@ -64,12 +63,6 @@ impl Migration<'_> {
         };
         settings::apply(self.subject, &ends.source).await?;
         settings::apply(self.subject, &ends.destination).await?;
-        let target = ProbeTarget {
-            namespace: Some(self.testbed.client().path()),
-            ..ProbeTarget::new(self.guest.record().ip)
-        };
-        // They ask from the begin, so that what they cost the guest is part of what is forecast.
-        let looking = Looking::start(self.service, &target)?;
         let mut record = unmoved();
         let prepared = match self.prepare(&mut record).await {
             Ok(prepared) => prepared,
@@ -79,11 +72,10 @@ impl Migration<'_> {
             let why = "vmferry refused: the subject's promise cannot be kept";
             return Ok(refused(record, why.to_owned()));
         }
-        let meters = Arc::new(Meters::open(self.guest, &ends.source, &ends.destination).await?);
-        let early = meters.read();
+        let meters = Arc::new(Meters::open(self.guest, &ends.destination).await?);
         sleep(AROUND).await;
-        let (begin, outcome) = self.go(prepared, &ends, &meters).await?;
-        let used = Used::between(&early, &begin.meters, &meters.read());
+        let (begin, outcome, sent_s) = self.go(prepared, &ends, &meters).await?;
+        let used = Used::between(&begin.meters, &meters.read(), sent_s);
         let returned = monotonic_ns();
         wait_for_answers(&looking, returned).await;
         sleep(AROUND).await;
@@ -146,7 +138,7 @@ impl Migration<'_> {
         prepared: PreparedMove,
         ends: &Ends,
         meters: &Arc<Meters>,
-    ) -> Result<(Begin, Outcome), Fault> {
+    ) -> Result<(Begin, Outcome, Option<f64>), Fault> {
         let begun: Arc<Mutex<Option<Begin>>> = Arc::default();
         let (started, is_started) = watch::channel(false);
         let sink: EventSink = {
@@ -178,11 +170,14 @@ impl Migration<'_> {
                 }
             }));
         }
+        let sending = SendingThreads::follow(meters.source_pid());
         let report = prepared.go(guard_command, cancel, sink).await;
+        let sent_s = sending.used_s();
         after.iter().for_each(JoinHandle::abort);
         let outcome = report?.outcome.ok_or("a move without an outcome")?;
         let begin = *begun.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok((begin.ok_or("the migration command was not given")?, outcome))
+        let begin = begin.ok_or("the migration command was not given")?;
+        Ok((begin, outcome, sent_s))
     }
 
     /// Puts together what was seen.
@@ -222,7 +217,7 @@ impl Migration<'_> {
         };
         record.probes = seen.traces(&(from.saturating_sub(around)..to + around), from);
         if record.status == PointStatus::Completed {
-            record.blackout = self.blackout(seen)?;
+            record.blackout = self.blackout(begin, seen)?;
         }
         record.failure.clone_from(&outcome.error);
         record.total_time_ms = outcome.total_time_ms;
@@ -230,10 +225,13 @@ impl Migration<'_> {
         Ok(())
     }
 
-    fn blackout(&self, seen: &Seen) -> Result<Blackout, Fault> {
+    fn blackout(&self, begin: Begin, seen: &Seen) -> Result<Blackout, Fault> {
         let of = |side| std::fs::read_to_string(self.log(side));
         let (source, destination) = (of(Side::Source)?, of(Side::Destination)?);
-        let checkpoints = Checkpoints::read(&[&source, &destination]);
+        let Some(since) = seen.clocks.realtime_ns(begin.at_ns) else {
+            return Ok(Blackout::default());
+        };
+        let checkpoints = Checkpoints::read(&source, &destination, since as f64 / 1e9);
         let first_answer = checkpoints.resumed().and_then(|resumed_s| {
             let resumed = seen.clocks.monotonic_ns((resumed_s * 1e9) as u64)?;
             let answer = seen.first_answer_after(resumed)?;

@@ -7,6 +7,7 @@ mod looking;
 mod machine;
 mod meters;
 mod migration;
+mod sending_threads;
 mod service;
 mod settings;
 

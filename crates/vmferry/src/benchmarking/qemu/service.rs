@@ -32,6 +32,9 @@ pub struct QemuService {
     /// Operations of the guests beside it at the last question.
     asked: Vec<(Instant, u64)>,
     moved: Option<PointStatus>,
+    /// Probes ask from the begin of the load on, also where nothing is migrated: what they cost
+    /// the service is no overhead of migrations.
+    looking: Option<Looking>,
 }
 
 impl QemuService {
@@ -47,6 +50,7 @@ impl QemuService {
             clients: Vec::new(),
             asked: Vec::new(),
             moved: None,
+            looking: None,
         };
         for number in 0..=setup.background_guests {
             let name = match number {
@@ -69,22 +73,28 @@ impl QemuService {
         &self.guests[0]
     }
 
+    /// Starts to ask the guest.
+    fn look(&mut self) -> Result<(), Fault> {
+        let target = ProbeTarget {
+            namespace: Some(self.testbed.client().path()),
+            ..ProbeTarget::new(self.guest().record().ip)
+        };
+        self.looking = Some(Looking::start(self.service, &target)?);
+        Ok(())
+    }
+
     /// Whether the guest runs at the source, answers, and its service goes on with its clients.
     async fn goes_on(&self) -> Result<bool, Fault> {
         let monitor = self.guest().watch(Side::Source).await?;
         if monitor.run_state().await?.running != Some(true) {
             return Ok(false);
         }
-        let target = ProbeTarget {
-            namespace: Some(self.testbed.client().path()),
-            ..ProbeTarget::new(self.guest().record().ip)
-        };
         let done = |client: &Client| client.work().map(|work| work.operations);
         let Some(client) = self.clients.first() else {
             return Ok(true);
         };
         let (before, since) = (done(client)?, monotonic_ns());
-        let looking = Looking::start(self.service, &target)?;
+        let looking = self.looking.as_ref().ok_or("the load has not begun")?;
         let patience = Instant::now() + GOES_ON_WITHIN;
         let mut goes_on = false;
         while !goes_on && Instant::now() < patience {
@@ -92,8 +102,6 @@ impl QemuService {
             let works = !client.counts() || done(client)? > before;
             goes_on = works && looking.answered_since(since);
         }
-        // What the probes saw is of no interest here.
-        tokio::task::spawn_blocking(|| looking.stop()).await??;
         client.check(goes_on.then(monotonic_ns))?;
         Ok(goes_on)
     }
@@ -106,6 +114,7 @@ impl BenchService for QemuService {
                 .push(self.tools.start(&self.testbed, guest, self.service)?);
         }
         self.asked = vec![(Instant::now(), 0); self.guests.len()];
+        self.look()?;
         Ok(self.clients[0].record())
     }
 
@@ -125,14 +134,14 @@ impl BenchService for QemuService {
     }
 
     async fn migrate(&mut self) -> Result<PointRecord, Fault> {
+        let looking = self.looking.take().ok_or("the load has not begun")?;
         let migration = Migration {
-            testbed: &self.testbed,
             guest: self.guest(),
-            service: self.service,
             plan: &self.plan,
             subject: &self.subject,
         };
-        let record = migration.run().await?;
+        let record = migration.run(looking).await?;
+        self.look()?;
         self.moved = Some(record.status);
         Ok(record)
     }
@@ -157,6 +166,7 @@ impl BenchService for QemuService {
     }
 
     async fn stop(mut self) -> Result<(), Fault> {
+        drop(self.looking.take());
         let clients = std::mem::take(&mut self.clients);
         // Tools take some seconds for their last words.
         tokio::task::spawn_blocking(|| clients.into_iter().for_each(Client::stop)).await?;
