@@ -223,10 +223,6 @@ mod tests {
         room("vmferry-core", "-"),
         room("vmferry-model", "core"),
         room("vmferry-history", "core"),
-        room(
-            "vmferry-bench",
-            "core, model, measure, migrate, history, testbed",
-        ),
         room("vmferry", "all above"),
     ];
 

@@ -185,7 +185,8 @@ mod tests {
         }
         // Long before the move it does not matter.
         let mut old = samples(&[100.0; 25]);
-        old[44].power = Watts(101.0);
+        // No real meter says the same all the time.
+        old[30].power = Watts(101.0);
         old[2].power = Watts(1e9);
         assert!(energy(&old, 40.0, 41.0).is_ok());
     }
