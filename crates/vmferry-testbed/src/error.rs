@@ -72,12 +72,12 @@ pub enum TestbedError {
         /// What is missing.
         problem: String,
     },
-    /// The disk of programs or of a service could not be made.
+    /// The disk of programs or of a service, or the clients' tools, could not be made.
     #[error(
         "the image {image} cannot be made in {directory} ({free} free): {problem}; nothing half-made is left, so mend that and try again, or set VMFERRY_CACHE to another directory"
     )]
     ImageNotMade {
-        /// `programs` or `service-NAME`.
+        /// `programs`, `service-NAME` or `tools`.
         image: String,
         /// The cache.
         directory: PathBuf,

@@ -1,5 +1,5 @@
-//! File systems made of Debian packages, in the cache: fetched, unpacked and written, with nothing
-//! installed on this machine.
+//! What is made of Debian packages, in the cache: file systems for guests, tools for their clients.
+//! Packages are fetched, unpacked and made into it, with nothing installed on this machine.
 
 use std::fs::{self, OpenOptions};
 use std::io;
@@ -19,7 +19,7 @@ use crate::image::{lock_cache, with_fresh_lists};
 pub(crate) const MOUNT_POINTS: [&str; 5] = ["dev", "proc", "sys", "tmp", "run"];
 
 const DISK: &str = "disk.ext4";
-const MANIFEST: &str = "manifest.json";
+pub(crate) const MANIFEST: &str = "manifest.json";
 
 /// What is in a disk of packages.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,9 +50,9 @@ impl PackageManifest {
     }
 }
 
-/// The recipe of a disk.
+/// Packages, and what stands for all that is done with them.
 #[derive(Clone, Debug)]
-pub(crate) struct PackageDisk {
+pub(crate) struct PackageSet {
     /// What its directories in the cache begin with.
     pub(crate) name: String,
     /// Stands for all that makes it but the versions of its packages.
@@ -63,55 +63,67 @@ pub(crate) struct PackageDisk {
     pub(crate) packages: &'static str,
     /// The most that is fetched; a mistaken list would be more.
     pub(crate) most_fetched: Bytes,
-    /// Room for what guests write.
-    pub(crate) room: Bytes,
 }
 
-impl PackageDisk {
-    /// The disk and what is in it, made where it is not cached yet; `complete` adds to the unpacked
-    /// packages. Of a disk that cannot be made nothing stays.
-    pub(crate) fn prepare_in(
+impl PackageSet {
+    /// A file system of the packages, with room for what guests write, and what is in it; `complete`
+    /// adds to the unpacked packages.
+    pub(crate) fn prepare_disk_in(
         &self,
-        images: &Path,
+        cache: &Path,
+        room: Bytes,
         complete: impl Fn(&Path) -> Result<(), TestbedError>,
     ) -> Result<(PathBuf, PackageManifest), TestbedError> {
-        let _held = lock_cache(images, &format!("{}.lock", self.name))?;
-        match self.cached(images) {
+        let (place, manifest) = self.prepare_in(cache, |root, fresh| {
+            complete(root)?;
+            make_disk(root, &fresh.join(DISK), room)
+        })?;
+        Ok((place.join(DISK), manifest))
+    }
+
+    /// The directory of what is made of the packages, and what is in it; made where it is not cached
+    /// yet. `make` gets the unpacked packages, and the directory to fill. Of what cannot be made
+    /// nothing stays.
+    pub(crate) fn prepare_in(
+        &self,
+        cache: &Path,
+        make: impl Fn(&Path, &Path) -> Result<(), TestbedError>,
+    ) -> Result<(PathBuf, PackageManifest), TestbedError> {
+        let _held = lock_cache(cache, &format!("{}.lock", self.name))?;
+        match self.cached(cache) {
             Some(made) => Ok(made),
-            None => self.build(images, complete),
+            None => self.build(cache, make),
         }
     }
 
-    /// The newest cached disk of this recipe.
-    fn cached(&self, images: &Path) -> Option<(PathBuf, PackageManifest)> {
+    /// The newest in the cache of this recipe.
+    pub(crate) fn cached(&self, cache: &Path) -> Option<(PathBuf, PackageManifest)> {
         let prefix = format!("{}-{}-", self.name, self.recipe);
-        let mut found: Vec<_> = fs::read_dir(images)
+        fs::read_dir(cache)
             .ok()?
             .flatten()
             .filter(|entry| entry.file_name().to_string_lossy().starts_with(&prefix))
             .filter_map(|entry| {
-                let manifest = fs::read(entry.path().join(MANIFEST)).ok()?;
-                let manifest = serde_json::from_slice(&manifest).ok()?;
-                let disk = entry.path().join(DISK);
-                let made = disk.metadata().ok()?.modified().ok()?;
-                Some((made, (disk, manifest)))
+                let manifest = entry.path().join(MANIFEST);
+                let made = manifest.metadata().ok()?.modified().ok()?;
+                let manifest = serde_json::from_slice(&fs::read(manifest).ok()?).ok()?;
+                Some((made, (entry.path(), manifest)))
             })
-            .collect();
-        found.sort_by_key(|(made, _)| *made);
-        found.pop().map(|(_, disk)| disk)
+            .max_by_key(|(made, _)| *made)
+            .map(|(_, found)| found)
     }
 
     fn build(
         &self,
-        images: &Path,
-        complete: impl Fn(&Path) -> Result<(), TestbedError>,
+        cache: &Path,
+        make: impl Fn(&Path, &Path) -> Result<(), TestbedError>,
     ) -> Result<(PathBuf, PackageManifest), TestbedError> {
         let scratch_name = format!(".{}-", self.name);
-        remove_left_over(images, &scratch_name);
-        let doing = |what: &str| format!("{what} in {}", images.display());
+        remove_left_over(cache, &scratch_name);
+        let doing = |what: &str| format!("{what} in {}", cache.display());
         let scratch = tempfile::Builder::new()
             .prefix(&scratch_name)
-            .tempdir_in(images)
+            .tempdir_in(cache)
             .map_err(TestbedError::io(doing("make a directory")))?;
         let fetched = scratch.path().join("fetched");
         let root = scratch.path().join("root");
@@ -136,19 +148,18 @@ impl PackageDisk {
                     .arg("-x")
                     .args([&archive.path(), &root]))?;
             }
-            complete(&root)?;
-            make_disk(&root, &fresh.join(DISK), self.room)?;
+            make(&root, &fresh)?;
             serde_json::to_vec_pretty(&manifest)
                 .map_err(io::Error::other)
                 .and_then(|text| fs::write(fresh.join(MANIFEST), text))
                 .map_err(TestbedError::io(doing("write the manifest")))
         };
-        write().map_err(|error| self.not_made(images, &error))?;
+        write().map_err(|error| self.not_made(cache, &error))?;
         let mut hash = Xxh3::new();
         for package in &manifest.packages {
             hash.update(format!("{}={}\n", package.name, package.version).as_bytes());
         }
-        let place = images.join(format!(
+        let place = cache.join(format!(
             "{}-{}-{:016x}",
             self.name,
             self.recipe,
@@ -156,11 +167,11 @@ impl PackageDisk {
         ));
         fs::rename(&fresh, &place)
             .map_err(TestbedError::io(format!("make {}", place.display())))?;
-        Ok((place.join(DISK), manifest))
+        Ok((place, manifest))
     }
 
     /// Fetches the packages, in the very versions that are returned.
-    pub(crate) fn fetch(&self, into: &Path) -> Result<Vec<Package>, TestbedError> {
+    fn fetch(&self, into: &Path) -> Result<Vec<Package>, TestbedError> {
         let packages = self.offered_packages()?;
         let download = packages.iter().map(|package| package.download.0).sum();
         tracing::info!(disk = self.name, download = %Bytes(download), "fetching packages");
@@ -194,20 +205,20 @@ impl PackageDisk {
         Ok(packages)
     }
 
-    pub(crate) fn missing(&self, problem: String) -> TestbedError {
+    fn missing(&self, problem: String) -> TestbedError {
         TestbedError::Packages {
             list: self.list.clone(),
             problem,
         }
     }
 
-    fn not_made(&self, images: &Path, error: &TestbedError) -> TestbedError {
-        let free = nix::sys::statvfs::statvfs(images)
+    fn not_made(&self, cache: &Path, error: &TestbedError) -> TestbedError {
+        let free = nix::sys::statvfs::statvfs(cache)
             .ok()
             .map(|system| Bytes(system.blocks_available() * system.fragment_size()));
         TestbedError::ImageNotMade {
             image: self.name.clone(),
-            directory: images.to_owned(),
+            directory: cache.to_owned(),
             free: free.map_or("unknown".to_owned(), |free| free.to_string()),
             problem: error.to_string(),
         }
@@ -310,14 +321,13 @@ fn offered(line: &str) -> Option<Package> {
 mod tests {
     use super::*;
 
-    fn disk(recipe: &str) -> PackageDisk {
-        PackageDisk {
+    fn disk(recipe: &str) -> PackageSet {
+        PackageSet {
             name: "test".to_owned(),
             recipe: recipe.to_owned(),
             list: "test/packages.txt".to_owned(),
             packages: "vmferry-no-such-package\n",
             most_fetched: Bytes::from_mib(1),
-            room: Bytes(0),
         }
     }
 
@@ -354,7 +364,9 @@ mod tests {
             }
         }
         let place = images.path().join("test-a-0/disk.ext4");
-        assert_eq!(disk("a").cached(images.path()), Some((place, manifest)));
+        let found = disk("a").cached(images.path());
+        let found = found.map(|(place, manifest)| (place.join(DISK), manifest));
+        assert_eq!(found, Some((place, manifest)));
         assert_eq!(disk("b").cached(images.path()), None, "not whole");
         assert_eq!(disk("c").cached(images.path()), None, "another recipe");
     }

@@ -9,7 +9,7 @@ use xxhash_rust::xxh3::Xxh3;
 use crate::error::TestbedError;
 use crate::image::cache_directory;
 use crate::package_disk::{
-    MOUNT_POINTS, PackageDisk, PackageManifest, add_script, add_system, remove,
+    MOUNT_POINTS, PackageManifest, PackageSet, add_script, add_system, remove,
 };
 
 /// The packages, with those they need to run as they are used here: no locales, no just-in-time
@@ -56,16 +56,15 @@ impl ProgramImage {
     /// # Errors
     /// When the packages can neither be fetched nor found in the cache, or the disk cannot be made.
     pub fn prepare() -> Result<Self, TestbedError> {
-        let disk = PackageDisk {
+        let disk = PackageSet {
             name: "programs".to_owned(),
             recipe: recipe(),
             list: "programs/packages.txt".to_owned(),
             packages: PACKAGES,
             most_fetched: MOST_FETCHED,
-            room: Bytes(0),
         };
         let images = cache_directory().join("images");
-        let (disk, manifest) = disk.prepare_in(&images, complete)?;
+        let (disk, manifest) = disk.prepare_disk_in(&images, Bytes(0), complete)?;
         Ok(Self { disk, manifest })
     }
 }

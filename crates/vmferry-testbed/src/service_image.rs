@@ -12,7 +12,7 @@ use crate::chroot;
 use crate::command::run;
 use crate::error::TestbedError;
 use crate::image::cache_directory;
-use crate::package_disk::{PackageDisk, PackageManifest, add_script, add_system, remove};
+use crate::package_disk::{PackageManifest, PackageSet, add_script, add_system, remove};
 use crate::service_files::{ServiceFiles, of};
 
 /// What is not needed to run them.
@@ -71,15 +71,14 @@ impl ServiceImage {
             return Ok(None);
         };
         let images = cache_directory().join("images");
-        let disk = PackageDisk {
+        let disk = PackageSet {
             name: format!("service-{service}"),
             recipe: recipe(&files, service.usual_set()),
             list: format!("services/{service}/packages.txt"),
             packages: files.packages,
             most_fetched: files.most_fetched,
-            room: ROOM,
         };
-        let made = disk.prepare_in(&images, |root| complete(root, service, &files))?;
+        let made = disk.prepare_disk_in(&images, ROOM, |root| complete(root, service, &files))?;
         let (disk, manifest) = made;
         Ok(Some(Self {
             service,

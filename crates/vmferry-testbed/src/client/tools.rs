@@ -14,11 +14,10 @@ use xxhash_rust::xxh3::Xxh3;
 use super::running::ServiceClient;
 use super::tool;
 use crate::Service;
-use crate::command::run;
 use crate::error::TestbedError;
-use crate::image::{cache_directory, lock_cache, with_fresh_lists};
+use crate::image::cache_directory;
 use crate::netns::Namespace;
-use crate::package_disk::{PackageDisk, PackageManifest};
+use crate::package_disk::{PackageManifest, PackageSet};
 
 /// The tools' packages and the libraries that they load, down to that of C.
 const PACKAGES: &str = include_str!("packages.txt");
@@ -57,7 +56,6 @@ const MOST_FETCHED: Bytes = Bytes::from_mib(80);
 const RECIPE: u32 = 1;
 
 const ROOT: &str = "root";
-const MANIFEST: &str = "manifest.json";
 
 /// The most connections: a guest under TCG does not serve more in a useful time.
 const MOST_CONNECTIONS: u16 = 1000;
@@ -141,12 +139,13 @@ impl ClientTools {
     }
 
     fn prepare_in(cache: &Path) -> Result<Self, TestbedError> {
-        let _held = lock_cache(cache, "lock")?;
-        let recipe = recipe();
-        match Self::cached(cache, &recipe) {
-            Some(tools) => Ok(tools),
-            None => with_fresh_lists(|| build(cache, &recipe)),
-        }
+        let made = packages(&recipe()).prepare_in(cache, |whole, fresh| {
+            let root = fresh.join(ROOT);
+            keep(whole, &root)
+                .and_then(|()| fs::write(root.join(SCRIPT), WRK_SCRIPT))
+                .map_err(TestbedError::io("keep the tools"))
+        });
+        made.map(Self::of)
     }
 
     /// The tools in the cache; `None` where they are not there.
@@ -228,22 +227,14 @@ impl ClientTools {
 
     /// The newest cached tools of a recipe.
     fn cached(cache: &Path, recipe: &str) -> Option<Self> {
-        let prefix = format!("tools-{recipe}-");
-        fs::read_dir(cache)
-            .ok()?
-            .flatten()
-            .filter(|entry| entry.file_name().to_string_lossy().starts_with(&prefix))
-            .filter_map(|entry| {
-                let place = entry.path().join(MANIFEST);
-                let made = place.metadata().ok()?.modified().ok()?;
-                let tools = Self {
-                    root: entry.path().join(ROOT),
-                    manifest: serde_json::from_slice(&fs::read(place).ok()?).ok()?,
-                };
-                Some((made, tools))
-            })
-            .max_by_key(|(made, _)| *made)
-            .map(|(_, tools)| tools)
+        packages(recipe).cached(cache).map(Self::of)
+    }
+
+    fn of((place, manifest): (PathBuf, PackageManifest)) -> Self {
+        Self {
+            root: place.join(ROOT),
+            manifest,
+        }
     }
 }
 
@@ -259,52 +250,6 @@ fn recipe() -> String {
     format!("{:016x}", hash.digest())
 }
 
-fn build(cache: &Path, recipe: &str) -> Result<ClientTools, TestbedError> {
-    let doing = |what: &str| TestbedError::io(format!("{what} in {}", cache.display()));
-    let scratch = tempfile::Builder::new()
-        .prefix(".tools-")
-        .tempdir_in(cache)
-        .map_err(doing("make a directory"))?;
-    let [fetched, whole, fresh] =
-        ["fetched", "whole", "fresh"].map(|name| scratch.path().join(name));
-    for directory in [&fetched, &whole, &fresh] {
-        fs::create_dir(directory).map_err(doing("make a directory"))?;
-    }
-    let list = list(recipe);
-    let packages = list
-        .fetch(&fetched)
-        .map_err(|error| list.missing(error.to_string()))?;
-    let mut hash = Xxh3::new();
-    for package in &packages {
-        hash.update(format!("{}={}\n", package.name, package.version).as_bytes());
-    }
-    let manifest = PackageManifest {
-        schema_version: 1,
-        packages,
-    };
-    for archive in fs::read_dir(&fetched)
-        .map_err(doing("read what was fetched"))?
-        .flatten()
-    {
-        run(Command::new("dpkg-deb")
-            .arg("-x")
-            .args([&archive.path(), &whole]))?;
-    }
-    let root = fresh.join(ROOT);
-    keep(&whole, &root).map_err(doing("keep the tools"))?;
-    fs::write(root.join(SCRIPT), WRK_SCRIPT).map_err(doing("write a script"))?;
-    serde_json::to_vec_pretty(&manifest)
-        .map_err(io::Error::other)
-        .and_then(|text| fs::write(fresh.join(MANIFEST), text))
-        .map_err(doing("write the manifest"))?;
-    let place = cache.join(format!("tools-{recipe}-{:016x}", hash.digest()));
-    fs::rename(&fresh, &place).map_err(doing("put the tools"))?;
-    Ok(ClientTools {
-        root: place.join(ROOT),
-        manifest,
-    })
-}
-
 /// Moves what is kept to where it stays.
 fn keep(whole: &Path, root: &Path) -> io::Result<()> {
     for kept in KEPT {
@@ -317,23 +262,21 @@ fn keep(whole: &Path, root: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// The packages, as they are fetched.
-fn list(recipe: &str) -> PackageDisk {
-    PackageDisk {
-        name: "client-tools".to_owned(),
+/// The packages that the tools are made of.
+fn packages(recipe: &str) -> PackageSet {
+    PackageSet {
+        name: "tools".to_owned(),
         recipe: recipe.to_owned(),
         list: "client/packages.txt".to_owned(),
         packages: PACKAGES,
         most_fetched: MOST_FETCHED,
-        // Not made into a disk.
-        room: Bytes(0),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::package_disk::Package;
+    use crate::package_disk::{MANIFEST, Package};
 
     #[test]
     fn packages_are_listed_once_and_sorted() {
