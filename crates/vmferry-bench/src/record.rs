@@ -232,6 +232,33 @@ pub struct PointRecord {
     pub probes: Vec<ProbeTrace>,
 }
 
+impl PointRecord {
+    /// A migration of which nothing was measured but how it ended.
+    #[must_use]
+    pub fn unmeasured(status: PointStatus) -> Self {
+        Self {
+            point: 0,
+            at_s: 0.0,
+            status,
+            failure: None,
+            forecast: None,
+            forecast_failure: None,
+            outcome: None,
+            total_time_ms: None,
+            downtime: Downtimes::default(),
+            longest_stall_ms: None,
+            latency: Phases::default(),
+            migrated_bytes: None,
+            migration_cpu: MigrationCpu::default(),
+            bench_cpu: None,
+            energy_j: None,
+            blackout: Blackout::default(),
+            back: None,
+            probes: Vec::new(),
+        }
+    }
+}
+
 /// How a migration of a benchmark ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]

@@ -10,8 +10,8 @@ use vmferry_core::{Bytes, HostInfo, Millis};
 use crate::plan::{BenchPlan, Subject};
 use crate::platform::{ClientRecord, Fault, Platform, Service, Setup, Work};
 use crate::record::{
-    Blackout, Downtimes, ImageRecord, MachineRecord, MigrationCpu, Phases, PointRecord,
-    PointStatus, SubjectRecord, WayBack, WorkSample,
+    Downtimes, ImageRecord, MachineRecord, PointRecord, PointStatus, SubjectRecord, WayBack,
+    WorkSample,
 };
 
 /// Operations per second of a guest alone.
@@ -225,27 +225,14 @@ impl Service for FakeService {
         self.stopped += Duration::from_millis(300);
         moved?;
         Ok(PointRecord {
-            point: 0,
             at_s: 2.0,
-            status: self.platform.rules.status,
-            failure: None,
-            forecast: None,
-            forecast_failure: None,
-            outcome: None,
             total_time_ms: Some(Millis(7000.0)),
             downtime: Downtimes {
                 icmp_ms: Some(Millis(300.0)),
                 ..Downtimes::default()
             },
-            longest_stall_ms: None,
-            latency: Phases::default(),
             migrated_bytes: Some(Bytes::from_mib(300)),
-            migration_cpu: MigrationCpu::default(),
-            bench_cpu: None,
-            energy_j: None,
-            blackout: Blackout::default(),
-            back: None,
-            probes: Vec::new(),
+            ..PointRecord::unmeasured(self.platform.rules.status)
         })
     }
 

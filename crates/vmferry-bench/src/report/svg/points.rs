@@ -4,6 +4,7 @@ use super::frame::Frame;
 use super::legend::{Swatch, legend};
 use super::scale::Scale;
 use super::{Drawing, Paint, Stroke};
+use crate::report::spread::Spread;
 
 /// What one subject showed.
 #[derive(Clone, Debug, PartialEq)]
@@ -36,7 +37,7 @@ pub(crate) fn svg(title: &str, unit: &str, points: u32, series: &[Series]) -> St
         let aside = (row as f64 - (series.len() as f64 - 1.0) / 2.0) * 6.0;
         let medians = (1..=points).filter_map(|point| {
             let of_point = one.dots.iter().filter(|dot| dot.0 == point);
-            let value = median(of_point.map(|dot| dot.1).collect())?;
+            let value = Spread::of(of_point.map(|dot| Some(dot.1)))?.median;
             Some((frame.x(f64::from(point)) + aside, frame.y(value)))
         });
         let stroke = Stroke {
@@ -52,11 +53,4 @@ pub(crate) fn svg(title: &str, unit: &str, points: u32, series: &[Series]) -> St
     }
     let said = format!("{unit} at each of {points} migration points, a line for each subject");
     drawing.finished(frame.height(), title, &said)
-}
-
-fn median(mut values: Vec<f64>) -> Option<f64> {
-    values.retain(|value| value.is_finite());
-    values.sort_by(f64::total_cmp);
-    let last = values.len().checked_sub(1)?;
-    Some(f64::midpoint(values[last / 2], values[last.div_ceil(2)]))
 }

@@ -9,7 +9,7 @@ use tokio::task::JoinHandle;
 use tokio::time::sleep;
 use vmferry_bench::plan::{BenchPlan, Subject};
 use vmferry_bench::platform::Fault;
-use vmferry_bench::record::{Blackout, Downtimes, MigrationCpu, Phases, PointRecord, PointStatus};
+use vmferry_bench::record::{Blackout, Phases, PointRecord, PointStatus};
 use vmferry_core::{MoveEvent, Outcome, OutcomeStatus, Place, Plan, Ratio};
 use vmferry_hypervisor::qmp::Guest;
 use vmferry_measure::ObserveOptions;
@@ -63,7 +63,7 @@ impl Migration<'_> {
         };
         settings::apply(self.subject, &ends.source).await?;
         settings::apply(self.subject, &ends.destination).await?;
-        let mut record = unmoved();
+        let mut record = PointRecord::unmeasured(PointStatus::Refused);
         let prepared = match self.prepare(&mut record).await {
             Ok(prepared) => prepared,
             Err(error) => return Ok(refused(record, error.to_string())),
@@ -264,30 +264,6 @@ async fn wait_for_answers(looking: &Looking, since_ns: u64) {
     let patience = Instant::now() + RETURN_PATIENCE;
     while !looking.answered_since(since_ns) && Instant::now() < patience {
         sleep(Duration::from_millis(20)).await;
-    }
-}
-
-/// A record of which nothing is known yet.
-fn unmoved() -> PointRecord {
-    PointRecord {
-        point: 0,
-        at_s: 0.0,
-        status: PointStatus::Refused,
-        failure: None,
-        forecast: None,
-        forecast_failure: None,
-        outcome: None,
-        total_time_ms: None,
-        downtime: Downtimes::default(),
-        longest_stall_ms: None,
-        latency: Phases::default(),
-        migrated_bytes: None,
-        migration_cpu: MigrationCpu::default(),
-        bench_cpu: None,
-        energy_j: None,
-        blackout: Blackout::default(),
-        back: None,
-        probes: Vec::new(),
     }
 }
 
