@@ -17,24 +17,23 @@ const ECHO_PORT: u16 = 7;
 
 /// The three ways to look at a service.
 fn ways(service: Service) -> [(Way, ProbeKind); 3] {
-    let port = service.port();
-    let request = |protocol| match port {
-        Some(port) => ProbeKind::Request { protocol, port },
-        None => ProbeKind::UdpEcho { port: ECHO_PORT },
-    };
-    let connect = match port {
-        Some(port) => ProbeKind::TcpConnect { port },
-        None => ProbeKind::TcpRefusal { port: CLOSED_PORT },
-    };
-    // PostgreSQL and Postfix fork for every connection: 200 a second would be their work.
     let refused = ProbeKind::TcpRefusal { port: CLOSED_PORT };
-    let (tcp, asked) = match service {
-        Service::Web | Service::Application => (connect, request(Protocol::Http)),
-        Service::Postgres => (refused, request(Protocol::Postgres)),
-        Service::Mariadb => (refused, request(Protocol::Mariadb)),
-        Service::Cache => (connect, request(Protocol::Redis)),
-        Service::Mail => (refused, request(Protocol::Smtp)),
-        Service::Standby | Service::File => (refused, ProbeKind::UdpEcho { port: ECHO_PORT }),
+    let (protocol, spawns) = match service {
+        Service::Web | Service::Application => (Some(Protocol::Http), false),
+        Service::Cache => (Some(Protocol::Redis), false),
+        // A process or thread for every connection: 200 a second would be their work.
+        Service::Postgres => (Some(Protocol::Postgres), true),
+        Service::Mariadb => (Some(Protocol::Mariadb), true),
+        Service::Mail => (Some(Protocol::Smtp), true),
+        Service::Standby | Service::File => (None, false),
+    };
+    let (tcp, asked) = match (service.port(), protocol) {
+        (Some(port), Some(protocol)) => {
+            let connect = ProbeKind::TcpConnect { port };
+            let request = ProbeKind::Request { protocol, port };
+            (if spawns { refused } else { connect }, request)
+        }
+        _ => (refused, ProbeKind::UdpEcho { port: ECHO_PORT }),
     };
     [
         (Way::Icmp, ProbeKind::IcmpEcho),
