@@ -269,6 +269,14 @@ pub(crate) fn mean(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / values.len() as f64
 }
 
+/// The middle one, or the mean of the middle two; `None` of no value.
+pub(crate) fn median(values: &[f64]) -> Option<f64> {
+    let mut values = values.to_vec();
+    values.sort_by(f64::total_cmp);
+    let last = values.len().checked_sub(1)?;
+    Some(f64::midpoint(values[last / 2], values[last.div_ceil(2)]))
+}
+
 /// Of a sample; `None` of fewer than two values.
 pub(crate) fn standard_deviation(values: &[f64]) -> Option<f64> {
     let mean = mean(values);

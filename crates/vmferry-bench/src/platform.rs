@@ -108,11 +108,13 @@ pub trait Service: Send {
     /// procedure makes it that since the begin of the running time, and fills in `point` and `back`.
     ///
     /// # Errors
-    /// Only where the run cannot go on: the guest is lost, or its place is uncertain.
+    /// Only where the run cannot go on: the guest is lost, or its place is uncertain. The migration
+    /// then counts as one that failed.
     fn migrate(&mut self) -> impl Future<Output = Result<PointRecord, Fault>> + Send;
 
     /// Brings the guest back to the system under test while it is stopped, and checks that the
-    /// service goes on. Where it is there already, nothing is done.
+    /// service goes on: since the return, the clients have said that they did more. Where it is
+    /// there already, it is not moved.
     ///
     /// # Errors
     /// Where the run cannot go on.
@@ -137,10 +139,12 @@ pub struct ClientRecord {
 /// What clients have done.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Work {
-    /// Operations since the begin of the load.
+    /// Operations since the begin of the load, as far as the clients have said.
     pub operations: u64,
     /// Operations that failed.
     pub errors: u64,
-    /// The clients' own counts, times in seconds since the begin of the load.
+    /// The clients' own counts, times in seconds since the begin of the load. Where the last has as
+    /// many operations as `operations`, its time is that of their count: tools speak once a second,
+    /// and what they did since is not in it.
     pub series: Vec<WorkSample>,
 }

@@ -87,10 +87,16 @@ pub async fn resume<P: Platform>(
     cancel: &watch::Receiver<bool>,
     tell: Tell<'_>,
 ) -> Result<BenchRecord, BenchError> {
-    let bench = store.open(id)?;
+    let mut bench = store.open(id)?;
     let plan = bench.record().plan.clone();
     if missing(bench.record(), again).is_empty() {
-        return Err(BenchError::Ended { id });
+        if bench.record().ended_at.is_some() {
+            return Err(BenchError::Ended { id });
+        }
+        // It was killed between its last run and its end.
+        bench.end(Timestamp::now())?;
+        tell(BenchEvent::Ended { id });
+        return Ok(bench.into_record());
     }
     check(platform, &plan)?;
     let ready = ready::make(platform, &plan, cancel, tell).await?;

@@ -267,7 +267,7 @@ pub enum PointStatus {
     Completed,
     /// It had not converged by the plan's deadline and was cancelled.
     NotConverged,
-    /// It failed; the guest runs at the source.
+    /// It failed: the guest runs at the source, or was lost, which ends its run.
     Failed,
     /// It was advised against, or refused, before it began.
     Refused,

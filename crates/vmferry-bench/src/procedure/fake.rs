@@ -34,6 +34,8 @@ pub(super) struct Rules {
     pub(super) status: PointStatus,
     /// Version of the hypervisor.
     pub(super) version: &'static str,
+    /// How often clients say what they have done; zero: whenever they are asked.
+    pub(super) speaks_each: Duration,
 }
 
 impl Default for Rules {
@@ -46,6 +48,7 @@ impl Default for Rules {
             checked: true,
             status: PointStatus::Completed,
             version: "10.0",
+            speaks_each: Duration::ZERO,
         }
     }
 }
@@ -168,7 +171,7 @@ impl Platform for Fake {
             background_guests: setup.background_guests,
             rate: RATE * share.min(1.0),
             since: Instant::now(),
-            stopped: Duration::ZERO,
+            pauses: Vec::new(),
         })
     }
 }
@@ -180,7 +183,30 @@ pub(super) struct FakeService {
     background_guests: u32,
     rate: f64,
     since: Instant,
-    stopped: Duration,
+    /// When the guest did not run, seconds since the begin of the load: from when, how long.
+    pauses: Vec<(f64, f64)>,
+}
+
+impl FakeService {
+    fn now_s(&self) -> f64 {
+        self.since.elapsed().as_secs_f64()
+    }
+
+    /// When the clients spoke last.
+    fn said_s(&self) -> f64 {
+        let each = self.platform.rules.speaks_each.as_secs_f64();
+        if each > 0.0 {
+            (self.now_s() / each).floor() * each
+        } else {
+            self.now_s()
+        }
+    }
+
+    fn done_by(&self, at_s: f64) -> u64 {
+        let paused = |(from, long): &(f64, f64)| (at_s - from).clamp(0.0, *long);
+        let paused: f64 = self.pauses.iter().map(paused).sum();
+        (self.rate * (at_s - paused)).round() as u64
+    }
 }
 
 impl Service for FakeService {
@@ -195,8 +221,8 @@ impl Service for FakeService {
 
     async fn work(&mut self) -> Result<Work, Fault> {
         self.platform.call("work")?;
-        let seconds = (self.since.elapsed() - self.stopped).as_secs_f64();
-        let operations = (self.rate * seconds).round() as u64;
+        let at_s = self.said_s();
+        let operations = self.done_by(at_s);
         Ok(Work {
             operations,
             errors: operations / 100,
@@ -205,10 +231,7 @@ impl Service for FakeService {
                     at_s: 0.0,
                     operations: 0,
                 },
-                WorkSample {
-                    at_s: self.since.elapsed().as_secs_f64(),
-                    operations,
-                },
+                WorkSample { at_s, operations },
             ],
         })
     }
@@ -222,7 +245,7 @@ impl Service for FakeService {
     async fn migrate(&mut self) -> Result<PointRecord, Fault> {
         let moved = self.platform.call("migrate");
         sleep(Duration::from_secs(10)).await;
-        self.stopped += Duration::from_millis(300);
+        self.pauses.push((self.now_s() - 1.3, 0.3));
         moved?;
         Ok(PointRecord {
             at_s: 2.0,
@@ -238,8 +261,13 @@ impl Service for FakeService {
 
     async fn bring_back(&mut self) -> Result<WayBack, Fault> {
         self.platform.call("back")?;
+        self.pauses.push((self.now_s(), 3.0));
         sleep(Duration::from_secs(3)).await;
-        self.stopped += Duration::from_secs(3);
+        // Until the clients say that they go on.
+        let said_s = self.said_s();
+        while self.said_s() <= said_s && !self.platform.rules.speaks_each.is_zero() {
+            sleep(Duration::from_millis(50)).await;
+        }
         Ok(WayBack {
             stopped_ms: Millis(3000.0),
             checked: self.platform.rules.checked,

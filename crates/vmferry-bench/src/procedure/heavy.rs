@@ -1,9 +1,10 @@
 //! How many guests make a heavy load (`virtlm2011`, "outside the VM"): they are added until a newly
 //! added one clearly hurts each guest's workload.
 
-use tokio::time::Instant;
-
+use super::running::Moment;
 use super::{BenchEvent, Procedure, RunStep, Stopped, Watch, failed, running};
+use crate::estimate::median;
+use crate::metric::rate;
 use crate::plan::Load;
 use crate::platform::{Platform, Service};
 use crate::record::{HeavyEnd, HeavyLoad, HeavyStep, RunKey};
@@ -87,7 +88,7 @@ fn light_rate<P: Platform>(procedure: &Procedure<'_, '_, P>, key: &RunKey) -> Op
             && run.key.subject == key.subject
     });
     let reference = light?.reference.as_ref()?;
-    Some(reference.operations as f64 / reference.seconds)
+    rate(reference.operations, reference.seconds)
 }
 
 /// Median rate of all guests, with so many beside the first.
@@ -98,33 +99,21 @@ async fn measure<P: Platform>(
 ) -> Result<f64, Stopped> {
     procedure
         .with_service(key, guests, async |service, watch| {
-            rates(service, watch).await.map(median)
+            let rates = rates(service, watch).await?;
+            median(&rates).ok_or_else(|| Stopped::Failed("no time was measured".to_owned()))
         })
         .await
 }
 
 /// Operations per second of each guest over a sector's length.
 async fn rates<S: Service>(service: &mut S, watch: &Watch<'_>) -> Result<Vec<f64>, Stopped> {
-    running::warm_up(service, watch).await?;
+    let (_, since) = running::warm_up(service, watch).await?;
     let others = |fault| failed("the clients of the guests beside it", &fault);
-    let before = running::work(service).await?;
-    let from = Instant::now();
+    let before = Moment::of(&running::work(service).await?, since);
     service.background_rates().await.map_err(others)?;
-    watch.until(from + running::sector(watch.plan)).await?;
-    let after = running::work(service).await?;
-    let seconds = from.elapsed().as_secs_f64();
+    watch.until(before.at + running::sector(watch.plan)).await?;
+    let done = Moment::of(&running::work(service).await?, since).since(&before);
     let mut rates = service.background_rates().await.map_err(others)?;
-    let operations = after.operations.saturating_sub(before.operations);
-    rates.push(operations as f64 / seconds);
+    rates.extend(rate(done.operations, done.time.as_secs_f64()));
     Ok(rates)
-}
-
-fn median(mut rates: Vec<f64>) -> f64 {
-    rates.sort_by(f64::total_cmp);
-    let half = rates.len() / 2;
-    if rates.len() % 2 == 1 {
-        rates[half]
-    } else {
-        (rates[half - 1] + rates[half]) / 2.0
-    }
 }

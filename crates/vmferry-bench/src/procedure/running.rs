@@ -5,8 +5,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::{BenchEvent, Stopped, Watch, failed};
+use crate::error::words;
 use crate::plan::BenchPlan;
-use crate::platform::{ClientRecord, Service, Work};
+use crate::platform::{ClientRecord, Fault, Service, Work};
 use crate::record::{PointRecord, PointStatus, SectorWork, ServiceRun, WorkSample};
 
 /// Length of a sector.
@@ -41,7 +42,7 @@ pub(super) async fn reference<S: Service>(
 ) -> Result<ServiceRun, Stopped> {
     let mut running = Running::begin(service, watch).await?;
     for _ in 0..=watch.plan.points {
-        watch.until(running.sector.at + sector(watch.plan)).await?;
+        watch.until(running.planned(watch.plan)).await?;
         running.end_sector(service).await?;
     }
     Ok(running.run())
@@ -55,14 +56,22 @@ pub(super) async fn migrated<S: Service>(
     points: &mut Vec<PointRecord>,
 ) -> Result<ServiceRun, Stopped> {
     let mut running = Running::begin(service, watch).await?;
-    watch.until(running.sector.at + sector(watch.plan)).await?;
+    watch.until(running.planned(watch.plan)).await?;
     running.end_sector(service).await?;
     for number in 1..=watch.plan.points {
-        let called = running.begin.at.elapsed();
-        let moved = service.migrate().await;
-        let mut point = moved.map_err(|fault| failed(&format!("point {number}"), &fault))?;
+        let called_s = running.begin.at.elapsed().as_secs_f64();
+        let mut point = match service.migrate().await {
+            Ok(point) => point,
+            Err(fault) => {
+                // A guest that is lost must not count for less than one that stayed.
+                let lost = lost(number, called_s, &fault);
+                tell(watch, &lost);
+                points.push(lost);
+                return Err(failed(&format!("point {number}"), &fault));
+            }
+        };
         point.point = number;
-        point.at_s += called.as_secs_f64();
+        point.at_s += called_s;
         let completed = point.status == PointStatus::Completed;
         points.push(point);
         let back = running.way_back(service, number).await?;
@@ -75,11 +84,20 @@ pub(super) async fn migrated<S: Service>(
                 "after the way back of point {number} the service does not go on where it was"
             )));
         }
-        let planned = running.sector.at + running.aside + sector(watch.plan);
-        watch.until(planned).await?;
+        watch.until(running.planned(watch.plan)).await?;
         running.end_sector(service).await?;
     }
     Ok(running.run())
+}
+
+/// The point at which the guest was lost.
+fn lost(number: u32, called_s: f64, fault: &Fault) -> PointRecord {
+    PointRecord {
+        point: number,
+        at_s: called_s,
+        failure: Some(words(fault.as_ref())),
+        ..PointRecord::unmeasured(PointStatus::Failed)
+    }
 }
 
 fn tell(watch: &mut Watch<'_>, point: &PointRecord) {
@@ -94,22 +112,54 @@ fn tell(watch: &mut Watch<'_>, point: &PointRecord) {
     });
 }
 
+/// Tools say once a second what they have done. Silence of longer than that is a service that does
+/// nothing.
+const SILENCE: Duration = Duration::from_secs(2);
+
 /// A moment, and what was done by then.
 #[derive(Clone, Debug)]
-struct Moment {
-    at: Instant,
+pub(super) struct Moment {
+    /// When the clients were asked.
+    pub(super) at: Instant,
+    /// When they had done so much: what was done since their last word is not in it.
+    counted: Instant,
     operations: u64,
     errors: u64,
 }
 
 impl Moment {
-    fn of(work: &Work) -> Self {
+    /// Now; the times of `work` count from `since` on.
+    pub(super) fn of(work: &Work, since: Instant) -> Self {
+        let at = Instant::now();
+        let said = work.series.last().and_then(|last| {
+            let said = since + Duration::try_from_secs_f64(last.at_s).ok()?;
+            (last.operations == work.operations && at.saturating_duration_since(said) <= SILENCE)
+                .then_some(said.min(at))
+        });
         Self {
-            at: Instant::now(),
+            at,
+            counted: said.unwrap_or(at),
             operations: work.operations,
             errors: work.errors,
         }
     }
+
+    /// What was done from an earlier moment to this one, and in what time.
+    pub(super) fn since(&self, earlier: &Self) -> Done {
+        Done {
+            time: self.counted.saturating_duration_since(earlier.counted),
+            operations: self.operations.saturating_sub(earlier.operations),
+            errors: self.errors.saturating_sub(earlier.errors),
+        }
+    }
+}
+
+/// What was done between two moments.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Done {
+    pub(super) time: Duration,
+    pub(super) operations: u64,
+    errors: u64,
 }
 
 /// A running time under way.
@@ -122,9 +172,7 @@ struct Running {
     /// Begin of the sector under way.
     sector: Moment,
     /// Of the sector under way, what does not count: the way back.
-    aside: Duration,
-    operations_aside: u64,
-    errors_aside: u64,
+    aside: Done,
     errors: u64,
     sectors: Vec<SectorWork>,
     /// What the clients said last.
@@ -135,37 +183,36 @@ impl Running {
     async fn begin<S: Service>(service: &mut S, watch: &Watch<'_>) -> Result<Self, Stopped> {
         let (client, since) = warm_up(service, watch).await?;
         let last = work(service).await?;
-        let begin = Moment::of(&last);
+        let begin = Moment::of(&last, since);
         Ok(Self {
             client,
             since,
             sector: begin.clone(),
             begin,
-            aside: Duration::ZERO,
-            operations_aside: 0,
-            errors_aside: 0,
+            aside: Done::default(),
             errors: 0,
             sectors: Vec::new(),
             last,
         })
     }
 
+    /// Until when the sector under way lasts.
+    fn planned(&self, plan: &BenchPlan) -> Instant {
+        self.sector.at + self.aside.time + sector(plan)
+    }
+
     /// Ends the sector, and begins the next.
     async fn end_sector<S: Service>(&mut self, service: &mut S) -> Result<(), Stopped> {
         self.last = work(service).await?;
-        let end = Moment::of(&self.last);
-        let (begin, aside) = (&self.sector, self.aside);
-        let operations = end.operations.saturating_sub(begin.operations);
-        let errors = end.errors.saturating_sub(begin.errors);
+        let end = Moment::of(&self.last, self.since);
+        let done = end.since(&self.sector);
+        let aside = std::mem::take(&mut self.aside);
         self.sectors.push(SectorWork {
-            seconds: (end.at - begin.at).saturating_sub(aside).as_secs_f64(),
-            operations: operations.saturating_sub(self.operations_aside),
+            seconds: done.time.saturating_sub(aside.time).as_secs_f64(),
+            operations: done.operations.saturating_sub(aside.operations),
         });
-        self.errors += errors.saturating_sub(self.errors_aside);
+        self.errors += done.errors.saturating_sub(aside.errors);
         self.sector = end;
-        self.aside = Duration::ZERO;
-        self.operations_aside = 0;
-        self.errors_aside = 0;
         Ok(())
     }
 
@@ -175,14 +222,12 @@ impl Running {
         service: &mut S,
         number: u32,
     ) -> Result<crate::record::WayBack, Stopped> {
-        let before = Moment::of(&work(service).await?);
+        let before = Moment::of(&work(service).await?, self.since);
         let back = service.bring_back().await;
         let back =
             back.map_err(|fault| failed(&format!("the way back of point {number}"), &fault))?;
-        let after = Moment::of(&work(service).await?);
-        self.aside = after.at - before.at;
-        self.operations_aside = after.operations.saturating_sub(before.operations);
-        self.errors_aside = after.errors.saturating_sub(before.errors);
+        let after = Moment::of(&work(service).await?, self.since);
+        self.aside = after.since(&before);
         Ok(back)
     }
 

@@ -134,6 +134,28 @@ async fn sectors_are_cut_and_ways_back_left_out() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn clients_that_speak_once_a_second_lose_no_work() {
+    let (_dir, store) = store();
+    let fake = Fake::new(Rules {
+        speaks_each: Duration::from_secs(1),
+        ..Rules::default()
+    });
+    let mut plan = small();
+    (plan.sector_s, plan.warm_up_s) = (6.35, 2.4);
+    let record = made(&fake, plan, &store).await.unwrap();
+    let run = &record.runs[0];
+    let reference = run.reference.as_ref().unwrap();
+    for sector in &reference.sectors {
+        let rate = sector.operations as f64 / sector.seconds;
+        assert!(close(rate / RATE, 1.0), "{sector:?}");
+    }
+    // Three blackouts of 300 ms are what migrations cost.
+    let migrated = run.migrated.as_ref().unwrap();
+    let lost = migrated.seconds - migrated.operations as f64 / RATE;
+    assert!((lost - 0.9).abs() < 0.02, "{lost}: {migrated:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn subjects_that_serve_alike_share_a_reference() {
     let (_dir, store) = store();
     let fake = Fake::new(Rules::default());
@@ -271,9 +293,27 @@ async fn a_run_that_fails_is_recorded_and_the_others_are_made() {
     multifd: the start: `start multifd web light 0` was made to fail (reference true, points 0)
     default: the clients: `begin` was made to fail (reference true, points 0)
     default: the service: `work` was made to fail (reference false, points 0)
-    default: point 2: `migrate` was made to fail (reference true, points 1)
+    default: point 2: `migrate` was made to fail (reference true, points 2)
     default: the way back of point 1: `back` was made to fail (reference true, points 1)
     ");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_killed_before_its_last_word_is_ended() {
+    let (_dir, store) = store();
+    let record = made(&Fake::new(Rules::default()), small(), &store).await;
+    let record = record.unwrap();
+    let runs = store.path(record.id).join("runs.jsonl");
+    let text = std::fs::read_to_string(&runs).unwrap();
+    let (kept, last) = text.trim_end().rsplit_once('\n').unwrap();
+    assert!(last.contains("ended"), "{last}");
+    std::fs::write(&runs, format!("{kept}\n")).unwrap();
+    assert_eq!(store.interrupted().unwrap(), record.id);
+    let calm = Fake::new(Rules::default());
+    let ended = gone_on(&calm, record.id, &store).await.unwrap();
+    assert!(ended.ended_at.is_some() && ended.runs == record.runs);
+    assert_eq!(calm.calls(), Vec::<String>::new());
+    assert!(store.interrupted().is_err());
 }
 
 #[tokio::test(start_paused = true)]
@@ -317,6 +357,22 @@ async fn migrations_that_do_not_complete_are_results() {
     let run = &record.runs[0];
     assert_eq!((run.failure.as_ref(), run.points.len()), (None, 3));
     assert!(run.points.iter().all(|point| point.back.is_none()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_guest_that_is_lost_counts_as_a_migration_that_failed() {
+    let (_dir, store) = store();
+    let fake = Fake::new(Rules {
+        fail: vec![("migrate", 2)],
+        ..Rules::default()
+    });
+    let record = made(&fake, small(), &store).await.unwrap();
+    let [_, lost] = &record.runs[0].points[..] else {
+        panic!("{:?}", record.runs)
+    };
+    assert_eq!((lost.point, lost.status), (2, PointStatus::Failed));
+    assert_eq!(lost.failure.as_deref(), Some("`migrate` was made to fail"));
+    assert!(close(lost.at_s, 2.0 * 6.0 + 10.0 - 6.0 + 3.0), "{lost:?}");
 }
 
 #[tokio::test(start_paused = true)]
