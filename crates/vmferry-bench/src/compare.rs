@@ -13,7 +13,7 @@ use crate::difference::{Difference, RatioEstimate, judge};
 use crate::estimate::{Confidence, Scale, Spread, Term, confidence};
 use crate::metric::{DowntimeSource, Metric};
 use crate::plan::BenchPlan;
-use crate::record::{BenchRecord, MachineRecord};
+use crate::record::{BenchRecord, HeavyLoad, MachineRecord};
 use crate::score::{Assessed, LeftOut, REFERENCE_SCORE, pairs};
 use crate::side::{CellName, Side, SideName, common_source};
 
@@ -77,14 +77,20 @@ impl Comparison {
     /// Compares every subject of a record with its first; all are judged together, with downtimes
     /// of one source.
     pub fn within(record: &BenchRecord) -> Vec<Self> {
-        let sides = Side::all(record);
+        match Side::all(record).split_first() {
+            Some((baseline, others)) => Self::of_all(others, *baseline),
+            None => Vec::new(),
+        }
+    }
+
+    /// Compares several subjects with one baseline; all are judged together, with downtimes of one
+    /// source.
+    pub fn of_all(judged: &[Side<'_>], baseline: Side<'_>) -> Vec<Self> {
+        let sides: Vec<Side<'_>> = judged.iter().copied().chain([baseline]).collect();
         let by = common_source(&sides);
-        let Some((baseline, others)) = sides.split_first() else {
-            return Vec::new();
-        };
-        let mut comparisons: Vec<Self> = others
+        let mut comparisons: Vec<Self> = judged
             .iter()
-            .map(|judged| Self::unjudged(*judged, *baseline, by))
+            .map(|judged| Self::unjudged(*judged, baseline, by))
             .collect();
         judge_together(&mut comparisons);
         comparisons
@@ -213,6 +219,7 @@ fn conditions(judged: &BenchRecord, baseline: &BenchRecord) -> Vec<String> {
     for (what, (ours, theirs)) in [
         ("the processor", machine(|m| m.cpu.clone())),
         ("the number of CPUs", machine(|m| m.cpus.to_string())),
+        ("the memory", machine(|m| m.memory_bytes.to_string())),
         ("the host's kernel", machine(|m| m.kernel.clone())),
         ("the accelerator", machine(|m| m.accelerator.clone())),
         ("the setup of hosts", machine(|m| m.note.clone())),
@@ -234,8 +241,24 @@ fn conditions(judged: &BenchRecord, baseline: &BenchRecord) -> Vec<String> {
         ),
         ("the number of points", plan(|p| p.points.to_string())),
         ("the warm-up", plan(|p| format!("{} s", p.warm_up_s))),
+        (
+            "the time of observation",
+            plan(|p| format!("{} s", p.observe_s)),
+        ),
+        (
+            "the version of vmferry",
+            (judged.tool_version.clone(), baseline.tool_version.clone()),
+        ),
     ] {
         differ(what, ours, theirs);
+    }
+    for heavy in &judged.heavy {
+        let guests = |of: &HeavyLoad| format!("{} guests beside", of.background_guests);
+        let same = baseline.heavy.iter();
+        if let Some(other) = same.into_iter().find(|one| one.workload == heavy.workload) {
+            let what = format!("heavy load of `{}`", heavy.workload);
+            differ(&what, guests(heavy), guests(other));
+        }
     }
     for image in &judged.images {
         let same = baseline
@@ -327,15 +350,23 @@ mod tests {
 
     #[test]
     fn other_conditions_are_said() {
-        let (judged, mut baseline) = (made(0.02, 2), made(0.02, 2));
+        let (mut judged, mut baseline) = (made(0.02, 2), made(0.02, 2));
         baseline.id = uuid::Uuid::from_u128(8);
         baseline.machine.kernel = "6.12.0".to_owned();
         baseline.plan.sector_s = 20.0;
         baseline.images[0].packages[0].1 = "6.1.2-1".to_owned();
+        let heavy = |background_guests| HeavyLoad {
+            workload: "web".to_owned(),
+            background_guests,
+            steps: Vec::new(),
+            because: crate::record::HeavyEnd::Given,
+        };
+        (judged.heavy, baseline.heavy) = (vec![heavy(2)], vec![heavy(1)]);
         let comparison = Comparison::of(Side::all(&judged)[0], Side::all(&baseline)[0]);
         insta::assert_snapshot!(comparison.conditions.join("\n"), @r"
         the host's kernel differs: 6.1.0 against 6.12.0
         the length of a sector differs: 10 s against 20 s
+        heavy load of `web` differs: 2 guests beside against 1 guests beside
         the packages of `postgres` differ: 1 have another version or are new
         ");
     }

@@ -179,8 +179,13 @@ fn best(record: &BenchRecord) -> Vec<Best> {
         .flat_map(|cell| Metric::ALL.map(|metric| Race::of(&sides, cell, metric, by)))
         .flatten()
         .collect();
-    let tests = races.iter_mut().flat_map(|race| &mut race.others);
-    judge(tests.map(|(_, difference)| difference).collect());
+    // Which one is the lowest was not known before: all pairs of a race are tested, not only those
+    // with it.
+    let tests = races.iter_mut().flat_map(|race| {
+        let with_lowest = race.others.iter_mut().map(|(_, difference)| difference);
+        with_lowest.chain(&mut race.among_others)
+    });
+    judge(tests.collect());
     races.into_iter().map(Race::end).collect()
 }
 
@@ -191,6 +196,8 @@ struct Race {
     subject: String,
     mean: f64,
     others: Vec<(String, Difference)>,
+    /// What the others differ by from each other.
+    among_others: Vec<Difference>,
 }
 
 impl Race {
@@ -212,6 +219,13 @@ impl Race {
                 .map(|(side, spread)| {
                     let more = Difference::between(metric, spread, lowest);
                     (side.subject.to_owned(), more)
+                })
+                .collect(),
+            among_others: (1..others.len())
+                .flat_map(|place| {
+                    let (_, upper) = &others[place];
+                    let lower = others[..place].iter();
+                    lower.map(move |(_, lower)| Difference::between(metric, upper, lower))
                 })
                 .collect(),
         })

@@ -5,11 +5,12 @@
 //! | `downtime>300ms` | the mean downtime of any cell is longer |
 //! | `total-time>+10%` | that of any cell is more than a tenth above the baseline's |
 //! | `migrated-data>2GiB`, `overhead>5%` | so for data and overhead |
+//! | `overhead>+5%` | the overhead of any cell is more than 5 points above the baseline's |
 //! | `score.downtime>1100` | the score is higher |
 //! | `score.downtime>+10%` | the score is higher than 1100 |
 //!
 //! A gate looks at means: whether noise alone could have taken it there is said beside
-//! (`certain`). What the baseline measured and the judged benchmark did not fails the gate, and so
+//! (`certain`), the baseline's own included; of one run nobody knows. What the baseline measured and the judged benchmark did not fails the gate, and so
 //! does a gate that found nothing to look at. The process then exits with
 //! [`vmferry_core::ExitCode::Regression`].
 
@@ -19,7 +20,8 @@ use std::str::FromStr;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::estimate::Confidence;
+use crate::difference::Difference;
+use crate::estimate::{Basis, Confidence, Spread};
 pub use crate::limit::Limit;
 use crate::limit::read_limit;
 use crate::metric::{DowntimeSource, Metric};
@@ -67,8 +69,9 @@ pub struct GateFinding {
     pub baseline: Option<f64>,
     /// Of `value`.
     pub confidence: Option<Confidence>,
-    /// Whether the whole interval of `value` is on the same side of the limit; `None` without one.
-    /// The limit is taken as exact.
+    /// Whether 95 % intervals say the same: that of `value` is on the same side of the limit, or
+    /// that of its ratio to (of overhead: its difference from) the baseline, whose noise is in it.
+    /// `None` where a side has one run only.
     pub certain: Option<bool>,
     /// All this in a sentence.
     pub sentence: String,
@@ -86,6 +89,25 @@ pub enum GateStatus {
     Lost,
     /// There is nothing to compare.
     NotMeasured,
+}
+
+/// One value that a gate looks at.
+struct Looked {
+    cell: Option<CellName>,
+    value: Option<f64>,
+    /// Of `value`.
+    confidence: Option<Confidence>,
+    baseline: Option<f64>,
+    /// Whether the baseline has the value.
+    expected: bool,
+    /// What tells noise where that is not `confidence` and the limit.
+    against: Option<Against>,
+}
+
+/// How a value stands to a baseline that is noisy itself.
+struct Against {
+    interval: Option<Confidence>,
+    limit: f64,
 }
 
 impl FromStr for Gate {
@@ -180,17 +202,20 @@ impl Gate {
                     LeftOutReason::NotInJudged | LeftOutReason::NotMeasuredInJudged
                 )
             });
-        let mut findings = vec![self.finding(
-            None,
-            value,
-            confidence,
-            Some(REFERENCE_SCORE),
-            value.is_some(),
-        )];
-        findings.extend(lost.map(|out| {
-            let limit = Some(REFERENCE_SCORE);
-            self.finding(Some(out.cell.clone()), None, None, limit, true)
-        }));
+        // The reference's noise is in the interval of a score.
+        let of = |cell, value, confidence, expected| {
+            let looked = Looked {
+                cell,
+                value,
+                confidence,
+                baseline: Some(REFERENCE_SCORE),
+                expected,
+                against: None,
+            };
+            self.finding(looked)
+        };
+        let mut findings = vec![of(None, value, confidence, value.is_some())];
+        findings.extend(lost.map(|out| of(Some(out.cell.clone()), None, None, true)));
         findings
     }
 
@@ -204,31 +229,52 @@ impl Gate {
         cells.extend(baseline.into_iter().flat_map(|side| side.cells()));
         let of = |cell: CellName| {
             let spread = |side: Side<'_>| side.cell(&cell).spread(self.metric, by);
-            let value = spread(judged).map(|s| s.estimate(self.metric.scale()));
-            let base = baseline.and_then(spread).map(|s| s.mean);
-            let confidence = value.and_then(|v| v.confidence);
-            self.finding(
-                Some(cell),
-                value.map(|v| v.mean),
-                confidence,
-                base,
-                base.is_some(),
-            )
+            let (value, base) = (spread(judged), baseline.and_then(spread));
+            let estimate = value.map(|v| v.estimate(self.metric.scale()));
+            self.finding(Looked {
+                against: self.against(value.as_ref(), base.as_ref()),
+                value: value.map(|v| v.mean),
+                confidence: estimate.and_then(|e| e.confidence),
+                baseline: base.map(|base| base.mean),
+                expected: base.is_some(),
+                cell: Some(cell),
+            })
         };
         cells.into_iter().map(of).collect()
     }
 
-    /// `expected`: whether the baseline has the value.
-    fn finding(
-        &self,
-        cell: Option<CellName>,
-        value: Option<f64>,
-        confidence: Option<Confidence>,
-        baseline: Option<f64>,
-        expected: bool,
-    ) -> GateFinding {
+    /// The interval that decides against a baseline, and what it must not be above.
+    fn against(&self, value: Option<&Spread>, base: Option<&Spread>) -> Option<Against> {
+        let Limit::AboveBaseline(share) = self.limit else {
+            return None;
+        };
+        let difference = Difference::between(self.metric, value?, base?);
+        Some(match self.metric {
+            Metric::Overhead => Against {
+                interval: difference.change_confidence,
+                limit: share.0,
+            },
+            _ => Against {
+                interval: difference.ratio.and_then(|ratio| ratio.confidence),
+                limit: 1.0 + share.0,
+            },
+        })
+    }
+
+    fn finding(&self, looked: Looked) -> GateFinding {
+        let Looked {
+            cell,
+            value,
+            confidence,
+            baseline,
+            expected,
+            against,
+        } = looked;
         let (limit, baseline) = match self.limit {
             Limit::Absolute(limit) => (Some(limit), None),
+            Limit::AboveBaseline(share) if self.metric == Metric::Overhead && !self.of_score => {
+                (baseline.map(|base| base + share.0), baseline)
+            }
             Limit::AboveBaseline(share) => {
                 let base = baseline.filter(|base| *base > 0.0);
                 (base.map(|base| base * (1.0 + share.0)), baseline)
@@ -240,9 +286,14 @@ impl Gate {
             (Some(_), Some(_)) => GateStatus::Kept,
             _ => GateStatus::NotMeasured,
         };
-        let certain = confidence.zip(limit).map(|(c, limit)| match status {
-            GateStatus::Exceeded => c.low > limit,
-            _ => c.high <= limit,
+        let (interval, edge) = match against {
+            Some(against) => (against.interval, Some(against.limit)),
+            None => (confidence, limit),
+        };
+        let over_repeats = interval.filter(|c| c.basis == Basis::Repeats);
+        let certain = over_repeats.zip(edge).map(|(c, edge)| match status {
+            GateStatus::Exceeded => c.low > edge,
+            _ => c.high <= edge,
         });
         GateFinding {
             sentence: self.sentence(cell.as_ref(), status, value, limit, certain),
@@ -274,8 +325,9 @@ impl Gate {
             None => format!("{score}{}", self.metric),
         };
         let noise = match certain {
+            Some(true) => "",
             Some(false) => "; noise may have decided it",
-            _ => "",
+            None => "; too few runs to tell it from noise",
         };
         match (status, value, limit) {
             (GateStatus::Kept, Some(value), Some(limit)) => {
@@ -308,6 +360,7 @@ mod tests {
 
     use super::*;
     use crate::fixture::{Figures, plan, record};
+    use crate::plan::BenchPlan;
     use crate::record::BenchRecord;
 
     fn limit(text: &str) -> Limit {
@@ -433,6 +486,54 @@ mod tests {
         }
         record.runs.clear();
         assert!(at(&record, "downtime>9s").failed);
+    }
+
+    #[test]
+    fn overheads_are_held_to_points_above_the_baseline() {
+        // The baseline loses nothing, which is nothing to take per cents of.
+        let record = record(plan(&["a", "b"], &["web"]), |key, _| Figures {
+            rate_with: if key.subject == "b" { 700.0 } else { 1001.0 },
+            ..Figures::default()
+        });
+        let said = |gate| at(&record, gate).findings[0].sentence.clone();
+        insta::assert_snapshot!(
+            [said("overhead>+10%"), said("overhead>+40%")].join("\n"),
+            @r"
+        overhead of web is 30.0 %, above 9.9 %
+        overhead of web is 30.0 %, not above 39.9 %
+        "
+        );
+        assert!(at(&record, "overhead>+10%").failed);
+    }
+
+    #[test]
+    fn a_noisy_baseline_and_a_single_run_leave_no_certainty() {
+        let noisy = |repeats, noise: f64| {
+            let plan = BenchPlan {
+                repeats,
+                ..plan(&["a", "b"], &["web"])
+            };
+            let record = record(plan, |key, point| {
+                let figures = Figures {
+                    total_time_ms: if key.subject == "b" { 5000.0 } else { 4000.0 },
+                    ..Figures::default()
+                };
+                // The baseline's runs differ as a whole, the other's not at all.
+                let first = if key.subject == "a" { noise } else { 0.0 };
+                let by = 1.0 + first * (f64::from(key.repeat) - 2.0);
+                Figures {
+                    total_time_ms: figures.total_time_ms * by,
+                    ..figures
+                }
+                .with_noise(0.0, key, point)
+            });
+            let found = at(&record, "total-time>+10%");
+            assert!(found.failed, "{found:?}");
+            found.findings[0].certain
+        };
+        assert_eq!(noisy(3, 0.01), Some(true));
+        assert_eq!(noisy(3, 0.2), Some(false));
+        assert_eq!(noisy(1, 0.0), None);
     }
 
     #[test]

@@ -12,7 +12,8 @@ use crate::metric::Metric;
 pub enum Limit {
     /// In the metric's unit (ms, ms, bytes, a share), or a score.
     Absolute(f64),
-    /// So much more than the baseline: 0.1 of `+10%`.
+    /// So much more than the baseline: 0.1 of `+10%`, a tenth above it. An overhead is in per cent
+    /// itself, and may be 0 or below: of that, ten points above the baseline's.
     AboveBaseline(Ratio),
 }
 

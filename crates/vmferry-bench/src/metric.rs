@@ -7,7 +7,8 @@
 //! | migrated data | bytes | every point; of the migration's TCP connection |
 //! | overhead | share | every run; what the service lost against its run without migrations |
 //!
-//! A point that did not complete counts by the rule of [`PointRecord::status`].
+//! A point that did not complete counts by the rule of [`PointRecord::status`]. So does the downtime
+//! of one that completed after which the guest, seen before, was not seen again by anybody outside.
 
 use std::fmt;
 
@@ -15,7 +16,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use vmferry_core::{Bytes, Millis, Ratio};
 
-use crate::record::{PointRecord, PointStatus, ServiceRun};
+use crate::record::{Downtimes, PointRecord, PointStatus, ServiceRun};
 
 /// The pace of the probes by ICMP and TCP, milliseconds.
 const PROBE_PACE_MS: f64 = 5.0;
@@ -78,7 +79,7 @@ impl Metric {
     ) -> Option<f64> {
         let done = point.status == PointStatus::Completed;
         let value = match self {
-            Self::Downtime if done => by.of(point)?.0,
+            Self::Downtime if done && !never_seen_again(point) => by.of(point)?.0,
             Self::TotalTime if done => point.total_time_ms?.0,
             Self::Downtime | Self::TotalTime => deadline.0,
             Self::MigratedData => sent(point)?.0 as f64,
@@ -105,6 +106,17 @@ impl fmt::Display for Metric {
 fn sent(point: &PointRecord) -> Option<Bytes> {
     let refused = point.status == PointStatus::Refused;
     point.migrated_bytes.or(refused.then_some(Bytes(0)))
+}
+
+/// Whether the guest moved and was not back as long as it was looked for.
+fn never_seen_again(point: &PointRecord) -> bool {
+    let Downtimes {
+        icmp_ms,
+        tcp_ms,
+        service_ms,
+    } = point.downtime;
+    let seen = [icmp_ms, tcp_ms, service_ms].iter().any(Option::is_some);
+    point.status == PointStatus::Completed && point.latency.before.is_some() && !seen
 }
 
 /// Who looked at the guest's absence. Downtimes of different sources never stand in one score or
@@ -138,11 +150,12 @@ impl DowntimeSource {
         }
     }
 
-    /// The best source that saw every point that completed; where none did, the best of those that
-    /// saw most.
+    /// The best source that saw every point that completed and after which the guest was seen at
+    /// all; where none did, the best of those that saw most.
     pub fn common<'a>(points: impl Iterator<Item = &'a PointRecord>) -> Self {
         let mut seen = [0_usize; 4];
-        for point in points.filter(|p| p.status == PointStatus::Completed) {
+        let ended = points.filter(|p| p.status == PointStatus::Completed);
+        for point in ended.filter(|point| !never_seen_again(point)) {
             for (count, source) in seen.iter_mut().zip(Self::ALL) {
                 *count += usize::from(source.of(point).is_some());
             }
@@ -249,6 +262,15 @@ mod tests {
         one.downtime.icmp_ms = None;
         assert_eq!(common(&one, &other), DowntimeSource::Tcp);
         one.downtime = Default::default();
+        // It was looked at, and did not come back: that hides from nobody.
+        assert_eq!(common(&one, &other), DowntimeSource::Icmp);
+        let deadline = Millis(60_000.0);
+        for by in DowntimeSource::ALL {
+            let counted = Metric::Downtime.counted(&one, by, deadline);
+            assert_eq!(counted, Some(60_000.0));
+        }
+        // Nobody looked.
+        one.latency = Default::default();
         assert_eq!(common(&one, &other), DowntimeSource::Hypervisor);
         one.status = PointStatus::Failed;
         assert_eq!(common(&one, &other), DowntimeSource::Icmp);

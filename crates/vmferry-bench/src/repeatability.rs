@@ -3,12 +3,14 @@
 //! `virtlm2011` 5.2 repeated its benchmark three times: the standard deviation of each score was
 //! within 1 %. Part of it is the machine's own noise, which the runs without migrations show.
 
+use std::collections::BTreeSet;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use vmferry_core::Ratio;
 
 use crate::estimate::{mean, standard_deviation};
-use crate::metric::{DowntimeSource, Metric};
+use crate::metric::{DowntimeSource, Metric, rate};
 use crate::score::REFERENCE_SCORE;
 use crate::side::{Cell, CellName, Side, SideName, common_source};
 
@@ -33,6 +35,9 @@ pub struct Repeatability {
     pub points: Vec<PointSpread>,
     /// Of the service's rate without migrations, by cell: the noise of the machine.
     pub noise: Vec<Noise>,
+    /// The same over all cells, put together as scores are (each rate over the mean of its cell):
+    /// what the spread of a score is to be held against.
+    pub noise_of_scores: Option<Ratio>,
 }
 
 /// Spread of a score.
@@ -90,6 +95,20 @@ pub struct Noise {
     pub rates_per_s: Vec<f64>,
     /// Standard deviation over mean.
     pub relative_sd: Option<Ratio>,
+    /// Of the sectors in which migration points are felt.
+    pub points: Vec<PointNoise>,
+}
+
+/// Spread of a service that is not migrated, in the sector in which it otherwise is: of point p,
+/// sector p + 1.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct PointNoise {
+    /// From 1 on.
+    pub point: u32,
+    /// Operations per second, by repeat.
+    pub rates_per_s: Vec<f64>,
+    /// Standard deviation over mean.
+    pub relative_sd: Option<Ratio>,
 }
 
 impl Repeatability {
@@ -123,10 +142,25 @@ impl Repeatability {
             points: of_points,
             noise: cells
                 .iter()
-                .map(|(name, cell)| {
-                    let rates_per_s = cell.rates_without();
-                    Noise {
-                        cell: name.clone(),
+                .map(|(name, cell)| Noise::of(name, cell))
+                .collect(),
+            noise_of_scores: noise_of_scores(&cells),
+        }
+    }
+}
+
+impl Noise {
+    fn of(name: &CellName, cell: &Cell<'_>) -> Self {
+        let rates_per_s = cell.rates_without();
+        Self {
+            cell: name.clone(),
+            relative_sd: relative(&rates_per_s),
+            rates_per_s,
+            points: (1..=cell.points)
+                .map(|point| {
+                    let rates_per_s = cell.rates_without_at(point);
+                    PointNoise {
+                        point,
                         relative_sd: relative(&rates_per_s),
                         rates_per_s,
                     }
@@ -134,6 +168,28 @@ impl Repeatability {
                 .collect(),
         }
     }
+}
+
+/// Over the repeats that have a rate in every cell whose service does anything.
+fn noise_of_scores(cells: &[(CellName, Cell<'_>)]) -> Option<Ratio> {
+    let busy: Vec<(&Cell<'_>, f64)> = cells
+        .iter()
+        .map(|(_, cell)| (cell, cell.rates_without()))
+        .filter(|(_, rates)| !rates.is_empty() && mean(rates) > 0.0)
+        .map(|(cell, rates)| (cell, mean(&rates)))
+        .collect();
+    let repeats = busy.iter().flat_map(|(cell, _)| &cell.runs);
+    let repeats: BTreeSet<u32> = repeats.map(|run| run.key.repeat).collect();
+    let together = |repeat: u32| -> Option<f64> {
+        let parts = busy.iter().map(|(cell, usual)| {
+            let run = cell.runs.iter().find(|run| run.key.repeat == repeat)?;
+            let service = run.reference.as_ref()?;
+            Some(rate(service.operations, service.seconds)? / usual)
+        });
+        parts.collect::<Option<Vec<f64>>>().map(|all| mean(&all))
+    };
+    let together: Vec<f64> = repeats.into_iter().filter_map(together).collect();
+    relative(&together)
 }
 
 impl ScoreSpread {
@@ -252,6 +308,11 @@ mod tests {
         assert!(close(found.points[0].relative_sd, 0.01));
         assert_eq!(found.points[0].values, [99.0, 100.0, 101.0]);
         assert!(close(found.noise[0].relative_sd, 20.0 / 1040.0));
+        assert!(close(found.noise_of_scores, 20.0 / 1040.0));
+        let of_points = &found.noise[0].points;
+        assert_eq!(of_points.len(), 3);
+        assert!(close(of_points[2].relative_sd, 20.0 / 1040.0));
+        assert_eq!(of_points[2].rates_per_s, [1020.0, 1040.0, 1060.0]);
     }
 
     #[test]
@@ -269,7 +330,7 @@ mod tests {
                 .iter()
                 .all(|s| s.relative_sd.is_none() && s.within_paper.is_none())
         );
-        assert!(found.noise[0].relative_sd.is_none());
+        assert!(found.noise[0].relative_sd.is_none() && found.noise_of_scores.is_none());
     }
 
     #[test]

@@ -175,7 +175,7 @@ pub(crate) fn common_source(sides: &[Side<'_>]) -> DowntimeSource {
 #[derive(Clone, Debug)]
 pub(crate) struct Cell<'a> {
     deadline: Millis,
-    points: u32,
+    pub(crate) points: u32,
     pub(crate) runs: Vec<&'a RunRecord>,
 }
 
@@ -248,6 +248,15 @@ impl Cell<'_> {
             .iter()
             .filter_map(|run| run.reference.as_ref())
             .filter_map(|service| rate(service.operations, service.seconds))
+            .collect()
+    }
+
+    /// The same in the sector that follows the place of a migration point.
+    pub(crate) fn rates_without_at(&self, point: u32) -> Vec<f64> {
+        let references = self.runs.iter().filter_map(|run| run.reference.as_ref());
+        references
+            .filter_map(|service| service.sectors.get(point as usize))
+            .filter_map(|sector| rate(sector.operations, sector.seconds))
             .collect()
     }
 }

@@ -123,7 +123,7 @@ async fn sectors_are_cut_and_ways_back_left_out() {
     let numbers: Vec<u32> = run.points.iter().map(|point| point.point).collect();
     assert_eq!(numbers, [1, 2, 3]);
     assert!(run.points.iter().all(|point| point.back.is_some()));
-    // The series begins with the running time, after a warm-up of 2 s, and ends with it.
+    // The series begins with the running time, after the warm-up, and ends with it.
     let last = migrated.series.last().unwrap();
     assert_eq!(migrated.series.len(), 1);
     assert!(close(last.at_s, 36.0 + 9.0), "{last:?}");

@@ -130,10 +130,7 @@ pub fn compare(
             "`{baseline}` has one subject only; name a second benchmark to compare it with"
         )));
     }
-    let comparisons = judged
-        .iter()
-        .map(|side| Comparison::of(*side, base))
-        .collect();
+    let comparisons = Comparison::of_all(&judged, base);
     let mut results: Vec<GateResult> = Vec::new();
     for side in &judged {
         for gate in gates {

@@ -52,6 +52,7 @@ impl Platform for QemuPlatform {
     }
 
     async fn check(&mut self, plan: &BenchPlan, subject: &Subject) -> Result<SubjectRecord, Fault> {
+        settings::check(subject)?;
         let testbed = testbed(plan).await?;
         let spec = as_subject(
             GuestSpec::new("check", "idle").memory(Bytes::from_mib(128)),

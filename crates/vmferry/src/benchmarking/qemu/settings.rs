@@ -12,6 +12,22 @@ const DOWNTIME_LIMIT: &str = "downtime-limit";
 /// As fast as the link goes: QEMU's own default is 128 MiB/s.
 const UNLIMITED: ByteRate = ByteRate(1e10);
 
+/// The capability without which QEMU refuses to start post-copy.
+const POSTCOPY: &str = "postcopy-ram";
+
+/// Whether a subject can do what it is asked for. A post-copy that QEMU refuses is a pre-copy under
+/// a wrong name.
+pub(super) fn check(subject: &Subject) -> Result<(), String> {
+    let able = subject.capabilities.get(POSTCOPY) == Some(&true);
+    if subject.postcopy_after_ms.is_some() && !able {
+        return Err(format!(
+            "subject {}: `postcopy-after` needs the capability: capabilities = {{ {POSTCOPY} = true }}",
+            subject.name
+        ));
+    }
+    Ok(())
+}
+
 /// Sets capabilities and parameters of a subject at one end.
 pub(super) async fn apply(subject: &Subject, end: &Guest) -> Result<(), HypervisorError> {
     if !subject.capabilities.is_empty() {
@@ -51,5 +67,23 @@ pub(super) fn limits(plan: &BenchPlan, subject: &Subject) -> MoveLimits {
             None => Some(UNLIMITED),
         },
         deadline_ms: plan.deadline_ms,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn post_copy_needs_its_capability() {
+        let mut subject = Subject {
+            name: "late".to_owned(),
+            postcopy_after_ms: Some(Millis(2000.0)),
+            ..Subject::default()
+        };
+        let said = check(&subject).unwrap_err();
+        assert!(said.contains("postcopy-ram = true"), "{said}");
+        subject.capabilities.insert(POSTCOPY.to_owned(), true);
+        assert_eq!(check(&subject), Ok(()));
     }
 }
