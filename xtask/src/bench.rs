@@ -32,6 +32,18 @@ const LISTED: &[(&str, &str, &[&str])] = &[
         ],
     ),
     (
+        "reference",
+        "replaces the reference that comes with Virt-LM by a benchmark: REPORT.json [SUBJECT] (measures nothing itself)",
+        &[
+            "run",
+            "-p",
+            "vmferry-bench",
+            "--example",
+            "shipped_reference",
+            "--",
+        ],
+    ),
+    (
         "choose",
         "which guest to move: guided, at random and by rules of thumb, moved for real (an hour; `cargo xtask load` first)",
         &[

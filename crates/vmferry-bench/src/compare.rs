@@ -204,7 +204,7 @@ fn of_overheads(cells: &[(CellName, (Spread, Spread))], assessed: &Assessed) -> 
 }
 
 /// What else differs between two benchmarks.
-fn conditions(judged: &BenchRecord, baseline: &BenchRecord) -> Vec<String> {
+pub(crate) fn conditions(judged: &BenchRecord, baseline: &BenchRecord) -> Vec<String> {
     let mut said = Vec::new();
     if judged.id == baseline.id {
         return said;

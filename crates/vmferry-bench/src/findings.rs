@@ -4,8 +4,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::compare::{CellComparison, Comparison};
-use crate::difference::{Difference, Verdict, judge};
-use crate::estimate::Spread;
+use crate::difference::{Difference, RatioEstimate, Verdict, judge};
+use crate::estimate::{Confidence, Scale, Spread, confidence};
 use crate::metric::{DowntimeSource, Metric};
 use crate::record::BenchRecord;
 use crate::side::{CellName, Side, common_source};
@@ -16,12 +16,34 @@ pub const SAME: f64 = 0.1;
 /// What a benchmark found.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Findings {
-    /// What changes with a subject against the plan's first; only what is distinguishable.
+    /// What changes with a subject against the plan's first, by cell; only what is
+    /// distinguishable.
     pub findings: Vec<Finding>,
     /// The best subject by cell and metric.
     pub best: Vec<Best>,
+    /// Overheads that tell nothing about migrations, and are in no finding and in no `best`.
+    #[serde(default)]
+    pub doubtful: Vec<DoubtfulOverhead>,
     /// Comparisons of cells that could not be decided.
     pub undecided: usize,
+}
+
+/// An overhead below 0: with migrations the service did more work than without. That is noise, or
+/// a service that was still getting faster because its warm-up was too short.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct DoubtfulOverhead {
+    /// Workload and load.
+    #[serde(flatten)]
+    pub cell: CellName,
+    /// The subject.
+    pub subject: String,
+    /// Mean over repeats, a share below 0.
+    pub mean: f64,
+    /// Of the mean; `None` of one repeat and where it has no end.
+    pub confidence: Option<Confidence>,
+    /// Whether 0 is within what noise can do. Where it is not, something else than migrations made
+    /// the runs differ, and no overhead of this cell is compared.
+    pub noise: bool,
 }
 
 /// What one subject changes for one service.
@@ -56,6 +78,10 @@ pub struct Best {
     pub subject: String,
     /// Its mean, in the metric's unit: ms, ms, bytes, a share.
     pub mean: f64,
+    /// Probability by chance, corrected, of the least certain of the differences to those that are
+    /// worse; `None` where none is.
+    #[serde(default)]
+    pub p: Option<f64>,
     /// Subjects that may be as good: not distinguishable from it. Where all others are here, no
     /// subject is the best.
     pub not_distinguishable: Vec<String>,
@@ -63,21 +89,92 @@ pub struct Best {
     pub worse: Vec<String>,
 }
 
+impl DoubtfulOverhead {
+    /// In words.
+    pub fn sentence(&self) -> String {
+        let Self { cell, subject, .. } = self;
+        let around = self.confidence.map_or_else(String::new, |c| {
+            format!(" ± {:.1} points", c.half_width() * 100.0)
+        });
+        let why = match (self.noise, self.confidence) {
+            (true, None) => "one run cannot tell it from 0",
+            (true, Some(_)) => "it cannot be told from 0",
+            (false, _) => {
+                "this is no gain by migrations: the service was still getting faster, its warm-up \
+                 was too short; overheads are not compared here"
+            }
+        };
+        let mean = Metric::Overhead.show(self.mean);
+        format!(
+            "{cell}, {subject}: an overhead of {mean}{around}: more work was done with migrations \
+             than without; {why}"
+        )
+    }
+}
+
 impl Findings {
     /// Of a record with two subjects or more; empty with fewer.
     pub fn of(record: &BenchRecord) -> Self {
-        let comparisons = Comparison::within(record);
+        let doubtful = doubtful(record);
+        let unsteady = |cell: &CellName| doubtful.iter().any(|one| !one.noise && one.cell == *cell);
+        let mut comparisons = Comparison::within(record);
+        for comparison in &mut comparisons {
+            comparison
+                .cells
+                .retain(|c| c.metric != Metric::Overhead || !unsteady(&c.cell));
+        }
         let cells = comparisons.iter().flat_map(|c| &c.cells);
         let open = |cell: &&CellComparison| {
             let difference = &cell.difference;
             difference.verdict == Verdict::NotDistinguishable && !difference.is_same_within(SAME)
         };
+        let undecided = cells.filter(open).count();
+        let mut findings: Vec<Finding> = comparisons.iter().flat_map(of_comparison).collect();
+        findings.sort_by(|a, b| a.cell.cmp(&b.cell));
+        let mut best = best(record);
+        // A mean below 0 is the lowest of nothing, unless others certainly lose more.
+        best.retain(|best| {
+            best.metric != Metric::Overhead
+                || !unsteady(&best.cell) && (best.mean >= 0.0 || !best.worse.is_empty())
+        });
         Self {
-            findings: comparisons.iter().flat_map(of_comparison).collect(),
-            best: best(record),
-            undecided: cells.filter(open).count(),
+            findings,
+            best,
+            doubtful,
+            undecided,
         }
     }
+}
+
+/// Every overhead below 0.
+fn doubtful(record: &BenchRecord) -> Vec<DoubtfulOverhead> {
+    let sides = Side::all(record);
+    let by = common_source(&sides);
+    let cells = sides.first().map(|side| side.cells()).unwrap_or_default();
+    let mut found = Vec::new();
+    for cell in &cells {
+        for side in &sides {
+            let spread = side.cell(cell).spread(Metric::Overhead, by);
+            let Some(spread) = spread.filter(|spread| spread.mean < 0.0) else {
+                continue;
+            };
+            // One run says nothing of what others would have been.
+            let term = spread.term.filter(|_| spread.repeats > 1);
+            let around = confidence(
+                spread.mean,
+                term.as_ref().map(std::slice::from_ref),
+                Scale::Linear,
+            );
+            found.push(DoubtfulOverhead {
+                cell: cell.clone(),
+                subject: side.subject.to_owned(),
+                mean: spread.mean,
+                confidence: around,
+                noise: around.is_none_or(|around| around.high >= 0.0),
+            });
+        }
+    }
+    found
 }
 
 /// By cell; cells are sorted.
@@ -95,30 +192,55 @@ fn finding(comparison: &Comparison, metrics: &[CellComparison]) -> Option<Findin
         cells.filter(|c| c.difference.verdict == verdict).collect()
     };
     let (better, worse) = (with(Verdict::Better), with(Verdict::Worse));
-    if better.is_empty() && worse.is_empty() {
-        return None;
-    }
     let same: Vec<&CellComparison> = metrics
         .iter()
         .filter(|c| c.difference.is_same_within(SAME))
         .collect();
-    let names = |cells: &[&CellComparison]| cells.iter().map(|c| c.metric).collect();
-    let changes: Vec<String> = better.iter().chain(&worse).map(|c| change(c)).collect();
-    let mut sentence = format!(
-        "{}: {} {}",
-        metrics.first()?.cell,
-        comparison.judged.subject,
-        joined(&changes)
-    );
+    let names =
+        |cells: &[&CellComparison]| -> Vec<Metric> { cells.iter().map(|c| c.metric).collect() };
+    let told = |cells: &[&CellComparison]| {
+        let told: Vec<String> = cells.iter().map(|c| change(c)).collect();
+        joined(&told)
+    };
+    let cell = &metrics.first()?.cell;
+    let (subject, baseline) = (&comparison.judged.subject, &comparison.baseline.subject);
+    let mut sentence = match (better.is_empty(), worse.is_empty()) {
+        (true, true) => return None,
+        (false, true) => format!(
+            "For {cell} use {subject} rather than {baseline}: {}",
+            told(&better)
+        ),
+        (true, false) => format!(
+            "For {cell} use {baseline} rather than {subject}, which has {}",
+            told(&worse)
+        ),
+        (false, false) => format!(
+            "For {cell} use {subject} rather than {baseline} where {} counts: {}; at the price of {}",
+            joined(
+                &names(&better)
+                    .iter()
+                    .map(Metric::to_string)
+                    .collect::<Vec<_>>()
+            ),
+            told(&better),
+            told(&worse)
+        ),
+    };
     if !same.is_empty() {
         let kept: Vec<String> = same.iter().map(|c| kept(c)).collect();
-        sentence.push_str(&format!(", and does not change {}", joined(&kept)));
+        sentence.push_str(&format!("; the same within a tenth: {}", joined(&kept)));
     }
-    sentence.push_str(&format!(", against {}", comparison.baseline.subject));
+    let open = metrics.iter().filter(|c| {
+        c.difference.verdict == Verdict::NotDistinguishable && !c.difference.is_same_within(SAME)
+    });
+    let open: Vec<String> = open.map(|c| c.metric.to_string()).collect();
+    if !open.is_empty() {
+        sentence.push_str(&format!("; not distinguishable: {}", joined(&open)));
+    }
     Some(Finding {
-        cell: metrics.first()?.cell.clone(),
-        subject: comparison.judged.subject.clone(),
-        baseline: comparison.baseline.subject.clone(),
+        cell: cell.clone(),
+        subject: subject.clone(),
+        baseline: baseline.clone(),
         better: names(&better),
         worse: names(&worse),
         same: names(&same),
@@ -126,39 +248,54 @@ fn finding(comparison: &Comparison, metrics: &[CellComparison]) -> Option<Findin
     })
 }
 
-/// `halves total time (0.49 ± 0.02)`.
+/// `total time 2.01 s instead of 4.02 s (-50 % ± 2, p = 0.003)`.
 fn change(cell: &CellComparison) -> String {
     let (metric, difference) = (cell.metric, &cell.difference);
-    let better = difference.verdict == Verdict::Better;
     let ratio = difference.ratio.filter(|_| metric != Metric::Overhead);
-    let Some(ratio) = ratio else {
-        let verb = if better { "lowers" } else { "raises" };
-        return format!(
-            "{verb} {metric} from {} to {}",
-            metric.show(cell.baseline),
-            metric.show(cell.judged)
-        );
+    let size = match ratio {
+        Some(ratio) => percent(ratio),
+        None => {
+            let half = difference
+                .change_confidence
+                .map_or_else(String::new, |c| format!(" ± {:.1}", c.half_width() * 100.0));
+            match metric {
+                Metric::Overhead => format!("{:+.1}{half} points", difference.change * 100.0),
+                _ => format!("{} apart", metric.show(difference.change.abs())),
+            }
+        }
     };
-    let verb = match ratio.ratio {
-        r if (0.45..=0.55).contains(&r) => "halves",
-        r if (1.8..=2.2).contains(&r) => "doubles",
-        _ if better => "lowers",
-        _ => "raises",
-    };
-    format!("{verb} {metric} ({})", figure(ratio.ratio, difference))
+    let sure = difference
+        .p_corrected
+        .map_or_else(String::new, |p| format!(", {}", chance(p)));
+    format!(
+        "{metric} {} instead of {} ({size}{sure})",
+        metric.show(cell.judged),
+        metric.show(cell.baseline)
+    )
+}
+
+/// `-19 % ± 5`, of a ratio.
+fn percent(ratio: RatioEstimate) -> String {
+    let half = ratio
+        .confidence
+        .map_or_else(String::new, |c| format!(" ± {:.0}", c.half_width() * 100.0));
+    let percent = (ratio.ratio - 1.0) * 100.0;
+    // No difference is told as none: `-0` would be.
+    let percent = if percent.abs() < 0.5 { 0.0 } else { percent };
+    format!("{percent:+.0} %{half}")
+}
+
+/// A probability: `p = 0.012`, `p < 0.001`.
+pub(crate) fn chance(p: f64) -> String {
+    match p {
+        ..0.001 => "p < 0.001".to_owned(),
+        _ => format!("p = {p:.3}"),
+    }
 }
 
 fn kept(cell: &CellComparison) -> String {
-    let ratio = cell.difference.ratio.map_or(1.0, |ratio| ratio.ratio);
-    format!("{} ({})", cell.metric, figure(ratio, &cell.difference))
-}
-
-fn figure(ratio: f64, difference: &Difference) -> String {
-    let around = difference.ratio.and_then(|ratio| ratio.confidence);
-    around.map_or_else(
-        || format!("{ratio:.2}"),
-        |c| format!("{ratio:.2} ± {:.2}", c.half_width()),
-    )
+    let size = cell.difference.ratio.map_or_else(String::new, percent);
+    format!("{} ({size})", cell.metric)
 }
 
 fn joined(parts: &[String]) -> String {
@@ -236,6 +373,8 @@ impl Race {
             .others
             .into_iter()
             .partition(|(_, difference)| difference.verdict == Verdict::Worse);
+        let chances = worse.iter().filter_map(|(_, found)| found.p_corrected);
+        let p = chances.max_by(f64::total_cmp);
         let names =
             |list: Vec<(String, Difference)>| list.into_iter().map(|(name, _)| name).collect();
         Best {
@@ -243,6 +382,7 @@ impl Race {
             metric: self.metric,
             subject: self.subject,
             mean: self.mean,
+            p,
             not_distinguishable: names(open),
             worse: names(worse),
         }
@@ -285,17 +425,24 @@ mod tests {
         let [time, data] = said.as_slice() else {
             panic!("{said:#?}")
         };
-        assert!(
-            time.starts_with("postgres: multifd halves total time (0.50 ± 0.0"),
-            "{time}"
-        );
-        assert!(time.contains(", and does not change downtime ("), "{time}");
-        assert!(time.ends_with(", against default"), "{time}");
-        assert!(
-            data.starts_with("postgres: xbzrle lowers migrated data (0.70 ± 0.0"),
-            "{data}"
-        );
-        assert!(data.contains(" and raises overhead from "), "{data}");
+        for part in [
+            "For postgres use multifd rather than default: total time ",
+            " s instead of ",
+            " s (-50 % ± ",
+            ", p < 0.001); the same within a tenth: downtime (",
+        ] {
+            assert!(time.contains(part), "{part}: {time}");
+        }
+        for part in [
+            "For postgres use xbzrle rather than default where migrated data counts: migrated data ",
+            " instead of 25",
+            " MiB (-30 % ± ",
+            ", p < 0.001); at the price of overhead ",
+            " points, p ",
+            "); the same within a tenth: downtime (",
+        ] {
+            assert!(data.contains(part), "{part}: {data}");
+        }
 
         let of = |workload: &str, metric| {
             let found = findings
@@ -317,6 +464,48 @@ mod tests {
         assert_eq!(findings.findings, []);
         assert!(findings.best.iter().all(|best| best.worse.is_empty()));
         assert_eq!(findings.undecided, 2 * 2 * 4);
+    }
+
+    #[test]
+    fn overheads_below_zero_are_no_gains() {
+        let with = |rate: f64, noise: f64| {
+            let plan = BenchPlan {
+                repeats: 3,
+                ..plan(&["default", "multifd"], &["web"])
+            };
+            record(plan, |key, point| {
+                let mut figures = Figures::default();
+                figures.rate_with = figures.rate_without * rate;
+                figures.with_noise(noise, key, point)
+            })
+        };
+        let warming = Findings::of(&with(1.8, 0.01));
+        assert_eq!(warming.doubtful.len(), 2);
+        assert!(warming.doubtful.iter().all(|one| !one.noise));
+        let said = warming.doubtful[0].sentence();
+        assert!(said.contains("its warm-up was too short"), "{said}");
+        let of_overhead = |findings: &Findings| {
+            let best = findings.best.iter().map(|best| best.metric);
+            best.filter(|metric| *metric == Metric::Overhead).count()
+        };
+        assert_eq!(of_overhead(&warming), 0, "nothing is offered as lowest");
+
+        let plan = plan(&["default", "multifd"], &["web"]);
+        let noisy = Findings::of(&record(plan, |key, _| {
+            let mut figures = Figures::default();
+            let rates = [1.3, 0.7, 1.15];
+            figures.rate_with = figures.rate_without * rates[key.repeat as usize - 1];
+            figures
+        }));
+        assert_eq!(noisy.doubtful.len(), 2);
+        for one in &noisy.doubtful {
+            assert!(
+                one.noise && one.sentence().contains("cannot be told from 0"),
+                "{one:?}"
+            );
+        }
+        assert_eq!(of_overhead(&noisy), 0);
+        assert_eq!(of_overhead(&Findings::of(&with(0.9, 0.01))), 1);
     }
 
     #[test]

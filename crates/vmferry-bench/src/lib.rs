@@ -42,6 +42,7 @@ pub mod plan;
 pub mod platform;
 pub mod procedure;
 pub mod record;
+pub mod reference;
 pub mod repeatability;
 pub mod report;
 pub mod score;

@@ -22,13 +22,13 @@ pub fn page(record: &BenchRecord, results: &Results) -> Page {
     let mut sections = vec![
         section::findings::section(&results.findings),
         section::scores::section(results),
-        section::setup::section(record),
     ];
     let cells = Cell::all(record);
     sections.extend(cells.iter().map(section::cells::section));
     sections.extend([
         section::forecasts::section(&results.forecasts),
         section::repeatability::section(&results.repeatability),
+        section::setup::section(record),
         section::failures::section(record),
         section::again::section(record),
     ]);

@@ -3,10 +3,12 @@
 mod made_up;
 
 use made_up::GiveUp as _;
+use vmferry_bench::plan::Load;
 use vmferry_bench::record::{BenchRecord, PointStatus};
 use vmferry_bench::report::{
     html::html, json::BenchDocument, markdown::markdown, page, results::Results,
 };
+use vmferry_bench::side::Side;
 
 /// Checks that it is well-formed XML: every tag closed in order, every attribute quoted, no stray
 /// `<` or `&`. Returns the names of all elements.
@@ -209,4 +211,139 @@ fn a_lean_document_keeps_all_but_traces_and_series() {
         !html.contains("latency, qemu"),
         "no drawing of what was left out"
     );
+}
+
+/// Two subjects on two workloads under light load, three times.
+fn brief() -> BenchRecord {
+    let mut record = made_up::record();
+    let (subjects, workloads) = (["qemu-10.0", "qemu-7.2"], ["web", "postgres"]);
+    let plan = &mut record.plan;
+    plan.subjects
+        .retain(|one| subjects.contains(&one.name.as_str()));
+    plan.workloads
+        .retain(|name| workloads.contains(&name.as_str()));
+    plan.loads = vec![Load::Light];
+    record
+        .subjects
+        .retain(|one| subjects.contains(&one.name.as_str()));
+    record
+        .images
+        .retain(|one| workloads.contains(&one.name.as_str()));
+    record.runs.retain(|run| {
+        run.key.load == Load::Light
+            && subjects.contains(&run.key.subject.as_str())
+            && workloads.contains(&run.key.workload.as_str())
+    });
+    record
+}
+
+#[test]
+fn a_whole_page() {
+    let record = brief();
+    insta::assert_snapshot!(markdown(&page(&record, &Results::of(&record, None))));
+}
+
+/// All rows of all tables in Markdown, heads included, as they are read.
+fn rows_of_markdown(text: &str) -> Vec<Vec<String>> {
+    let lines = text.lines().filter(|line| line.starts_with("| "));
+    let rules = |line: &&str| !line.starts_with("| ---");
+    let cells = |line: &str| {
+        let inner = line.trim_start_matches("| ").trim_end_matches(" |");
+        let cells = inner.split(" | ").map(|cell| cell.replace('\\', ""));
+        cells.map(|cell| cell.trim().to_owned()).collect()
+    };
+    lines.filter(rules).map(cells).collect()
+}
+
+/// The same in HTML.
+fn rows_of_html(text: &str) -> Vec<Vec<String>> {
+    let rows = text.split("<tr>").skip(1);
+    rows.map(|row| {
+        let row = row.split("</tr>").next().unwrap_or_default();
+        let cells = row.split("<t").skip(1);
+        cells
+            .map(|cell| {
+                let inner = cell.split_once('>').expect("the tag ends").1;
+                let inner = inner.split("</t").next().unwrap_or_default();
+                let plain = inner.replace("&lt;", "<").replace("&gt;", ">");
+                let plain = plain.replace("&#39;", "'").replace("&quot;", "\"");
+                plain.replace("&amp;", "&").trim().to_owned()
+            })
+            .collect()
+    })
+    .collect()
+}
+
+#[test]
+fn json_markdown_and_html_tell_the_same() {
+    let record = brief();
+    let results = Results::of(&record, None);
+    let json = serde_json::to_value(BenchDocument::whole(&record, &results)).unwrap();
+    let page = page(&record, &results);
+    let (markdown, html) = (markdown(&page), html(&page));
+    let rows = rows_of_markdown(&markdown);
+    assert!(rows.len() > 40, "{}", rows.len());
+    assert_eq!(rows, rows_of_html(&html));
+
+    let row = |head: &str, name: &str| -> &[String] {
+        let begin = rows.iter().position(|row| row.join(" ").contains(head));
+        let mut rows = rows[begin.expect(head)..].iter();
+        rows.find(|row| row[0] == name).expect(name)
+    };
+    for scores in json["results"]["scores"].as_array().unwrap() {
+        let name = scores["judged"]["subject"].as_str().unwrap();
+        let told = row("subject downtime total time migrated data overhead", name);
+        for (score, told) in scores["scores"].as_array().unwrap().iter().zip(&told[1..]) {
+            let value = format!("{:.0}", score["score"].as_f64().unwrap());
+            let sure = &score["confidence"];
+            let expected = match sure["low"].as_f64().zip(sure["high"].as_f64()) {
+                None => value,
+                Some((low, high)) => format!("{value} ({low:.0}–{high:.0})"),
+            };
+            assert_eq!(*told, expected, "{name}");
+        }
+    }
+    for finding in json["results"]["findings"]["findings"].as_array().unwrap() {
+        let sentence = finding["sentence"].as_str().unwrap();
+        let marked = sentence.replace('<', "\\<");
+        assert!(markdown.contains(&format!("- {marked}.")), "{sentence}");
+        let escaped = sentence.replace('<', "&lt;");
+        assert!(html.contains(&format!("<li>{escaped}.</li>")), "{sentence}");
+    }
+    // Of raw samples: the total times of a cell's migrations.
+    for subject in ["qemu-10.0", "qemu-7.2"] {
+        let runs = json["record"]["runs"].as_array().unwrap().iter();
+        let runs =
+            runs.filter(|run| run["key"]["subject"] == subject && run["key"]["workload"] == "web");
+        let mut times: Vec<f64> = runs
+            .flat_map(|run| run["points"].as_array().unwrap())
+            .map(|point| point["total_time_ms"].as_f64().unwrap() / 1e3)
+            .collect();
+        times.sort_by(f64::total_cmp);
+        assert_eq!(times.len(), 9);
+        let told = row("total time, s", subject);
+        let expected = format!("{:.2} ({:.2}–{:.2})", times[4], times[0], times[8]);
+        assert_eq!(told[1], expected, "{subject}");
+    }
+}
+
+#[test]
+fn another_machines_reference_is_told() {
+    let record = brief();
+    let mut other = made_up::small();
+    other.id = uuid::Uuid::from_u128(3);
+    other.machine.cpu = "Older CPU".to_owned();
+    let reference = Side::new(&other, "qemu-10.0").unwrap();
+    let results = Results::of(&record, Some(reference));
+    let text = markdown(&page(&record, &results));
+    for said in [
+        "measured under other conditions",
+        "- the processor differs: Made-up CPU at 2.00 GHz against Older CPU.",
+        "- postgres is not in the score of downtime: the reference was not run with it.",
+        "(qemu 10.0.2",
+    ] {
+        assert!(text.contains(said), "{said}");
+    }
+    let own = markdown(&page(&record, &Results::of(&record, None)));
+    assert!(!own.contains("other conditions"));
 }

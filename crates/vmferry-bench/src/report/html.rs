@@ -82,6 +82,7 @@ fn blocks(text: &mut String, blocks: &[Block]) {
 fn table(text: &mut String, table: &Table) {
     let class = match table.holds {
         Holds::Numbers => "numbers",
+        Holds::Words if table.head.len() > 2 => "words wide",
         Holds::Words => "words",
     };
     let caption = escaped(&table.caption);
@@ -102,6 +103,12 @@ fn table(text: &mut String, table: &Table) {
         for (column, cell) in row.iter().enumerate() {
             let _ = match column {
                 0 => write!(text, "<th scope=\"row\">{}</th>", escaped(cell)),
+                // Where a phone shows a row of words below each other, the title stands before.
+                _ if table.holds == Holds::Words && table.head.len() > 2 => {
+                    let title = table.head.get(column).map_or("", String::as_str);
+                    let title = escaped(title);
+                    write!(text, "<td data-title=\"{title}\">{}</td>", escaped(cell))
+                }
                 _ => write!(text, "<td>{}</td>", escaped(cell)),
             };
         }

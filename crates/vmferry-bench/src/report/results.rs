@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::compare::Comparison;
+use crate::compare::{Comparison, conditions};
 use crate::findings::Findings;
 use crate::forecasts::ForecastReport;
 use crate::record::BenchRecord;
@@ -34,8 +34,12 @@ pub struct Reference {
     /// Its name.
     #[serde(flatten)]
     pub name: SideName,
-    /// Where, when and how often it was measured, in a sentence.
+    /// Where, when, with what and how often it was measured, in a sentence.
     pub measured: String,
+    /// What else differs between what is judged and the reference, each a sentence: a score may
+    /// differ from 1000 for it. Empty where both are of one benchmark.
+    #[serde(default)]
+    pub conditions: Vec<String>,
 }
 
 impl Results {
@@ -44,7 +48,7 @@ impl Results {
         let sides = Side::all(record);
         let reference = reference.or_else(|| sides.first().copied());
         Self {
-            reference: reference.map(Reference::of),
+            reference: reference.map(|side| Reference::of(side, record)),
             scores: reference.map_or_else(Vec::new, |of| Scores::of_all(&sides, of)),
             comparisons: Comparison::within(record),
             repeatability: reference.map_or_else(Vec::new, |of| {
@@ -60,27 +64,52 @@ impl Results {
 }
 
 impl Reference {
-    fn of(side: Side<'_>) -> Self {
+    fn of(side: Side<'_>, judged: &BenchRecord) -> Self {
         let record = side.record;
-        let machine = &record.machine;
+        let (machine, plan) = (&record.machine, &record.plan);
         let day = record.started_at.strftime("%Y-%m-%d");
         let measured = format!(
-            "{} of benchmark \u{201c}{}\u{201d} ({}), measured on {day} by vmferry {} on {} \
-             ({} logical CPUs, {}; {}), {} runs of every cell with {} migrations each",
+            "{}{} of benchmark \u{201c}{}\u{201d} ({}), measured on {day} by vmferry {} on {} \
+             ({} logical CPUs, {}; {}), {} runs of every cell with {} migrations each, sectors of \
+             {} s after {} s of warm-up",
             side.subject,
-            record.plan.name,
+            hypervisor(side),
+            plan.name,
             record.id,
             record.tool_version,
             machine.cpu,
             machine.cpus,
             machine.accelerator,
             machine.note,
-            record.plan.repeats,
-            record.plan.points
+            plan.repeats,
+            plan.points,
+            plan.sector_s,
+            plan.warm_up_s
         );
         Self {
             name: side.name(),
             measured,
+            conditions: conditions(judged, record),
         }
     }
+}
+
+/// ` (qemu 10.0.2, Debian package)`; nothing where it was not asked.
+fn hypervisor(side: Side<'_>) -> String {
+    let asked = side.record.subjects.iter();
+    let mut asked = asked.filter(|one| one.name == side.subject);
+    let Some(host) = asked.next().map(|one| &one.host) else {
+        return String::new();
+    };
+    let version = host.hypervisor_version.as_deref();
+    let mut text = format!(
+        " ({} {}",
+        host.hypervisor,
+        version.unwrap_or("of unknown version")
+    );
+    if let Some(package) = &host.package {
+        text.push_str(&format!(", {package}"));
+    }
+    text.push(')');
+    text
 }

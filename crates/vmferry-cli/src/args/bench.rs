@@ -59,13 +59,15 @@ pub(crate) struct BenchResume {
 /// Arguments of `bench report`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Without files the report is printed as Markdown. The HTML page needs nothing beside itself."
+    after_help = "Without files the report is printed as Markdown. The HTML page needs nothing beside itself. The report says how\n\
+    the reference was measured, and what was different there; `vmferry bench report shipped` reports on it alone."
 )]
 pub(crate) struct BenchReport {
-    /// Its identifier, an unambiguous beginning, or the JSON file of a report
+    /// Its identifier, an unambiguous beginning, the JSON file of a report, or `shipped`
     #[arg(value_name = "BENCHMARK")]
     pub(crate) benchmark: SideRef,
-    /// What has 1000 in the scores: BENCHMARK or BENCHMARK:SUBJECT [default: its own first subject]
+    /// What has 1000 in the scores: BENCHMARK, BENCHMARK:SUBJECT, or `shipped`, what was measured
+    /// once and comes with vmferry [default: its own first subject]
     #[arg(long, value_name = "BENCHMARK")]
     pub(crate) reference: Option<SideRef>,
     /// Write the page, with drawings, into this file

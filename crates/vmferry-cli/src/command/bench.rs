@@ -29,6 +29,7 @@ fn list(global: &Global) -> Result<ExitCode, Error> {
     for problem in &list.unreadable {
         progress::say(&format!("warning: {problem}"));
     }
-    answer.give(&list, || render::bench::list(&list))?;
+    let shipped = benchmarking::shipped()?;
+    answer.give(&list, || render::bench::list(&list, &shipped))?;
     Ok(ExitCode::Done)
 }

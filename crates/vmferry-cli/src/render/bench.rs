@@ -1,16 +1,23 @@
 //! Benchmarks for people.
 
 use vmferry::benchmarking::{
-    BenchComparison, BenchEvent, BenchList, BenchRunReport, HeavyEnd, HeavyLoad, PointStatus,
-    RunKey, RunStep,
+    BenchComparison, BenchEvent, BenchList, BenchRecord, BenchRunReport, HeavyEnd, HeavyLoad,
+    PointStatus, RunKey, RunStep,
 };
 
 use super::{or_dash, table, text};
 
-/// The answer of `bench list`.
-pub(crate) fn list(list: &BenchList) -> String {
+/// The answer of `bench list`, with the reference that comes with vmferry.
+pub(crate) fn list(list: &BenchList, shipped: &BenchRecord) -> String {
+    let shipped = format!(
+        "`--reference shipped` is {} on {} CPUs of {}, measured {}",
+        shipped.plan.name,
+        shipped.machine.cpus,
+        shipped.machine.cpu,
+        shipped.started_at.strftime("%Y-%m-%d")
+    );
     if list.benchmarks.is_empty() {
-        return "no benchmark yet; `vmferry bench run --quick` makes one".to_owned();
+        return format!("no benchmark yet; `vmferry bench run --quick` makes one\n{shipped}");
     }
     let mut rows = table(&[
         "benchmark",
@@ -34,7 +41,7 @@ pub(crate) fn list(list: &BenchList) -> String {
             entry.workloads.join(", "),
         ]);
     }
-    text(&rows)
+    format!("{}\n{shipped}", text(&rows))
 }
 
 /// The answer of `bench run` and `bench resume`.

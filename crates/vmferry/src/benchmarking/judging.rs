@@ -7,6 +7,7 @@ use std::str::FromStr;
 use vmferry_bench::compare::Comparison;
 use vmferry_bench::gate::{Gate, GateResult};
 use vmferry_bench::record::BenchRecord;
+use vmferry_bench::reference;
 use vmferry_bench::report::json::BenchDocument;
 use vmferry_bench::report::results::Results;
 use vmferry_bench::side::Side;
@@ -16,7 +17,8 @@ use crate::Error;
 use crate::document::Versions;
 
 /// A benchmark, or one subject of it: `BENCHMARK` or `BENCHMARK:SUBJECT`. A benchmark is the
-/// beginning of its identifier, or the file of a report (JSON).
+/// beginning of its identifier, the file of a report (JSON), or `shipped`, the reference that
+/// comes with vmferry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SideRef {
     benchmark: String,
@@ -33,7 +35,7 @@ impl FromStr for SideRef {
         };
         if benchmark.is_empty() || subject == Some("") {
             return Err(format!(
-                "`{text}` names no benchmark; write ID, ID:SUBJECT, or the file of a report"
+                "`{text}` names no benchmark; write ID, ID:SUBJECT, the file of a report, or shipped"
             ));
         }
         Ok(Self {
@@ -55,6 +57,9 @@ impl fmt::Display for SideRef {
 impl SideRef {
     /// What was measured.
     fn record(&self) -> Result<BenchRecord, Error> {
+        if self.benchmark == reference::NAME {
+            return shipped();
+        }
         let path = Path::new(&self.benchmark);
         if !path.is_file() {
             return read(&self.benchmark);
@@ -83,6 +88,15 @@ fn first(record: &BenchRecord) -> Result<&str, Error> {
     let first = record.plan.subjects.first();
     let none = || Error::Usage(format!("benchmark {} has no subjects", record.id));
     first.map(|subject| subject.name.as_str()).ok_or_else(none)
+}
+
+/// The record of the reference that comes with vmferry.
+///
+/// # Errors
+/// Where this build of vmferry is damaged.
+pub fn shipped() -> Result<BenchRecord, Error> {
+    reference::shipped()
+        .map_err(|error| Error::Internal(format!("the reference that comes with vmferry: {error}")))
 }
 
 /// A benchmark with all that follows from it. Scores are against `reference`, else against the
@@ -150,7 +164,12 @@ mod tests {
 
     #[test]
     fn sides_are_read_and_said() {
-        for text in ["0199", "0199:multifd", "docs/virt-lm/report.json:default"] {
+        for text in [
+            "shipped",
+            "0199",
+            "0199:multifd",
+            "docs/virt-lm/report.json:default",
+        ] {
             assert_eq!(
                 text.parse::<SideRef>().map(|side| side.to_string()),
                 Ok(text.to_owned())
@@ -159,5 +178,16 @@ mod tests {
         let error = ":multifd".parse::<SideRef>().unwrap_err();
         assert!(error.contains("ID:SUBJECT"), "{error}");
         assert!("0199:".parse::<SideRef>().is_err());
+    }
+
+    #[test]
+    fn the_shipped_reference_has_1000_and_is_told() {
+        let side: SideRef = "shipped".parse().unwrap();
+        let document = judged(&side, Some(&side)).unwrap();
+        let score = &document.results.scores[0].scores[0];
+        assert!((score.score.unwrap() - 1000.0).abs() < 1e-6, "{score:?}");
+        let unknown: SideRef = "shipped:none".parse().unwrap();
+        let error = judged(&side, Some(&unknown)).unwrap_err().to_string();
+        assert!(error.contains("has no subject `none`"), "{error}");
     }
 }

@@ -9,7 +9,7 @@ mod making;
 pub mod qemu;
 
 pub use document::{BenchComparison, BenchList, BenchRunReport};
-pub use judging::{SideRef, compare, judged};
+pub use judging::{SideRef, compare, judged, shipped};
 pub use making::{list, read, resume, run};
 pub use vmferry_bench::BenchError;
 pub use vmferry_bench::gate::Gate;

@@ -28,11 +28,6 @@ pub(crate) fn section(cell: &Cell<'_>) -> Section {
         true => section.say("No run of the service got to its end."),
         false => section.say(format!("The load comes from {}.", clients.join("; "))),
     }
-    section.table(service(cell));
-    section.table(downtime(cell));
-    section.table(cost(cell));
-    section.table(blackout(cell));
-    section.table(latency(cell));
     if cell
         .subjects
         .iter()
@@ -41,6 +36,11 @@ pub(crate) fn section(cell: &Cell<'_>) -> Section {
         section.say("No migration completed here, so that there is nothing to draw.");
     }
     section.figures(figures::of(cell));
+    section.table(service(cell));
+    section.table(downtime(cell));
+    section.table(cost(cell));
+    section.table(blackout(cell));
+    section.table(latency(cell));
     section
 }
 

@@ -50,12 +50,12 @@ pub(super) fn of(cell: &Cell<'_>) -> Vec<Figure> {
         point.migrated_bytes.map(Bytes::as_mib)
     }));
     figures.extend(remaining(cell));
-    figures.extend(parts(cell));
     figures.extend(
         cell.subjects
             .iter()
             .filter_map(|subject| waiting(cell, subject)),
     );
+    figures.extend(parts(cell));
     figures
 }
 

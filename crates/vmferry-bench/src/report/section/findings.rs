@@ -1,57 +1,95 @@
 //! What a reader can use.
 
-use crate::findings::Findings;
+use std::collections::BTreeSet;
+
+use crate::difference::LEVEL;
+use crate::findings::{Best, Findings, chance};
+use crate::metric::Metric;
 use crate::report::page::{Section, Table};
+use crate::report::spread::UNKNOWN;
 
 /// The section.
 pub(crate) fn section(findings: &Findings) -> Section {
     let mut section = Section::new("Findings");
+    section.table(best(findings));
     match findings.findings.is_empty() {
         true => section.say("No difference between subjects can be told from noise."),
-        false => section.list(
-            findings
-                .findings
-                .iter()
-                .map(|finding| format!("{}.", finding.sentence))
-                .collect(),
-        ),
+        false => {
+            section.list(
+                findings
+                    .findings
+                    .iter()
+                    .map(|finding| format!("{}.", finding.sentence))
+                    .collect(),
+            );
+            section.say(format!(
+                "p is the probability of such a difference by chance, corrected for all that are \
+                 judged together: from {LEVEL} on a difference counts as not distinguishable. \
+                 Behind ± is half of the 95 % interval. Findings hold for this machine, these \
+                 services and this plan."
+            ));
+        }
     }
     if findings.undecided > 0 {
         section.say(format!(
-            "{} comparisons stay undecided: more repeats may tell.",
-            findings.undecided
+            "{} stay undecided: more repeats may tell.",
+            match findings.undecided {
+                1 => "1 comparison".to_owned(),
+                many => format!("{many} comparisons"),
+            }
         ));
     }
-    let head = [
-        "where",
-        "by",
-        "lowest",
-        "its mean",
-        "not distinguishable from it",
-        "worse",
-    ];
-    let mut table = Table::of_words("Which subject is best for which service", &head);
-    table.rows = findings
-        .best
-        .iter()
-        .map(|best| {
-            vec![
-                best.cell.to_string(),
-                best.metric.to_string(),
-                best.subject.clone(),
-                best.metric.show(best.mean),
-                listed(&best.not_distinguishable),
-                listed(&best.worse),
-            ]
-        })
-        .collect();
-    section.table(table);
+    let doubtful = findings.doubtful.iter();
+    section.list(doubtful.map(|one| format!("{}.", one.sentence())).collect());
     section
 }
 
-fn listed(names: &[String]) -> String {
-    match names.is_empty() {
-        true => "none".to_owned(),
-        false => names.join(", "),
+/// A row for each service, a column for each metric.
+fn best(findings: &Findings) -> Table {
+    let mut head = vec!["service".to_owned()];
+    head.extend(Metric::ALL.iter().map(|metric| format!("by {metric}")));
+    let cells: BTreeSet<_> = findings.best.iter().map(|best| &best.cell).collect();
+    let rows = cells.into_iter().map(|cell| {
+        let of = |metric| {
+            let mut found = findings.best.iter();
+            found.find(|best| best.cell == *cell && best.metric == metric)
+        };
+        let told = Metric::ALL.map(|metric| match of(metric) {
+            Some(best) => told(best),
+            None => UNKNOWN.to_owned(),
+        });
+        std::iter::once(cell.to_string()).chain(told).collect()
+    });
+    Table {
+        rows: rows.collect(),
+        head,
+        ..Table::of_words(
+            "Which subject is best for which service, and how sure that is",
+            &[],
+        )
     }
+}
+
+/// `multifd: 2.01 s; xbzrle as good; better than default (p = 0.003)`.
+fn told(best: &Best) -> String {
+    let mean = match best.metric {
+        // An overhead that noise made negative.
+        Metric::Overhead if best.mean < 0.0 => "none measurable".to_owned(),
+        metric => metric.show(best.mean),
+    };
+    if best.worse.is_empty() {
+        return format!("no difference told; the lowest mean is {mean}");
+    }
+    let as_good = match best.not_distinguishable.is_empty() {
+        true => String::new(),
+        false => format!("; maybe as good: {}", best.not_distinguishable.join(", ")),
+    };
+    let sure = best
+        .p
+        .map_or_else(String::new, |p| format!(" ({})", chance(p)));
+    format!(
+        "{}: {mean}; better than {}{sure}{as_good}",
+        best.subject,
+        best.worse.join(", ")
+    )
 }

@@ -21,9 +21,18 @@ pub(crate) fn section(results: &Results) -> Section {
     section.say(format!(
         "Each score is 1000 times the mean, over workloads and loads, of what was measured over \
          what the reference has: the reference has 1000, lower is better, and the four are never \
-         merged. Behind each is its 95 % interval. The reference is {}.",
+         merged. Behind each is its 95 % interval. A service under a load that either side lacks \
+         is in no score; it is named below. The reference is {}.",
         reference.measured
     ));
+    if !reference.conditions.is_empty() {
+        section.say(
+            "The reference was measured under other conditions, and scores differ from 1000 for \
+             these, too:",
+        );
+        let conditions = reference.conditions.iter();
+        section.list(conditions.map(|one| format!("{one}.")).collect());
+    }
     if let Some(scores) = results.scores.first() {
         section.say(format!(
             "Downtime counts as seen by {}.",
@@ -37,6 +46,12 @@ pub(crate) fn section(results: &Results) -> Section {
             .filter_map(|of| figure(results, of))
             .collect(),
     );
+    if results.scores.iter().any(is_below_zero) {
+        section.say(
+            "A score of overhead that is not above 0 ranks nothing: with migrations more work was \
+             done than without, by noise or because the warm-up was too short.",
+        );
+    }
     section.list(left_out(results));
     section.table(differences(&results.comparisons));
     section
@@ -78,6 +93,11 @@ fn told(score: &Score) -> String {
         || format!("{value:.0}"),
         |sure| format!("{value:.0} ({:.0}–{:.0})", sure.low, sure.high),
     )
+}
+
+fn is_below_zero(scores: &Scores) -> bool {
+    let values = scores.scores.iter().filter_map(|score| score.score);
+    values.into_iter().any(|value| value <= 0.0)
 }
 
 fn figure(results: &Results, metric: Metric) -> Option<Figure> {
@@ -160,7 +180,7 @@ fn difference(score: &crate::compare::ScoreComparison) -> String {
         }
     };
     match score.score {
-        Some(value) if value.is_finite() => {
+        Some(value) if value.is_finite() && value > 0.0 => {
             format!("{verdict}, × {}", number(value / REFERENCE_SCORE))
         }
         _ => verdict,

@@ -16,7 +16,7 @@ pub(crate) struct Bar {
     pub(crate) name: String,
     /// Its place among all subjects, which gives its colour.
     pub(crate) number: usize,
-    /// How long; absent where it is not known.
+    /// How long, to the left of 0 where it is negative; absent where it is not known.
     pub(crate) value: Option<f64>,
     /// The interval about it.
     pub(crate) interval: Option<(f64, f64)>,
@@ -31,7 +31,7 @@ pub(crate) fn svg(title: &str, unit: &str, bars: &[Bar], mark: Option<f64>) -> S
         let (low, high) = bar.interval.unwrap_or_default();
         [bar.value.unwrap_or_default(), low, high]
     });
-    let scale = Scale::from_zero(ends.chain(mark));
+    let scale = Scale::with_zero(ends.chain(mark));
     let x = |value: f64| LEFT + scale.share(value) * (WIDTH - LEFT - RIGHT);
     let bottom = TOP + ROW * bars.len() as f64;
     let thin = |paint, width| Stroke {
@@ -55,18 +55,14 @@ pub(crate) fn svg(title: &str, unit: &str, bars: &[Bar], mark: Option<f64>) -> S
             continue;
         };
         let paint = Paint::Series(bar.number);
-        drawing.rectangle(
-            (x(0.0), top),
-            (x(value.max(0.0)) - x(0.0), BAR),
-            paint,
-            0.75,
-        );
-        let mut end = x(value.max(0.0));
+        let (from, to) = (x(value.min(0.0)), x(value.max(0.0)));
+        drawing.rectangle((from, top), (to - from, BAR), paint, 0.75);
+        let mut end = to;
         if let Some((low, high)) = bar.interval {
             let middle = top + BAR / 2.0;
             let ink = thin(Paint::Ink, 1.6);
-            drawing.line([(x(low.max(0.0)), middle), (x(high), middle)], ink);
-            let caps = [low.max(0.0), high].map(|at| (x(at), middle - 4.0, middle + 4.0));
+            drawing.line([(x(low), middle), (x(high), middle)], ink);
+            let caps = [low, high].map(|at| (x(at), middle - 4.0, middle + 4.0));
             drawing.ranges(caps, ink);
             end = end.max(x(high));
         }

@@ -42,6 +42,25 @@ impl Scale {
         }
     }
 
+    /// The same for values of which some may be negative: it begins at a round number at or below
+    /// all of them, and at zero where none is.
+    pub(crate) fn with_zero(values: impl IntoIterator<Item = f64>) -> Self {
+        let finite: Vec<f64> = values.into_iter().filter(|v| v.is_finite()).collect();
+        let (least, most) = finite
+            .iter()
+            .fold((0.0_f64, 0.0_f64), |(least, most), value| {
+                (least.min(*value), most.max(*value))
+            });
+        if least >= 0.0 {
+            return Self::from_zero(finite);
+        }
+        let step = step(most - least);
+        Self::Linear {
+            from: (least / step + 1e-9).floor() * step,
+            to: (most / step - 1e-9).ceil().max(0.0) * step,
+        }
+    }
+
     /// Whole decades about all positive values; two of them at least.
     pub(crate) fn decades(values: impl IntoIterator<Item = f64>) -> Self {
         let positive = values.into_iter().filter(|v| v.is_finite() && *v > 0.0);
@@ -141,6 +160,18 @@ mod tests {
         );
         assert_eq!(labels(Scale::from_zero([f64::NAN])), "0 0.2 0.4 0.6 0.8 1");
         assert_eq!(labels(Scale::decades([0.3, 812.0])), "0.1 1 10 100 1000");
+        assert_eq!(
+            labels(Scale::with_zero([3.0, 437.0])),
+            "0 100 200 300 400 500"
+        );
+        assert_eq!(
+            labels(Scale::with_zero([-2327.0, 1000.0])),
+            "-2500 -2000 -1500 -1000 -500 0 500 1000"
+        );
+        assert_eq!(
+            labels(Scale::with_zero([-3.0])),
+            "-3 -2.5 -2 -1.5 -1 -0.5 0"
+        );
         assert_eq!(labels(Scale::Whole { last: 3 }), "1 2 3");
         assert_eq!(labels(Scale::decades([])), "1 10 100");
     }
