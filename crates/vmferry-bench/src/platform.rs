@@ -132,8 +132,8 @@ pub trait Service: Send {
 pub struct ClientRecord {
     /// Its name and version.
     pub client: String,
-    /// What it counts.
-    pub unit: String,
+    /// What it counts; nothing where nobody asks the service.
+    pub unit: Option<String>,
 }
 
 /// What clients have done.

@@ -144,6 +144,9 @@ pub enum HeavyEnd {
         /// Why, in words.
         message: String,
     },
+    /// Nobody counts what the guests do, so that nothing shows when they hurt: as many as there is
+    /// room for.
+    Uncounted,
     /// The plan says how many.
     Given,
 }

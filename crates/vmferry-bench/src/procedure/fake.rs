@@ -36,6 +36,8 @@ pub(super) struct Rules {
     pub(super) version: &'static str,
     /// How often clients say what they have done; zero: whenever they are asked.
     pub(super) speaks_each: Duration,
+    /// Whether clients count what they do.
+    pub(super) counts: bool,
 }
 
 impl Default for Rules {
@@ -49,6 +51,7 @@ impl Default for Rules {
             status: PointStatus::Completed,
             version: "10.0",
             speaks_each: Duration::ZERO,
+            counts: true,
         }
     }
 }
@@ -203,6 +206,9 @@ impl FakeService {
     }
 
     fn done_by(&self, at_s: f64) -> u64 {
+        if !self.platform.rules.counts {
+            return 0;
+        }
         let paused = |(from, long): &(f64, f64)| (at_s - from).clamp(0.0, *long);
         let paused: f64 = self.pauses.iter().map(paused).sum();
         (self.rate * (at_s - paused)).round() as u64
@@ -215,7 +221,7 @@ impl Service for FakeService {
         self.since = Instant::now();
         Ok(ClientRecord {
             client: "nobody 1.0".into(),
-            unit: "requests".into(),
+            unit: self.platform.rules.counts.then(|| "requests".into()),
         })
     }
 

@@ -46,6 +46,9 @@ pub(super) async fn search<P: Platform>(
         None => measure(procedure, &key, 0).await?,
     };
     let mut steps = vec![tried(procedure, &key, 0, alone)];
+    if alone == 0.0 {
+        return Ok(found(most, steps, HeavyEnd::Uncounted));
+    }
     for guests in 1..=most {
         let rate = match measure(procedure, &key, guests).await {
             Ok(rate) => rate,

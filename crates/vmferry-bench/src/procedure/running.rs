@@ -21,7 +21,8 @@ pub(super) async fn work<S: Service>(service: &mut S) -> Result<Work, Stopped> {
     work.map_err(|fault| failed("the service", &fault))
 }
 
-/// Starts the clients and lets them run in; returns who they are and since when they run.
+/// Starts the clients and lets them run in; returns who they are and since when they run. A service
+/// that nobody asks has nothing to warm up.
 pub(super) async fn warm_up<S: Service>(
     service: &mut S,
     watch: &Watch<'_>,
@@ -29,9 +30,11 @@ pub(super) async fn warm_up<S: Service>(
     let client = service.begin_load().await;
     let client = client.map_err(|fault| failed("the clients", &fault))?;
     let since = Instant::now();
-    watch
-        .until(since + Duration::from_secs_f64(watch.plan.warm_up_s))
-        .await?;
+    if client.unit.is_some() {
+        watch
+            .until(since + Duration::from_secs_f64(watch.plan.warm_up_s))
+            .await?;
+    }
     Ok((client, since))
 }
 
@@ -236,7 +239,7 @@ impl Running {
         let before_s = (self.begin.at - self.since).as_secs_f64();
         let series = self.last.series.iter();
         ServiceRun {
-            unit: self.client.unit,
+            unit: self.client.unit.unwrap_or_else(|| "operations".to_owned()),
             client: self.client.client,
             seconds: self.sectors.iter().map(|sector| sector.seconds).sum(),
             operations: self.sectors.iter().map(|sector| sector.operations).sum(),

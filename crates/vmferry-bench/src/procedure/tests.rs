@@ -409,6 +409,24 @@ async fn nothing_is_measured_on_a_machine_that_is_not_clean() {
     assert_eq!(record.runs.len(), 6);
 }
 
+#[tokio::test(start_paused = true)]
+async fn who_is_not_asked_does_not_warm_up() {
+    let took = async |counts| {
+        let (_dir, store) = store();
+        let fake = Fake::new(Rules {
+            counts,
+            ..Rules::default()
+        });
+        let mut plan = small();
+        plan.warm_up_s = 100.0;
+        let begun = tokio::time::Instant::now();
+        made(&fake, plan, &store).await.unwrap();
+        begun.elapsed().as_secs_f64()
+    };
+    // The run without migrations, and that with.
+    assert!(close(took(true).await - took(false).await, 200.0));
+}
+
 /// What the search for heavy load finds.
 async fn found(rules: Rules, plan: BenchPlan) -> BenchRecord {
     let (_dir, store) = store();
@@ -444,6 +462,16 @@ async fn guests_are_added_until_a_new_one_hurts() {
     assert_eq!(
         (heavy.background_guests, &heavy.because),
         (1, &HeavyEnd::NoRoom)
+    );
+
+    let uncounted = Rules {
+        counts: false,
+        ..Rules::default()
+    };
+    let heavy = &found(uncounted, large()).await.heavy[0];
+    assert_eq!(
+        (heavy.background_guests, &heavy.because, heavy.steps.len()),
+        (8, &HeavyEnd::Uncounted, 1)
     );
 
     let fault = Rules {

@@ -205,6 +205,9 @@ fn heavy_load(heavy: &HeavyLoad) -> String {
         HeavyEnd::Hurts => "the last one clearly hurt".to_owned(),
         HeavyEnd::NoRoom => "there is no room for more".to_owned(),
         HeavyEnd::Fault { message } => format!("one more failed: {message}"),
+        HeavyEnd::Uncounted => {
+            "nobody counts what they do, and there is room for no more".to_owned()
+        }
         HeavyEnd::Given => "the plan says so".to_owned(),
     };
     format!(

@@ -97,11 +97,11 @@ impl Client {
             Service::Cache => ("redis-benchmark", "commands"),
             Service::Mail => ("smtp-source and an IMAP client", "letters"),
             Service::File => ("dbench, in the guest", "units of its own"),
-            Service::Standby => ("none", "operations"),
+            Service::Standby => ("none", ""),
         };
         ClientRecord {
             client: format!("{client}, {CONNECTIONS} connections"),
-            unit: unit.to_owned(),
+            unit: self.counts().then(|| unit.to_owned()),
         }
     }
 
