@@ -15,6 +15,9 @@ pub struct Outcome {
     pub status: OutcomeStatus,
     /// Where the guest is, asked at both ends.
     pub place: Place,
+    /// Whether the guest went on at the destination before all of its memory was there.
+    #[serde(default)]
+    pub post_copy: bool,
     /// Why it failed, in the hypervisor's words and ours.
     pub error: Option<String>,
     /// When the migration command was given.
@@ -56,6 +59,7 @@ impl Outcome {
         Self {
             status,
             place,
+            post_copy: false,
             error: Some(error),
             started_at,
             ended_at,

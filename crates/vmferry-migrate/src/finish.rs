@@ -42,6 +42,7 @@ pub fn outcome(ended: &Ended, plan: &Plan) -> Outcome {
     Outcome {
         status,
         place: ended.place.place(),
+        post_copy: info.is_some_and(MigrationInfo::was_postcopy),
         error: ended.error.clone(),
         started_at: ended.baseline.started_at,
         ended_at: Timestamp::now(),

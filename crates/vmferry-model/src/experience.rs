@@ -186,7 +186,8 @@ impl Lesson {
     fn of(record: &MoveRecord) -> Option<Self> {
         let outcome = record.outcome.as_ref()?;
         let link = record.link.as_ref()?;
-        if outcome.status != OutcomeStatus::Completed {
+        // The pause of a post-copy is of other parts: nothing is left to send when the guest stops.
+        if outcome.status != OutcomeStatus::Completed || outcome.post_copy {
             return None;
         }
         let total = outcome.total_time_ms?.0;

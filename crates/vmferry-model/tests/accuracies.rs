@@ -21,6 +21,7 @@ fn outcome(status: OutcomeStatus, seconds: i64) -> Outcome {
         wire_bytes: None,
         slowdown: None,
         passes: Some(3),
+        post_copy: false,
         pass_list: Vec::new(),
     }
 }

@@ -84,6 +84,7 @@ fn record(observation: &Observation, truth: Truth, noise: f64) -> MoveRecord {
             wire_bytes: None,
             slowdown: None,
             passes: Some(5),
+            post_copy: false,
             pass_list: vec![PassRecord {
                 pass: 5,
                 at_ms: Millis(1.0),
@@ -132,6 +133,22 @@ fn a_route_is_learned() {
     assert!((assumed.link_rate.median - 0.9).abs() < 0.01);
     assert!((assumed.dirt.median - 1.2).abs() < 0.03);
     assert_eq!(assumed.learned_from, 40);
+}
+
+#[test]
+fn post_copies_tell_nothing_of_the_pause_before_the_last_byte() {
+    let observation = writer(40e6, 20e6);
+    let mut moves = records(&observation, PLAIN, 10);
+    let alone = Experience::of(&moves);
+    let slow = Truth {
+        gap_ms: 1800.0,
+        ..PLAIN
+    };
+    for mut record in records(&observation, slow, 10) {
+        record.outcome.as_mut().unwrap().post_copy = true;
+        moves.push(record);
+    }
+    assert_eq!(Experience::of(&moves), alone);
 }
 
 #[test]

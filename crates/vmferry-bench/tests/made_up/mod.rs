@@ -393,6 +393,7 @@ fn outcome(chance: &mut Chance, total: f64, downtime: f64, bytes: Bytes) -> Outc
         wire_bytes: Some(bytes),
         slowdown: Some(Ratio(0.06)),
         passes: Some(4),
+        post_copy: false,
         pass_list: pass_list.collect(),
     }
 }

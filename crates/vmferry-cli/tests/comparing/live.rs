@@ -113,6 +113,7 @@ fn moved(n: u64, name: &str, seen: &Observation) -> MoveRecord {
         wire_bytes: None,
         slowdown: None,
         passes: None,
+        post_copy: false,
         pass_list: Vec::new(),
     };
     let id = format!("{n:08x}-0000-7000-8000-000000000000");

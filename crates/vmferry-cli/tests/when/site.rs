@@ -149,6 +149,7 @@ pub(crate) fn moved(guest: &GuestInfo, started_at: Timestamp, total_s: f64) -> M
             wire_bytes: None,
             slowdown: None,
             passes: Some(3),
+            post_copy: false,
             pass_list: Vec::new(),
         }),
         raw_statistics: None,

@@ -27,6 +27,8 @@ const BEYOND: [f64; 5] = [1.5, 2.0, 3.0, 5.0, 10.0];
 const MARGIN: f64 = 1.06;
 /// Standard deviations above the median that nineteen in twenty stay below.
 const NINETEEN_IN_TWENTY: f64 = 1.645;
+/// The same of a range of equal likelihood, in halves of it from its middle.
+const NINETEEN_IN_TWENTY_OF_RANGE: f64 = 0.9;
 /// How old what is told to remain may be.
 const STALE: Duration = Duration::from_millis(250);
 /// Times the first pass that a move may take where no deadline was stated.
@@ -48,11 +50,7 @@ pub struct ObservedOutlook {
     rules: Rules,
     costs: HostCosts,
     link: ByteRate,
-    /// What the pause takes beyond the plan at most, without what depends on
-    /// the link.
-    hosts_pause: Duration,
-    /// What the sockets hold at most at the switchover.
-    sockets: Bytes,
+    beyond_plan: BeyondPlan,
     horizon: Duration,
     /// A deadline that leaves this guest its time over this link.
     unhurried: Duration,
@@ -106,11 +104,7 @@ impl ObservedOutlook {
                 ..assumptions.costs
             },
             link: rate * Ratio(assumptions.link_rate.median),
-            hosts_pause: assumptions.costs.stop
-                + assumptions.device_save.1
-                + assumptions.destination_start.1,
-            sockets: assumptions.socket_fill.at(rate)
-                * Ratio((NINETEEN_IN_TWENTY * assumptions.socket_fill.log_sd).exp()),
+            beyond_plan: BeyondPlan::of(assumptions, rate),
             horizon,
             unhurried: first_passes(observation, link),
             answer: Answer::new(assumptions.dirt.median),
@@ -288,7 +282,45 @@ impl Outlook for ObservedOutlook {
     }
 
     fn outside(&self) -> Duration {
-        self.hosts_pause + (self.costs.device_state + self.sockets) / self.link
+        self.beyond_plan.over(self.link)
+    }
+}
+
+/// What a pause takes beyond what the hypervisor plans for, its parts independent of each other.
+#[derive(Clone, Copy, Debug)]
+struct BeyondPlan {
+    /// The hosts' part, in the middle of what is assumed.
+    hosts: Duration,
+    /// How much longer than that one in twenty takes, seconds.
+    hosts_more_s: f64,
+    /// What has yet to cross the link: the devices' state, and what the sockets hold, in the middle.
+    bytes: Bytes,
+    /// How much more than that the sockets hold one time in twenty.
+    bytes_more: Bytes,
+}
+
+impl BeyondPlan {
+    fn of(assumptions: &Assumptions, rate: ByteRate) -> Self {
+        let ranges = [assumptions.device_save, assumptions.destination_start];
+        let middles = ranges.map(|(least, most)| (least + most) / 2);
+        let [save, start] = ranges
+            .map(|(least, most)| NINETEEN_IN_TWENTY_OF_RANGE * (most - least).as_secs_f64() / 2.0);
+        let sockets = assumptions.socket_fill.at(rate);
+        let more = (NINETEEN_IN_TWENTY * assumptions.socket_fill.log_sd).exp() - 1.0;
+        Self {
+            hosts: assumptions.costs.stop + middles.iter().sum::<Duration>(),
+            hosts_more_s: save.hypot(start),
+            bytes: assumptions.costs.device_state + sockets,
+            bytes_more: sockets * Ratio(more),
+        }
+    }
+
+    /// What nineteen in twenty pauses stay below. The greatest of each part would come together
+    /// hardly ever: added up they leave nothing of a short pause that can well be kept.
+    fn over(&self, link: ByteRate) -> Duration {
+        let link_more_s = (self.bytes_more / link).as_secs_f64();
+        let more = Duration::from_secs_f64(self.hosts_more_s.hypot(link_more_s));
+        self.hosts + self.bytes / link + more
     }
 }
 
@@ -313,5 +345,26 @@ impl AggregateDirt for Sized<'_> {
 
     fn is_stationary(&self) -> bool {
         true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rare_parts_of_a_pause_do_not_come_together() {
+        let ms = Duration::from_millis;
+        let mut assumptions = Assumptions::tcg();
+        assumptions.device_save = (ms(0), ms(60));
+        assumptions.destination_start = (ms(0), ms(80));
+        let link = ByteRate(47.6e6);
+        let beyond = BeyondPlan::of(&assumptions, link);
+        let middle = beyond.hosts + beyond.bytes / link;
+        let most = middle + ms(30 + 40) + beyond.bytes_more / link;
+        let over = beyond.over(link);
+        assert!(middle + ms(40) < over && over + ms(20) < most, "{over:?}");
+        // A slower link carries what is left more slowly.
+        assert!(beyond.over(ByteRate(link.0 / 2.0)) > over + ms(30));
     }
 }

@@ -117,6 +117,7 @@ pub(crate) fn outcome(status: OutcomeStatus, wire_mb: u64) -> Outcome {
         wire_bytes: Some(Bytes(wire_mb * 1_000_000)),
         slowdown: None,
         passes: Some(4),
+        post_copy: false,
         pass_list: Vec::new(),
     }
 }

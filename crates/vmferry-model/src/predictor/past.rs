@@ -36,7 +36,10 @@ impl<'a> Past<'a> {
         observation: Option<&'a Observation>,
         route: &'a str,
     ) -> Option<Self> {
-        let outcome = record.outcome.as_ref()?;
+        let outcome = record
+            .outcome
+            .as_ref()
+            .filter(|outcome| !outcome.post_copy)?;
         let link = record.link.clone()?;
         let forecast = record.forecast.as_ref();
         let limits = MoveLimits {
