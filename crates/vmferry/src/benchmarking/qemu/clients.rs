@@ -93,12 +93,20 @@ impl Client {
             Service::Postgres => ("pgbench", "transactions"),
             Service::Mariadb => ("sysbench oltp_read_write", "transactions"),
             Service::Cache => ("redis-benchmark", "commands"),
-            Service::Mail => ("smtp-source and an IMAP client", "letters"),
-            Service::File => ("dbench, in the guest", "units of its own"),
+            Service::Mail => (
+                "smtp-source and one IMAP client",
+                "letters and visits to the mailbox",
+            ),
+            Service::File => ("dbench", "operations"),
             Service::Standby => ("none", "operations"),
         };
+        let client = match self.service {
+            Service::File => format!("{client}, 2 clients in the guest"),
+            Service::Standby => client.to_owned(),
+            _ => format!("{client}, {CONNECTIONS} connections"),
+        };
         ClientRecord {
-            client: format!("{client}, {CONNECTIONS} connections"),
+            client,
             unit: unit.to_owned(),
         }
     }

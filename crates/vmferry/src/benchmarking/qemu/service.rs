@@ -8,7 +8,7 @@ use vmferry_bench::platform::{ClientRecord, Fault, Service as BenchService, Setu
 use vmferry_bench::record::{PointRecord, PointStatus, WayBack};
 use vmferry_core::Millis;
 use vmferry_measure::outage::{ProbeTarget, monotonic_ns};
-use vmferry_testbed::{GuestSpec, Service, Side, TestGuest, Testbed};
+use vmferry_testbed::{GuestSpec, Service, Side, TestGuest, Testbed, TestbedError};
 
 use super::clients::{Client, Tools};
 use super::looking::Looking;
@@ -78,20 +78,30 @@ impl QemuService {
     /// Starts a guest and waits until it answers clients: it says itself that it is ready, which
     /// is no answer over the network.
     async fn add_guest(&mut self, spec: GuestSpec) -> Result<(), Fault> {
-        let guest = self.testbed.start_guest(spec).await?;
+        let look = format!(
+            "look at it with `vmferry testbed up --memory {}MiB --load {}`",
+            spec.memory.as_mib(),
+            spec.load
+        );
+        let guest = self.testbed.start_guest(spec).await;
+        let guest = guest.map_err(|error| match error {
+            // Other errors say themselves what to do next.
+            TestbedError::Load { .. } | TestbedError::NotReady { .. } => {
+                format!("{error}; {look}").into()
+            }
+            error => Fault::from(error),
+        })?;
         let looking = self.look_at(&guest)?;
         let patience = Instant::now() + ANSWERS_WITHIN;
         while looking.last_answered_ns().is_none() {
             if Instant::now() > patience {
                 return Err(format!(
-                    "guest {}: {} says that it is ready, but {} gave no answer by {} within {} s; look \
-                     at it in a testbed: `vmferry testbed up --load service:{}`",
+                    "guest {}: {} says that it is ready, but {} gave no answer by {} within {} s; {look}",
                     guest.name(),
                     self.service,
                     guest.record().ip,
                     looking.unanswered().join(", "),
                     ANSWERS_WITHIN.as_secs(),
-                    self.service
                 )
                 .into());
             }
