@@ -215,9 +215,8 @@ impl PackageSet {
     /// Why nothing was fetched: a full disk is no matter of the network.
     fn unfetched(&self, cache: &Path, error: TestbedError) -> TestbedError {
         let said = error.to_string();
-        let full = ["No space left on device", "enough free space"];
         match error {
-            error if full.iter().any(|words| said.contains(words)) => self.not_made(cache, &error),
+            error if tells_of_full_disk(&said) => self.not_made(cache, &error),
             error @ TestbedError::Packages { .. } => error,
             _ => self.missing(said),
         }
@@ -311,19 +310,26 @@ fn apt_download() -> Command {
     command
 }
 
-/// A failed command under a short name, with the first of its complaints: it complains of every
-/// package, or of every file.
+fn tells_of_full_disk(said: &str) -> bool {
+    ["No space left on device", "enough free space"]
+        .iter()
+        .any(|words| said.contains(words))
+}
+
+/// A failed command under a short name, with one of its complaints: it complains of every package,
+/// or of every file.
 fn in_short(name: &str) -> impl FnOnce(TestbedError) -> TestbedError {
     move |error| match error {
         TestbedError::Command { status, stderr, .. } => {
-            let first = stderr.lines().next().unwrap_or_default();
+            let full = stderr.lines().find(|line| tells_of_full_disk(line));
+            let said = full.or(stderr.lines().next()).unwrap_or_default();
             let more = stderr.lines().count().saturating_sub(1);
             TestbedError::Command {
                 command: name.to_owned(),
                 status,
                 stderr: match more {
-                    0 => first.to_owned(),
-                    _ => format!("{first} (and {more} more lines)"),
+                    0 => said.to_owned(),
+                    _ => format!("{said} (and {more} more lines)"),
                 },
             }
         }
