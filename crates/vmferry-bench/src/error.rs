@@ -20,7 +20,10 @@ pub enum BenchError {
         problem: String,
     },
     /// The machine, a subject or a workload is not ready.
-    #[error("{what}: {}; nothing was measured", words(fault.as_ref()))]
+    #[error(
+        "{what}: {}; nothing was measured: mend that, or leave it out of the plan",
+        words(fault.as_ref())
+    )]
     NotReady {
         /// What was to be made ready.
         what: String,

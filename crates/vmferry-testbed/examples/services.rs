@@ -137,7 +137,8 @@ async fn migrate(guest: &TestGuest) -> Result<(), Box<dyn Error>> {
     loop {
         let info = source.migration().await?;
         match info.status.to_string().as_str() {
-            "completed" => return Ok(()),
+            // The destination has still to load what was sent last.
+            "completed" if destination.run_state().await?.running == Some(true) => return Ok(()),
             "failed" => return Err(info.error_desc.unwrap_or_default().into()),
             status if Instant::now() > deadline => return Err(status.into()),
             _ => sleep(Duration::from_millis(20)).await,

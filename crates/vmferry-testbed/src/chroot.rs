@@ -20,6 +20,7 @@ mkdir -m 1777 dev/shm
 mount -t tmpfs -o mode=1777 none tmp
 mount -t tmpfs -o mode=755 none run
 mount -t proc none proc
+ip link set lo up
 exec chroot . /bin/sh \"$2\"
 ";
 

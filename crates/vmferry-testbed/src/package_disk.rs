@@ -131,10 +131,8 @@ impl PackageSet {
         for directory in [&fetched, &root, &fresh] {
             fs::create_dir(directory).map_err(TestbedError::io(doing("make a directory")))?;
         }
-        let packages = with_fresh_lists(|| self.fetch(&fetched)).map_err(|error| match error {
-            error @ TestbedError::Packages { .. } => error,
-            error => self.missing(error.to_string()),
-        })?;
+        let packages = with_fresh_lists(|| self.fetch(&fetched))
+            .map_err(|error| self.unfetched(cache, error))?;
         let manifest = PackageManifest {
             schema_version: 1,
             packages,
@@ -144,9 +142,12 @@ impl PackageSet {
                 .map_err(TestbedError::io(doing("read what was fetched")))?
                 .flatten()
             {
-                run(Command::new("dpkg-deb")
-                    .arg("-x")
-                    .args([&archive.path(), &root]))?;
+                let mut unpack = Command::new("dpkg-deb");
+                unpack.arg("-x").args([&archive.path(), &root]);
+                run(&mut unpack).map_err(in_short(&format!(
+                    "dpkg-deb -x {}",
+                    archive.path().display()
+                )))?;
             }
             make(&root, &fresh)?;
             serde_json::to_vec_pretty(&manifest)
@@ -178,14 +179,15 @@ impl PackageSet {
         let wanted = packages
             .iter()
             .map(|package| format!("{}={}", package.name, package.version));
-        run(apt_download().args(wanted).current_dir(into))?;
+        run(apt_download().args(wanted).current_dir(into)).map_err(in_short("apt-get download"))?;
         Ok(packages)
     }
 
     /// What Debian has of the packages, sorted by name.
     fn offered_packages(&self) -> Result<Vec<Package>, TestbedError> {
         let names: Vec<&str> = self.packages.lines().collect();
-        let text = run(apt_download().arg("--print-uris").args(&names))?;
+        let text = run(apt_download().arg("--print-uris").args(&names))
+            .map_err(in_short("apt-get download --print-uris"))?;
         let mut packages: Vec<Package> = text.lines().filter_map(offered).collect();
         packages.sort_by(|one, other| one.name.cmp(&other.name));
         if !packages.iter().map(|package| &package.name).eq(&names) {
@@ -209,6 +211,16 @@ impl PackageSet {
         TestbedError::Packages {
             list: self.list.clone(),
             problem,
+        }
+    }
+
+    /// Why nothing was fetched: a full disk is no matter of the network.
+    fn unfetched(&self, cache: &Path, error: TestbedError) -> TestbedError {
+        let said = error.to_string();
+        match error {
+            error if tells_of_full_disk(&said) => self.not_made(cache, &error),
+            error @ TestbedError::Packages { .. } => error,
+            _ => self.missing(said),
         }
     }
 
@@ -300,6 +312,33 @@ fn apt_download() -> Command {
     command
 }
 
+fn tells_of_full_disk(said: &str) -> bool {
+    ["No space left on device", "enough free space"]
+        .iter()
+        .any(|words| said.contains(words))
+}
+
+/// A failed command under a short name, with one of its complaints: it complains of every package,
+/// or of every file.
+fn in_short(name: &str) -> impl FnOnce(TestbedError) -> TestbedError {
+    move |error| match error {
+        TestbedError::Command { status, stderr, .. } => {
+            let full = stderr.lines().find(|line| tells_of_full_disk(line));
+            let said = full.or(stderr.lines().next()).unwrap_or_default();
+            let more = stderr.lines().count().saturating_sub(1);
+            TestbedError::Command {
+                command: name.to_owned(),
+                status,
+                stderr: match more {
+                    0 => said.to_owned(),
+                    _ => format!("{said} (and {more} more lines)"),
+                },
+            }
+        }
+        other => other,
+    }
+}
+
 /// Reads a line `'URI' NAME_VERSION_ARCHITECTURE.deb SIZE HASH`.
 fn offered(line: &str) -> Option<Package> {
     let mut words = line.split_whitespace();
@@ -383,6 +422,31 @@ mod tests {
         assert!(error.contains("the image test cannot be made"), "{error}");
         assert!(error.contains("no storage space"), "{error}");
         assert!(error.contains("iB free"), "{error}");
+    }
+
+    #[test]
+    fn a_missing_network_is_told_from_a_full_disk() {
+        let images = tempfile::tempdir().expect("scratch");
+        let said = |why: &str| {
+            let complaint = format!("E: Failed to fetch http://debian/a.deb  {why}");
+            let failed = TestbedError::Command {
+                command: "apt-get -q download a=1 b=2".to_owned(),
+                status: "exit status: 100".to_owned(),
+                stderr: format!("{complaint}\n{complaint}\n{complaint}"),
+            };
+            let error = in_short("apt-get download")(failed);
+            disk("a").unfetched(images.path(), error).to_string()
+        };
+        let away = said("Temporary failure resolving 'debian'");
+        assert!(
+            away.starts_with("no packages of test/packages.txt: `apt-get download` failed"),
+            "{away}"
+        );
+        assert!(away.contains("'debian' (and 2 more lines);"), "{away}");
+        assert!(away.contains("archive are needed once"), "{away}");
+        let full = said("Error writing to file - write (28: No space left on device)");
+        assert!(full.starts_with("the image test cannot be made"), "{full}");
+        assert!(full.contains("VMFERRY_CACHE"), "{full}");
     }
 
     #[test]

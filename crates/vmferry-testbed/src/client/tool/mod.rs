@@ -41,8 +41,8 @@ pub(super) trait Output: Send {
 /// The tools of a service's clients.
 pub(super) fn runs(service: Service, root: &Path, guest: Ipv4Addr, load: &ClientLoad) -> Vec<Run> {
     match service {
-        Service::Web => vec![wrk::run(root, guest, 80, load)],
-        Service::Application => vec![wrk::run(root, guest, 8080, load)],
+        Service::Web => vec![wrk::run(root, guest, 80, "/", load)],
+        Service::Application => vec![wrk::run(root, guest, 8080, "/work", load)],
         Service::Postgres => vec![pgbench::run(guest, load)],
         Service::Mariadb => vec![sysbench::run(root, guest, load)],
         Service::Cache => redis_benchmark::runs(guest, load),
@@ -90,6 +90,22 @@ mod tests {
             output.line(line, (seconds * 1e9) as u64, &mut counts);
         }
         counts
+    }
+
+    #[test]
+    fn pages_that_are_asked_for_are_there() {
+        let asked = |service| {
+            let load = ClientLoad::default();
+            let run = runs(service, Path::new("/"), Ipv4Addr::LOCALHOST, &load).remove(0);
+            let pages = run.arguments.iter().filter_map(|word| word.to_str());
+            pages
+                .filter_map(|word| word.strip_prefix("http://127.0.0.1:"))
+                .collect::<String>()
+        };
+        assert_eq!(asked(Service::Web), "80/");
+        assert_eq!(asked(Service::Application), "8080/work");
+        let servlet = include_str!("../../services/application/Server.java");
+        assert!(servlet.contains("addServletMappingDecoded(\"/work\""));
     }
 
     #[test]

@@ -10,8 +10,15 @@ use super::{Output, Run, count_behind, leading, words};
 use crate::client::tally::Counts;
 use crate::client::tools::{ClientLoad, SCRIPT};
 
-/// One thread is enough for one guest. Requests may hang for a minute before they count as errors.
-pub(super) fn run(root: &Path, guest: Ipv4Addr, port: u16, load: &ClientLoad) -> Run {
+/// Asks for one page again and again. One thread is enough for one guest. Requests may hang for a
+/// minute before they count as errors.
+pub(super) fn run(
+    root: &Path,
+    guest: Ipv4Addr,
+    port: u16,
+    page: &'static str,
+    load: &ClientLoad,
+) -> Run {
     let connections = load.connections;
     // Each connection rests between requests.
     let pause = load.rate_per_s.map_or(0, |rate| {
@@ -21,7 +28,7 @@ pub(super) fn run(root: &Path, guest: Ipv4Addr, port: u16, load: &ClientLoad) ->
         "-t1 -c{connections} -d10000h --timeout 60s --latency -s"
     ));
     arguments.push(root.join(SCRIPT).into());
-    arguments.extend(words(&format!("http://{guest}:{port}/ -- {pause}")));
+    arguments.extend(words(&format!("http://{guest}:{port}{page} -- {pause}")));
     Run {
         name: "wrk",
         package: "wrk",

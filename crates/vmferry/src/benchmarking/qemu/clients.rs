@@ -4,15 +4,13 @@ use std::time::{Duration, Instant};
 
 use vmferry_bench::platform::{ClientRecord, Fault, Work};
 use vmferry_bench::record::{ImageRecord, WorkSample};
-use vmferry_core::Bytes;
+use vmferry_core::{Bytes, Millis};
 use vmferry_measure::outage::monotonic_ns;
 use vmferry_testbed::client::{ClientLoad, ClientTools, ServiceClient};
 use vmferry_testbed::{ConsoleWatch, Package, Service, TestGuest, Testbed, TimedReport};
 
 /// Connections of every client: enough to keep one virtual CPU busy.
 const CONNECTIONS: u16 = 4;
-/// A client that does nothing for so long although its service answers has failed.
-const STALLED: Duration = Duration::from_secs(30);
 
 /// The tools of all clients.
 #[derive(Clone, Debug)]
@@ -95,12 +93,20 @@ impl Client {
             Service::Postgres => ("pgbench", "transactions"),
             Service::Mariadb => ("sysbench oltp_read_write", "transactions"),
             Service::Cache => ("redis-benchmark", "commands"),
-            Service::Mail => ("smtp-source and an IMAP client", "letters"),
-            Service::File => ("dbench, in the guest", "units of its own"),
+            Service::Mail => (
+                "smtp-source and one IMAP client",
+                "letters and visits to the mailbox",
+            ),
+            Service::File => ("dbench", "operations"),
             Service::Standby => ("none", ""),
         };
+        let client = match self.service {
+            Service::File => format!("{client}, 2 clients in the guest"),
+            Service::Standby => client.to_owned(),
+            _ => format!("{client}, {CONNECTIONS} connections"),
+        };
         ClientRecord {
-            client: format!("{client}, {CONNECTIONS} connections"),
+            client,
             unit: self.counts().then(|| unit.to_owned()),
         }
     }
@@ -163,20 +169,29 @@ impl Client {
         }
     }
 
-    /// Fails where nothing is done although the service answers.
-    pub(super) fn check(&self, answered_ns: Option<u64>) -> Result<(), Fault> {
+    /// Fails where some client has done nothing for so long although the service answers, which it
+    /// did last at `answered_ns`.
+    pub(super) fn check(&self, answered_ns: Option<u64>, limit: Duration) -> Result<(), Fault> {
         let Counted::Outside(client) = &self.counted else {
             return Ok(());
         };
-        match client.stall(answered_ns, STALLED) {
+        match client.stall(answered_ns, limit) {
             None => Ok(()),
-            Some(stall) => Err(format!(
-                "the clients of {} have done nothing for {:.0} s although it answers",
-                self.service,
-                stall.lasting_ms.0 / 1e3
-            )
-            .into()),
+            Some(stall) => Err(self.stalled(stall.lasting_ms)),
         }
+    }
+
+    /// That nothing is done although the service answers.
+    pub(super) fn stalled(&self, lasting: Millis) -> Fault {
+        format!(
+            "the clients of {} ({}) have done nothing for {:.0} s although it answers: they were \
+             stopped, or get too little of this machine; `vmferry bench resume --retry-failed` makes the \
+             run again",
+            self.service,
+            self.record().client,
+            lasting.0 / 1e3
+        )
+        .into()
     }
 
     pub(super) fn stop(self) {

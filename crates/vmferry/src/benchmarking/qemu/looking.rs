@@ -19,6 +19,7 @@ const ECHO_PORT: u16 = 7;
 fn ways(service: Service) -> [(Way, ProbeKind); 3] {
     let refused = ProbeKind::TcpRefusal { port: CLOSED_PORT };
     let (protocol, spawns) = match service {
+        // Tomcat says at `/` that there is nothing: an answer that is not the servlet's work.
         Service::Web | Service::Application => (Some(Protocol::Http), false),
         Service::Cache => (Some(Protocol::Redis), false),
         // A process or thread for every connection: 200 a second would be their work.
@@ -66,10 +67,31 @@ impl Looking {
         Ok(Self { probes, clock })
     }
 
+    /// When each way had an answer last: the earliest of them, `CLOCK_MONOTONIC`. `None` while one
+    /// had none.
+    pub(super) fn last_answered_ns(&self) -> Option<u64> {
+        let answered = self
+            .probes
+            .iter()
+            .map(|(_, probe)| probe.last_answered_ns());
+        answered.min().flatten()
+    }
+
+    /// The ways that had no answer yet, in words.
+    pub(super) fn unanswered(&self) -> Vec<&'static str> {
+        let words = |way: &Way| match way {
+            Way::Icmp => "ICMP echo",
+            Way::Tcp => "TCP",
+            Way::Service => "the service's own requests",
+        };
+        let probes = self.probes.iter();
+        let silent = probes.filter(|(_, probe)| probe.last_answered_ns().is_none());
+        silent.map(|(way, _)| words(way)).collect()
+    }
+
     /// Whether each way had an answer since then.
     pub(super) fn answered_since(&self, monotonic_ns: u64) -> bool {
-        let answered = |probe: &ReachProbe| probe.last_answered_ns() > Some(monotonic_ns);
-        self.probes.iter().all(|(_, probe)| answered(probe))
+        self.last_answered_ns() > Some(monotonic_ns)
     }
 
     /// Stops asking.

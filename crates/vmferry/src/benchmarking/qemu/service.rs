@@ -8,7 +8,7 @@ use vmferry_bench::platform::{ClientRecord, Fault, Service as BenchService, Setu
 use vmferry_bench::record::{PointRecord, PointStatus, WayBack};
 use vmferry_core::Millis;
 use vmferry_measure::outage::{ProbeTarget, monotonic_ns};
-use vmferry_testbed::{GuestSpec, Service, Side, TestGuest, Testbed};
+use vmferry_testbed::{GuestSpec, Service, Side, TestGuest, Testbed, TestbedError};
 
 use super::clients::{Client, Tools};
 use super::looking::Looking;
@@ -18,6 +18,12 @@ use super::{as_subject, testbed};
 /// How long clients may take to go on: a lost segment is sent again within seconds, the tools report
 /// once a second.
 const GOES_ON_WITHIN: Duration = Duration::from_secs(20);
+/// How long a service that is ready may take for its first answer, which may start a process of it:
+/// 4 s were seen without KVM.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(60);
+/// As long as the guest was not migrated no segment is lost: a client stalls that does nothing for
+/// so long.
+const STALLED: Duration = Duration::from_secs(10);
 
 /// A service in a guest, clients outside, other guests of the same kind beside it.
 pub struct QemuService {
@@ -32,6 +38,8 @@ pub struct QemuService {
     /// Operations of the guests beside it at the last question.
     asked: Vec<(Instant, u64)>,
     moved: Option<PointStatus>,
+    /// Since the begin of the load.
+    migrated: bool,
     /// Probes ask from the begin of the load on, also where nothing is migrated: what they cost
     /// the service is no overhead of migrations.
     looking: Option<Looking>,
@@ -50,6 +58,7 @@ impl QemuService {
             clients: Vec::new(),
             asked: Vec::new(),
             moved: None,
+            migrated: false,
             looking: None,
         };
         for number in 0..=setup.background_guests {
@@ -58,28 +67,66 @@ impl QemuService {
                 _ => format!("{}-{number}", service.name()),
             };
             let spec = as_subject(GuestSpec::service(service, name), setup.subject);
-            match this.testbed.start_guest(spec).await {
-                Ok(guest) => this.guests.push(guest),
-                Err(error) => {
-                    this.stop().await?;
-                    return Err(error.into());
-                }
+            if let Err(fault) = this.add_guest(spec).await {
+                this.stop().await?;
+                return Err(fault);
             }
         }
         Ok(this)
+    }
+
+    /// Starts a guest and waits until it answers clients: it says itself that it is ready, which
+    /// is no answer over the network.
+    async fn add_guest(&mut self, spec: GuestSpec) -> Result<(), Fault> {
+        let look = format!(
+            "look at it with `vmferry testbed up --memory {}MiB --load {}`",
+            spec.memory.as_mib(),
+            spec.load
+        );
+        let guest = self.testbed.start_guest(spec).await;
+        let guest = guest.map_err(|error| match error {
+            // Other errors say themselves what to do next.
+            TestbedError::Load { .. } | TestbedError::NotReady { .. } => {
+                format!("{error}; {look}").into()
+            }
+            error => Fault::from(error),
+        })?;
+        let looking = self.look_at(&guest)?;
+        let patience = Instant::now() + ANSWERS_WITHIN;
+        while looking.last_answered_ns().is_none() {
+            if Instant::now() > patience {
+                return Err(format!(
+                    "guest {}: {} says that it is ready, but {} gave no answer by {} within {} s; {look}",
+                    guest.name(),
+                    self.service,
+                    guest.record().ip,
+                    looking.unanswered().join(", "),
+                    ANSWERS_WITHIN.as_secs(),
+                )
+                .into());
+            }
+            sleep(Duration::from_millis(20)).await;
+        }
+        self.guests.push(guest);
+        Ok(())
     }
 
     fn guest(&self) -> &TestGuest {
         &self.guests[0]
     }
 
-    /// Starts to ask the guest.
-    fn look(&mut self) -> Result<(), Fault> {
+    /// Starts to ask a guest.
+    fn look_at(&self, guest: &TestGuest) -> Result<Looking, Fault> {
         let target = ProbeTarget {
             namespace: Some(self.testbed.client().path()),
-            ..ProbeTarget::new(self.guest().record().ip)
+            ..ProbeTarget::new(guest.record().ip)
         };
-        self.looking = Some(Looking::start(self.service, &target)?);
+        Ok(Looking::start(self.service, &target)?)
+    }
+
+    /// Starts to ask the guest that is migrated.
+    fn look(&mut self) -> Result<(), Fault> {
+        self.looking = Some(self.look_at(self.guest())?);
         Ok(())
     }
 
@@ -96,14 +143,16 @@ impl QemuService {
         let (before, since) = (done(client)?, monotonic_ns());
         let looking = self.looking.as_ref().ok_or("the load has not begun")?;
         let patience = Instant::now() + GOES_ON_WITHIN;
-        let mut goes_on = false;
-        while !goes_on && Instant::now() < patience {
+        let (mut works, mut answers) = (false, false);
+        while !(works && answers) && Instant::now() < patience {
             sleep(Duration::from_millis(50)).await;
-            let works = !client.counts() || done(client)? > before;
-            goes_on = works && looking.answered_since(since);
+            works = !client.counts() || done(client)? > before;
+            answers = looking.answered_since(since);
         }
-        client.check(goes_on.then(monotonic_ns))?;
-        Ok(goes_on)
+        if answers && !works {
+            return Err(client.stalled(GOES_ON_WITHIN.into()));
+        }
+        Ok(works && answers)
     }
 }
 
@@ -119,7 +168,17 @@ impl BenchService for QemuService {
     }
 
     async fn work(&mut self) -> Result<Work, Fault> {
-        self.clients.first().ok_or("the load has not begun")?.work()
+        let client = self.clients.first().ok_or("the load has not begun")?;
+        // Where the guest has moved, whether it goes on is looked at on the way back.
+        if let (Some(looking), None) = (&self.looking, self.moved) {
+            let limit = if self.migrated {
+                GOES_ON_WITHIN
+            } else {
+                STALLED
+            };
+            client.check(looking.last_answered_ns(), limit)?;
+        }
+        client.work()
     }
 
     async fn background_rates(&mut self) -> Result<Vec<f64>, Fault> {
@@ -143,6 +202,7 @@ impl BenchService for QemuService {
         let record = migration.run(looking).await?;
         self.look()?;
         self.moved = Some(record.status);
+        self.migrated = true;
         Ok(record)
     }
 
