@@ -131,8 +131,8 @@ impl PackageSet {
         for directory in [&fetched, &root, &fresh] {
             fs::create_dir(directory).map_err(TestbedError::io(doing("make a directory")))?;
         }
-        let packages =
-            with_fresh_lists(|| self.fetch(&fetched)).map_err(|error| self.unfetched(cache, error))?;
+        let packages = with_fresh_lists(|| self.fetch(&fetched))
+            .map_err(|error| self.unfetched(cache, error))?;
         let manifest = PackageManifest {
             schema_version: 1,
             packages,
@@ -144,8 +144,10 @@ impl PackageSet {
             {
                 let mut unpack = Command::new("dpkg-deb");
                 unpack.arg("-x").args([&archive.path(), &root]);
-                run(&mut unpack)
-                    .map_err(in_short(&format!("dpkg-deb -x {}", archive.path().display())))?;
+                run(&mut unpack).map_err(in_short(&format!(
+                    "dpkg-deb -x {}",
+                    archive.path().display()
+                )))?;
             }
             make(&root, &fresh)?;
             serde_json::to_vec_pretty(&manifest)
