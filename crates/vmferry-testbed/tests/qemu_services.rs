@@ -1,8 +1,9 @@
 //! A guest with a real service boots, serves its clients, moves, and comes back while it stands
 //! still, without losing a connection.
 //!
-//! The first run on a machine makes the smallest image, that of the web server, for which 10 MB are
-//! fetched from Debian; later ones find it in the cache. `examples/services.rs` tries all services.
+//! The first run on a machine makes the smallest image that clients reach, that of the web server,
+//! for which 10 MB are fetched from Debian, and no other; later ones find it in the cache.
+//! `examples/services.rs` tries all services.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
