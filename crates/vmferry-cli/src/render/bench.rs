@@ -103,6 +103,16 @@ pub(crate) fn compared(of: &BenchComparison) -> String {
             ]);
         }
         lines.push(text(&rows));
+        let left_out = comparison.scores.iter().flat_map(|score| {
+            let cells = score.left_out.iter();
+            cells.map(|left| {
+                format!(
+                    "note: {} is not in the score of {}: {}",
+                    left.cell, score.metric, left.reason
+                )
+            })
+        });
+        lines.extend(left_out);
         parts.push(lines.join("\n"));
     }
     let sentences = of.gates.iter().flat_map(|gate| {

@@ -6,7 +6,7 @@ use crate::metric;
 use crate::record::{Latency, PointRecord, RunRecord, ServiceRun};
 use crate::report::cell::{Cell, SubjectRuns};
 use crate::report::page::{Section, Table};
-use crate::report::spread::{UNKNOWN, number, told};
+use crate::report::spread::{UNKNOWN, counted, number, told};
 
 use super::figures;
 
@@ -74,7 +74,7 @@ fn service(cell: &Cell<'_>) -> Table {
     table(caption, cell, &head, |subject| {
         let runs = || subject.runs.iter();
         let errors = |of: fn(&RunRecord) -> Option<&ServiceRun>| {
-            told(runs().map(|run| Some(of(run)?.errors as f64)))
+            counted(runs().map(|run| Some(of(run)?.errors as f64)))
         };
         let rate = |of: fn(&RunRecord) -> Option<&ServiceRun>| {
             told(runs().map(|run| of(run).and_then(operations_per_s)))
@@ -83,7 +83,7 @@ fn service(cell: &Cell<'_>) -> Table {
         vec![
             subject.name.to_owned(),
             format!("{} of {wanted}", subject.runs.len()),
-            told(runs().map(|run| Some(f64::from(run.background_guests)))),
+            counted(runs().map(|run| Some(f64::from(run.background_guests)))),
             rate(|run| run.reference.as_ref()),
             rate(|run| run.migrated.as_ref()),
             told(runs().map(|run| overhead(run).map(Ratio::percent))),

@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 
 use crate::difference::LEVEL;
-use crate::findings::{Best, Findings, chance};
+use crate::findings::{Best, DoubtfulOverhead, Findings, chance, joined};
 use crate::metric::Metric;
 use crate::report::page::{Section, Table};
 use crate::report::spread::UNKNOWN;
+use crate::side::CellName;
 
 /// The section.
 pub(crate) fn section(findings: &Findings) -> Section {
@@ -39,9 +40,30 @@ pub(crate) fn section(findings: &Findings) -> Section {
             }
         ));
     }
-    let doubtful = findings.doubtful.iter();
-    section.list(doubtful.map(|one| format!("{}.", one.sentence())).collect());
+    section.list(doubts(findings));
     section
+}
+
+/// What overheads below 0 are, by cell.
+fn doubts(findings: &Findings) -> Vec<String> {
+    let cells = findings.doubtful.chunk_by(|a, b| a.cell == b.cell);
+    cells
+        .map(|doubtful| {
+            let figures: Vec<String> = doubtful.iter().map(DoubtfulOverhead::figure).collect();
+            let why = match doubtful.iter().all(|one| one.noise) {
+                true => "that cannot be told from an overhead of 0",
+                false => {
+                    "that is no gain by migrations: most likely the service was still getting \
+                     faster, and the warm-up was too short; overheads are not compared here"
+                }
+            };
+            format!(
+                "{}: overheads below 0, by more work with migrations than without, of {}; {why}.",
+                doubtful[0].cell,
+                joined(&figures)
+            )
+        })
+        .collect()
 }
 
 /// A row for each service, a column for each metric.
@@ -49,6 +71,7 @@ fn best(findings: &Findings) -> Table {
     let mut head = vec!["service".to_owned()];
     head.extend(Metric::ALL.iter().map(|metric| format!("by {metric}")));
     let cells: BTreeSet<_> = findings.best.iter().map(|best| &best.cell).collect();
+    let doubted = |cell: &CellName| findings.doubtful.iter().any(|one| one.cell == *cell);
     let rows = cells.into_iter().map(|cell| {
         let of = |metric| {
             let mut found = findings.best.iter();
@@ -56,6 +79,9 @@ fn best(findings: &Findings) -> Table {
         };
         let told = Metric::ALL.map(|metric| match of(metric) {
             Some(best) => told(best),
+            None if metric == Metric::Overhead && doubted(cell) => {
+                "none told, see below".to_owned()
+            }
             None => UNKNOWN.to_owned(),
         });
         std::iter::once(cell.to_string()).chain(told).collect()

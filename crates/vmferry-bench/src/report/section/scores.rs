@@ -1,6 +1,6 @@
 //! The four scores of every subject, and which differences between them are real.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::compare::Comparison;
 use crate::difference::Verdict;
@@ -10,6 +10,7 @@ use crate::report::results::Results;
 use crate::report::spread::{UNKNOWN, number};
 use crate::report::svg::bars::{self, Bar};
 use crate::score::{REFERENCE_SCORE, Score, Scores};
+use crate::side::SideName;
 
 /// The section.
 pub(crate) fn section(results: &Results) -> Section {
@@ -18,17 +19,17 @@ pub(crate) fn section(results: &Results) -> Section {
         section.say("The plan names no subject, so that there is nothing to score.");
         return section;
     };
-    section.say(format!(
+    section.say(
         "Each score is 1000 times the mean, over workloads and loads, of what was measured over \
          what the reference has: the reference has 1000, lower is better, and the four are never \
          merged. Behind each is its 95 % interval. A service under a load that either side lacks \
-         is in no score; it is named below. The reference is {}.",
-        reference.measured
-    ));
+         is in no score; it is named below.",
+    );
+    section.say(format!("The reference is {}.", reference.measured));
     if !reference.conditions.is_empty() {
         section.say(
-            "The reference was measured under other conditions, and scores differ from 1000 for \
-             these, too:",
+            "The reference was measured under other conditions, and scores may differ from 1000 \
+             for these alone; what is judged here against the reference:",
         );
         let conditions = reference.conditions.iter();
         section.list(conditions.map(|one| format!("{one}.")).collect());
@@ -46,10 +47,15 @@ pub(crate) fn section(results: &Results) -> Section {
             .filter_map(|of| figure(results, of))
             .collect(),
     );
-    if results.scores.iter().any(is_below_zero) {
+    if results
+        .scores
+        .iter()
+        .any(|scores| ranks_nothing(scores, &reference.name))
+    {
         section.say(
-            "A score of overhead that is not above 0 ranks nothing: with migrations more work was \
-             done than without, by noise or because the warm-up was too short.",
+            "A score of overhead that is not above 0, or has no interval, ranks nothing: the \
+             overheads behind it are not certain to be above 0, for noise, for one run only, or \
+             because the warm-up was too short.",
         );
     }
     section.list(left_out(results));
@@ -95,9 +101,13 @@ fn told(score: &Score) -> String {
     )
 }
 
-fn is_below_zero(scores: &Scores) -> bool {
-    let values = scores.scores.iter().filter_map(|score| score.score);
-    values.into_iter().any(|value| value <= 0.0)
+/// Whether a score of overhead is there and not founded well enough to choose by.
+fn ranks_nothing(scores: &Scores, reference: &SideName) -> bool {
+    let overhead = of(scores, Metric::Overhead).filter(|_| scores.judged != *reference);
+    overhead.is_some_and(|score| {
+        let not_above_zero = score.score.is_some_and(|value| value <= 0.0);
+        not_above_zero || score.score.is_some() && score.confidence.is_none()
+    })
 }
 
 fn figure(results: &Results, metric: Metric) -> Option<Figure> {
@@ -130,19 +140,32 @@ fn figure(results: &Results, metric: Metric) -> Option<Figure> {
     })
 }
 
-/// Which cells are in no score of a metric, and why; said once for all subjects where it is the
-/// same.
+/// Which cells are in no score of which metrics, and why; said once for all subjects and metrics
+/// where it is the same.
 fn left_out(results: &Results) -> Vec<String> {
-    let mut said = BTreeSet::new();
+    let mut metrics: BTreeMap<_, BTreeSet<Metric>> = BTreeMap::new();
     for score in results.scores.iter().flat_map(|scores| &scores.scores) {
-        for cell in &score.left_out {
-            said.insert(format!(
-                "{} is not in the score of {}: {}.",
-                cell.cell, score.metric, cell.reason
-            ));
+        for left in &score.left_out {
+            let why = (&left.cell, left.reason.to_string());
+            metrics.entry(why).or_default().insert(score.metric);
         }
     }
-    said.into_iter().collect()
+    let told = metrics.into_iter().map(|((cell, reason), metrics)| {
+        if metrics.len() == Metric::ALL.len() {
+            return format!("{cell} is in no score: {reason}.");
+        }
+        let metrics: Vec<String> = metrics.iter().map(Metric::to_string).collect();
+        let score = if metrics.len() == 1 {
+            "score"
+        } else {
+            "scores"
+        };
+        format!(
+            "{cell} is not in the {score} of {}: {reason}.",
+            metrics.join(", ")
+        )
+    });
+    told.collect()
 }
 
 fn differences(comparisons: &[Comparison]) -> Table {

@@ -41,8 +41,9 @@ pub(crate) fn svg(title: &str, unit: &str, bars: &[Bar], mark: Option<f64>) -> S
     };
     for tick in scale.ticks() {
         drawing.line([(x(tick), TOP), (x(tick), bottom)], thin(Paint::Line, 1.0));
-        let place = (x(tick), bottom + 15.0);
-        drawing.text(place, Anchor::Middle, Paint::Faint, &label(tick));
+        let value = label(tick);
+        let place = x(tick).max(width(&value, TEXT) / 2.0 + 2.0);
+        drawing.text((place, bottom + 15.0), Anchor::Middle, Paint::Faint, &value);
     }
     for (row, bar) in bars.iter().enumerate() {
         let top = TOP + ROW * row as f64;
