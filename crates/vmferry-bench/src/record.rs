@@ -214,12 +214,14 @@ pub struct PointRecord {
     pub longest_stall_ms: Option<Millis>,
     /// Latency of the service's own requests.
     pub latency: Phases<Option<Latency>>,
-    /// Bytes of the migration's TCP connection, source to destination.
+    /// What the migration's TCP connections carried, source to destination: payload, without the
+    /// headers of packets, and what was sent twice counted twice. What the link carried, headers
+    /// included, is `outcome.wire_bytes`.
     pub migrated_bytes: Option<Bytes>,
     /// CPU time of the migration's own threads.
     pub migration_cpu: MigrationCpu,
-    /// CPU of the benchmark itself (procedure and probes, not the load's clients) during the
-    /// migration, as a share of one core.
+    /// CPU of the benchmark itself, all its threads (procedure, driver of the move, probes), not the
+    /// load's clients, from the command to the migration's end, as a share of one core.
     pub bench_cpu: Option<Ratio>,
     /// Energy of the migration, joules, where a meter exists.
     pub energy_j: Option<f64>,
@@ -278,9 +280,10 @@ pub enum PointStatus {
 pub struct Downtimes {
     /// ICMP echo every 5 ms.
     pub icmp_ms: Option<Millis>,
-    /// TCP connections to the service's port every 5 ms.
+    /// TCP connections every 10 ms, which is also how exact it is: to the service's port, or to a
+    /// closed one where connections would be the service's work.
     pub tcp_ms: Option<Millis>,
-    /// The service's own requests.
+    /// The service's own requests, one after the other, 10 ms apart at least.
     pub service_ms: Option<Millis>,
 }
 
