@@ -95,7 +95,8 @@ impl WireCounter {
     ///
     /// Counted too is what is sent a second time; packets without time stamps, as where they are
     /// switched off, have 12 bytes less of headers. Making a connection and asking for its
-    /// neighbour's address come out within 100 bytes of nothing.
+    /// neighbour's address come out within 100 bytes of nothing: of three migrations of 100 MB by QEMU
+    /// over a veth pair this told 8 to 16 bytes more or less than the sender.
     #[must_use]
     pub fn tcp_payload(&self, from: &Sent, to: &Sent) -> Bytes {
         let headers = self.headers * to.packets.saturating_sub(from.packets);

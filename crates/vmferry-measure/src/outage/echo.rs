@@ -111,7 +111,7 @@ impl Echo {
     }
 
     /// The next packet that lies ready.
-    fn receive(&self, control: &mut Vec<u8>) -> Result<Packet, Errno> {
+    fn receive(&self, control: &mut [u8]) -> Result<Packet, Errno> {
         let mut room = [0; ROOM];
         let mut parts = [IoSliceMut::new(&mut room)];
         let flags = MsgFlags::MSG_DONTWAIT;
@@ -136,7 +136,7 @@ impl Echo {
     fn fetch(
         &self,
         samples: &mut [ProbeSample],
-        control: &mut Vec<u8>,
+        control: &mut [u8],
         progress: &Progress,
     ) -> io::Result<()> {
         let mut clocks = None;

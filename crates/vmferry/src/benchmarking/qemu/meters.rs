@@ -32,7 +32,7 @@ struct Process {
 /// What the meters show.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Reading {
-    at: Instant,
+    pub(super) at: Instant,
     destination: Option<Duration>,
     own: Duration,
 }

@@ -21,6 +21,7 @@ use vmferry_testbed::{Side, TestGuest};
 use super::blackout::Checkpoints;
 use super::looking::{Looking, Seen};
 use super::meters::{Meters, Reading, Used};
+use super::power::{Moments, Power};
 use super::sending_threads::SendingThreads;
 use super::settings;
 use crate::guard_command;
@@ -55,8 +56,12 @@ struct Begin {
 
 impl Migration<'_> {
     /// Observes, forecasts, migrates, measures; `looking` has asked for a while, and ends.
-    pub(super) async fn run(&self, looking: Looking) -> Result<PointRecord, Fault> {
-        let called_ns = monotonic_ns();
+    pub(super) async fn run(
+        &self,
+        looking: Looking,
+        mut power: Option<&mut Power>,
+    ) -> Result<PointRecord, Fault> {
+        let (called_ns, asked) = (monotonic_ns(), Instant::now());
         let ends = Ends {
             source: self.guest.watch(Side::Source).await?,
             destination: self.guest.watch(Side::Destination).await?,
@@ -78,6 +83,9 @@ impl Migration<'_> {
         let (begin, end, outcome, sent_s) = self.go(prepared, &ends, &meters).await?;
         let used = Used::between(&begin.meters, &end, sent_s);
         let carried = meters.carried_since(before);
+        if let Some(power) = &power {
+            power.end();
+        }
         let returned = monotonic_ns();
         wait_for_answers(&looking, returned).await;
         sleep(AROUND).await;
@@ -85,6 +93,20 @@ impl Migration<'_> {
         record.at_s = begin.at_ns.saturating_sub(called_ns) as f64 / 1e9;
         (record.migration_cpu, record.bench_cpu) = (used.cpu, Some(used.own));
         record.migrated_bytes = carried;
+        if let Some(power) = &mut power {
+            let moments = Moments {
+                asked,
+                began: begin.meters.at,
+                ended: end.at,
+            };
+            match power.energy(&moments).await {
+                Ok(hosts) => {
+                    record.energy_j = Some(hosts.iter().map(|one| one.energy.energy_j.0).sum());
+                    record.energy = hosts;
+                }
+                Err(error) => record.energy_failure = Some(error.to_string()),
+            }
+        }
         self.judge(&mut record, outcome, begin, &seen)?;
         Ok(record)
     }
