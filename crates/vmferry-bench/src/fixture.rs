@@ -81,6 +81,8 @@ pub(crate) fn plan(subjects: &[&str], workloads: &[&str]) -> BenchPlan {
         deadline_ms: Millis(60_000.0),
         observe_s: 5.0,
         background_guests: None,
+        meter: None,
+        destination_meter: None,
         subjects: subjects
             .iter()
             .map(|name| Subject {
@@ -248,6 +250,8 @@ fn point(plan: &BenchPlan, point: u32, at_s: f64, at: Timestamp, figures: Figure
         },
         bench_cpu: Some(Ratio(0.03)),
         energy_j: None,
+        energy: Vec::new(),
+        energy_failure: None,
         blackout: Blackout {
             last_pass_ms: seen(down * 0.5),
             device_state_ms: seen(down * 0.1),

@@ -48,6 +48,12 @@ pub struct BenchPlan {
     /// Guests beside the migrated one under heavy load; absent: added until a new one hurts.
     #[serde(default)]
     pub background_guests: Option<u32>,
+    /// The power meter of the source host, as `vmferry profile energy --meter` names it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub meter: Option<String>,
+    /// The same of the destination host.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub destination_meter: Option<String>,
     /// What is compared; the first is the one that others are compared with.
     pub subjects: Vec<Subject>,
 }

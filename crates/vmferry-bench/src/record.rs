@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 use vmferry_core::{Bytes, Forecast, HostInfo, Millis, Outcome, Ratio};
+use vmferry_model::energy::MoveEnergy;
 
 use crate::plan::{BenchPlan, Load};
 
@@ -217,15 +218,23 @@ pub struct PointRecord {
     pub longest_stall_ms: Option<Millis>,
     /// Latency of the service's own requests.
     pub latency: Phases<Option<Latency>>,
-    /// Bytes of the migration's TCP connection, source to destination.
+    /// What the migration's TCP connections carried, source to destination: payload, without the
+    /// headers of packets, and what was sent twice counted twice. What the link carried, headers
+    /// included, is `outcome.wire_bytes`.
     pub migrated_bytes: Option<Bytes>,
     /// CPU time of the migration's own threads.
     pub migration_cpu: MigrationCpu,
-    /// CPU of the benchmark itself (procedure and probes, not the load's clients) during the
-    /// migration, as a share of one core.
+    /// CPU of the benchmark itself, all its threads (procedure, driver of the move, probes), not the
+    /// load's clients, from the command to the migration's end, as a share of one core.
     pub bench_cpu: Option<Ratio>,
-    /// Energy of the migration, joules, where a meter exists.
+    /// Energy of the migration, joules: the sum over the hosts that the plan names meters of.
     pub energy_j: Option<f64>,
+    /// The same of each of them, and what it was told by.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub energy: Vec<HostEnergy>,
+    /// Why it is not told although a meter is named, in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub energy_failure: Option<String>,
     /// Parts of the blackout.
     pub blackout: Blackout,
     /// The way back.
@@ -255,6 +264,8 @@ impl PointRecord {
             migration_cpu: MigrationCpu::default(),
             bench_cpu: None,
             energy_j: None,
+            energy: Vec::new(),
+            energy_failure: None,
             blackout: Blackout::default(),
             back: None,
             probes: Vec::new(),
@@ -281,9 +292,10 @@ pub enum PointStatus {
 pub struct Downtimes {
     /// ICMP echo every 5 ms.
     pub icmp_ms: Option<Millis>,
-    /// TCP connections to the service's port every 5 ms.
+    /// TCP connections every 10 ms, which is also how exact it is: to the service's port, or to a
+    /// closed one where connections would be the service's work.
     pub tcp_ms: Option<Millis>,
-    /// The service's own requests.
+    /// The service's own requests, one after the other, 10 ms apart at least.
     pub service_ms: Option<Millis>,
 }
 
@@ -320,6 +332,31 @@ pub struct MigrationCpu {
     pub source_s: Option<f64>,
     /// Of the thread that loads, until the guest resumes, seconds.
     pub destination_s: Option<f64>,
+}
+
+/// What a migration cost one host: the power above that of the same run before its first migration,
+/// under the same load, over the readings that span the migration from command to end.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct HostEnergy {
+    /// Which host.
+    pub host: MeteredHost,
+    /// Name of the meter.
+    pub meter: String,
+    /// Readings that did not come or made no sense, since the meter was read last.
+    pub refused_readings: usize,
+    /// The energy, its error, and the background that it is above.
+    #[serde(flatten)]
+    pub energy: MoveEnergy,
+}
+
+/// A host with a meter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum MeteredHost {
+    /// The system under test.
+    Source,
+    /// The target of migrations.
+    Destination,
 }
 
 /// Parts of the time in which nobody answers, in order. Their sum is the downtime by ICMP, to the

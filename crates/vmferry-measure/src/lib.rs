@@ -39,9 +39,10 @@ mod vcpu;
 
 pub use census::rewritten_pages;
 pub use content::Content;
+pub use cpu_clock::process_cpu_time;
 pub use dirty_curve::{dirty_curve, nested_dirty_curve};
 pub use error::MeasureError;
-pub use interface::{WireCounter, stream_address};
+pub use interface::{Sent, WireCounter, stream_address};
 pub use link::{LinkOptions, measure_link};
 pub use memory::GuestMemory;
 pub use observe::{Method, ObserveOptions, observe, observe_with};

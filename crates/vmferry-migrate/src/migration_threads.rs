@@ -40,8 +40,21 @@ const APPEARANCE: Duration = Duration::from_secs(2);
 /// Pause before it is looked for again.
 const LOOK_AGAIN: Duration = Duration::from_millis(1);
 
-/// Names of the sending thread, newest first; the kernel keeps 15 characters.
-const SENDERS: [&str; 3] = ["mig/src/main", "live_migration", "migration"];
+/// Begins of the names of sending threads: the main one's and multifd's since QEMU 9, multifd's
+/// before, the main one's before. The kernel keeps 15 characters.
+const SENDERS: [&str; 5] = [
+    "mig/src/main",
+    "mig/src/send",
+    "multifdsend",
+    "live_migration",
+    "migration",
+];
+
+/// Whether a QEMU thread of this name (`comm` in `/proc`) sends a migration.
+#[must_use]
+pub fn sends(thread_name: &str) -> bool {
+    SENDERS.iter().any(|begin| thread_name.starts_with(begin))
+}
 
 /// Threads of one QEMU that carry the stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -137,7 +150,7 @@ fn named(pid: u32) -> Vec<u32> {
     tasks
         .filter(|task| {
             let name = fs::read_to_string(task.path().join("comm")).unwrap_or_default();
-            SENDERS.contains(&name.trim())
+            sends(name.trim())
         })
         .filter_map(|task| task.file_name().to_str()?.parse().ok())
         .collect()

@@ -35,6 +35,8 @@ impl BenchPlan {
             deadline_ms: Millis(60_000.0),
             observe_s: 2.0,
             background_guests: None,
+            meter: None,
+            destination_meter: None,
             subjects: vec![Subject {
                 name: "default".into(),
                 ..Subject::default()

@@ -11,6 +11,8 @@ const MOST: u32 = 1000;
 const MOST_GUESTS: u32 = 64;
 /// The hypervisors take downtime limits up to this, milliseconds.
 const MOST_DOWNTIME_MS: f64 = 2_000_000.0;
+/// Time before the first migration that tells what metered hosts draw anyway, seconds.
+const METERED_S: f64 = 15.0;
 /// Longest sector, warm-up, observation or deadline, seconds.
 const LONGEST_S: f64 = 86_400.0;
 
@@ -110,6 +112,24 @@ impl BenchPlan {
                 return bad(
                     "background-guests",
                     "it counts under heavy load, which `loads` does not name".into(),
+                );
+            }
+        }
+        for (name, meter) in [
+            ("meter", &self.meter),
+            ("destination-meter", &self.destination_meter),
+        ] {
+            let Some(meter) = meter else { continue };
+            if meter.trim().is_empty() {
+                return bad(name, "it is empty; name a meter, or leave it out".into());
+            }
+            if self.warm_up_s + self.sector_s < METERED_S {
+                return bad(
+                    "sector",
+                    format!(
+                        "it is {} s after {} s of warm-up; before the first migration meters take {METERED_S} s to tell what the hosts draw anyway",
+                        self.sector_s, self.warm_up_s
+                    ),
                 );
             }
         }

@@ -35,6 +35,8 @@ struct PlanFile {
     max_downtime: Option<Written<Duration>>,
     deadline: Option<Written<Duration>>,
     background_guests: Option<u32>,
+    meter: Option<String>,
+    destination_meter: Option<String>,
     #[serde(default)]
     subject: Vec<SubjectFile>,
 }
@@ -242,6 +244,8 @@ impl PlanFile {
                 .map_or(usual.deadline_ms, |span| span.0.into()),
             observe_s: seconds(self.observe, usual.observe_s),
             background_guests: self.background_guests,
+            meter: self.meter,
+            destination_meter: self.destination_meter,
             subjects: if self.subject.is_empty() {
                 usual.subjects
             } else {
@@ -293,6 +297,7 @@ sector = "20s"
 link = "1Gbit/s"
 max-downtime = "500ms"
 background-guests = 3
+meter = "rapl"
 
 [[subject]]
 name = "default"
@@ -321,6 +326,8 @@ policy = "urgent"
         assert_eq!(plan.link, Some(ByteRate::from_mbit_per_s(1000.0)));
         assert_eq!(plan.max_downtime_ms, Millis(500.0));
         assert_eq!(plan.background_guests, Some(3));
+        assert_eq!(plan.meter.as_deref(), Some("rapl"));
+        assert_eq!(plan.destination_meter, None);
         let multifd = plan.subject("multifd").unwrap();
         assert!(multifd.capabilities["multifd"]);
         assert_eq!(multifd.parameters["multifd-channels"], 4);
@@ -355,6 +362,8 @@ policy = "urgent"
             said("[\"heavy\"]", "[\"huge\"]"),
             said("background-guests", "guests"),
             said("= 3", "= 0"),
+            said("\"rapl\"", "\"\""),
+            said("\"20s\"", "\"2s\""),
             said("multifd = true", "multifd = 1"),
             said("\"promised\"", "\"default\""),
             said("\"promised\"", "\"a b\""),
@@ -367,13 +376,15 @@ policy = "urgent"
         4: `soon` is no duration: it does not start with a number; write for example 300ms, 10s or 2m
         5: `fast` is no bandwidth: it does not start with a number; write for example 400Mbit/s, 2.1Gbit/s or 50MiB/s, or "unshaped"
         3: unknown variant `huge`, expected `light` or `heavy`
-        7: unknown field `guests`, expected one of `name`, `workloads`, `loads`, `points`, `sector`, `warm-up`, `observe`, `repeats`, `link`, `max-downtime`, `deadline`, `background-guests`, `subject`
+        7: unknown field `guests`, expected one of `name`, `workloads`, `loads`, `points`, `sector`, `warm-up`, `observe`, `repeats`, `link`, `max-downtime`, `deadline`, `background-guests`, `meter`, `destination-meter`, `subject`
         7: `background-guests`: it is 0; give 1 to 64, or leave it out
-        16: invalid type: integer `1`, expected a boolean
-        19: subject 3: `default` is named twice
-        19: subject 3: `a b` is no name; give letters, digits, `.` and `-`
-        24: `reckless` is none of gentle, balanced, urgent
-        9: missing field `name`
+        8: `meter`: it is empty; name a meter, or leave it out
+        4: `sector`: it is 2 s after 5 s of warm-up; before the first migration meters take 15 s to tell what the hosts draw anyway
+        17: invalid type: integer `1`, expected a boolean
+        20: subject 3: `default` is named twice
+        20: subject 3: `a b` is no name; give letters, digits, `.` and `-`
+        25: `reckless` is none of gentle, balanced, urgent
+        10: missing field `name`
         2: missing comma between array elements, expected `,`
         "#);
     }

@@ -47,7 +47,13 @@ impl Pace {
 
     /// Seconds that the rest takes, should it go on as so far.
     pub(super) fn left_s(&self) -> f64 {
-        let left: f64 = self.left.iter().map(|(_, seconds)| seconds).sum();
+        // Of nothing the sum is -0.
+        let left = self
+            .left
+            .iter()
+            .map(|(_, seconds)| seconds)
+            .sum::<f64>()
+            .max(0.0);
         if self.expected_s > 0.0 {
             left * self.spent_s / self.expected_s
         } else {

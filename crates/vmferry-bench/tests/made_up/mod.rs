@@ -138,6 +138,8 @@ fn plan() -> BenchPlan {
         deadline_ms: Millis(60_000.0),
         observe_s: 5.0,
         background_guests: None,
+        meter: None,
+        destination_meter: None,
         subjects: subjects.to_vec(),
     }
 }
@@ -296,6 +298,8 @@ fn point(
         },
         bench_cpu: Some(Ratio(chance.about(0.031, 0.1))),
         energy_j: None,
+        energy: Vec::new(),
+        energy_failure: None,
         blackout: Blackout {
             last_pass_ms: Some(Millis(downtime * 0.52)),
             device_state_ms: Some(Millis(downtime * 0.14)),

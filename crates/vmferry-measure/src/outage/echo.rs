@@ -1,23 +1,30 @@
 //! Echoes: questions that do not wait for each other's answers.
+//!
+//! Answers are fetched when the next question is due, and carry the time at which the kernel
+//! received them: a thread that woke up for each would take twice the processor time, and would
+//! count its own waking up as latency.
 
-use std::io;
+use std::io::{self, IoSliceMut};
 use std::net::{Ipv4Addr, SocketAddrV4};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, OwnedFd};
 
 use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags};
 use nix::sys::socket::{
-    AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, SockaddrIn, connect, recv, send,
-    socket,
+    AddressFamily, ControlMessageOwned, MsgFlags, SockFlag, SockProtocol, SockType, SockaddrIn,
+    connect, recvmsg, send, setsockopt, socket, sockopt,
 };
+use nix::sys::time::TimeSpec;
 
-use super::clock::monotonic_ns;
+use super::clock::{ClockPair, monotonic_ns};
 use super::icmp;
 use super::probe::{Ending, Progress, Ticks, wait};
 use super::sample::{ProbeError, ProbeSample};
 
 /// Longer than any of our answers, and those of others we may see.
 const ROOM: usize = 256;
+/// Room of the kernel for answers until they are fetched: those of some seconds of blackout may
+/// come all at once, each in a buffer of about a KiB.
+const BACKLOG: usize = 4 << 20;
 
 /// A socket to one guest.
 pub(super) struct Echo {
@@ -72,6 +79,11 @@ impl Echo {
             Ok(()) => {}
             Err(errno) => return Err(errno.into()),
         }
+        setsockopt(&socket, sockopt::ReceiveTimestampns, &true)?;
+        if setsockopt(&socket, sockopt::RcvBufForce, &BACKLOG).is_err() {
+            // Without root as much as everybody may have; what is lost then was late anyway.
+            setsockopt(&socket, sockopt::RcvBuf, &BACKLOG)?;
+        }
         // No two probes of a machine begin in the same nanosecond of the same process.
         let nonce = monotonic_ns() ^ (u64::from(std::process::id()) << 40);
         Ok(Self {
@@ -98,17 +110,82 @@ impl Echo {
         send(self.socket.as_raw_fd(), bytes, MsgFlags::empty()).map(drop)
     }
 
-    /// The next answer that lies ready: the number of its question, or `None` for a packet that is
-    /// not for us.
-    fn receive(&self) -> Result<Option<u64>, Errno> {
+    /// The next packet that lies ready.
+    fn receive(&self, control: &mut [u8]) -> Result<Packet, Errno> {
         let mut room = [0; ROOM];
-        let length = recv(self.socket.as_raw_fd(), &mut room, MsgFlags::empty())?;
+        let mut parts = [IoSliceMut::new(&mut room)];
+        let flags = MsgFlags::MSG_DONTWAIT;
+        let message =
+            recvmsg::<SockaddrIn>(self.socket.as_raw_fd(), &mut parts, Some(control), flags)?;
+        let stamp = message.cmsgs()?.find_map(|control| match control {
+            ControlMessageOwned::ScmTimestampns(time) => Some(time),
+            _ => None,
+        });
+        let length = message.bytes;
         let packet = &room[..length.min(ROOM)];
-        Ok(match self.form {
-            Form::Icmp { header } => icmp::answered(packet, header, self.nonce),
-            Form::Udp => datagram(packet, self.nonce),
+        Ok(Packet {
+            number: match self.form {
+                Form::Icmp { header } => icmp::answered(packet, header, self.nonce),
+                Form::Udp => datagram(packet, self.nonce),
+            },
+            realtime_ns: stamp.and_then(nanoseconds),
         })
     }
+
+    /// Fetches all that came in.
+    fn fetch(
+        &self,
+        samples: &mut [ProbeSample],
+        control: &mut [u8],
+        progress: &Progress,
+    ) -> io::Result<()> {
+        let mut clocks = None;
+        loop {
+            match self.receive(control) {
+                Ok(Packet {
+                    number: Some(number),
+                    realtime_ns,
+                }) => {
+                    let now = *clocks.get_or_insert_with(ClockPair::now);
+                    let number = usize::try_from(number).unwrap_or(usize::MAX);
+                    if let Some(sample) = samples.get_mut(number) {
+                        let at = received_ns(&now, realtime_ns);
+                        sample.answer(at);
+                        progress.answered(at);
+                    }
+                }
+                Ok(Packet { number: None, .. }) | Err(Errno::EINTR) => {}
+                Err(Errno::EAGAIN) => return Ok(()),
+                // The answer to an earlier question: nobody is there.
+                Err(errno) => {
+                    let error = fault(errno)?;
+                    if let Some(last) = samples.last_mut().filter(|one| one.latency_ms.is_none()) {
+                        last.error = Some(error);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// What was received.
+struct Packet {
+    /// The number of the question that it answers; `None` for a packet that is not for us.
+    number: Option<u64>,
+    /// When the kernel had it, since 1970.
+    realtime_ns: Option<u64>,
+}
+
+fn nanoseconds(time: TimeSpec) -> Option<u64> {
+    let seconds = u64::try_from(time.tv_sec()).ok()?;
+    Some(seconds * 1_000_000_000 + u64::try_from(time.tv_nsec()).ok()?)
+}
+
+/// The monotonic time of a packet that was received at most a pace before now. A clock on the wall
+/// that was set in between makes it now at the latest.
+fn received_ns(now: &ClockPair, realtime_ns: Option<u64>) -> u64 {
+    let ago = realtime_ns.map_or(0, |at| now.realtime_ns.saturating_sub(at));
+    now.monotonic_ns.saturating_sub(ago)
 }
 
 fn datagram(packet: &[u8], nonce: u64) -> Option<u64> {
@@ -126,44 +203,27 @@ pub(super) fn ask(
 ) -> io::Result<Vec<ProbeSample>> {
     let mut samples: Vec<ProbeSample> = Vec::new();
     let mut ending = Ending::default();
+    let mut control = nix::cmsg_space!(TimeSpec);
     loop {
         let now = monotonic_ns();
+        if !ticks.is_due(now) {
+            wait(&mut [], ticks.next_ns())?;
+            continue;
+        }
+        // Before the next is asked: the error of an earlier question would keep it from being sent.
+        echo.fetch(&mut samples, &mut control, progress)?;
         if progress.is_stopped() {
             if ending.is_over(now, &samples) {
                 return Ok(samples);
             }
-            ticks.is_due(now);
-        } else if ticks.is_due(now) {
-            let mut sample = ProbeSample::open(now);
-            sample.error = match echo.send(samples.len() as u64) {
-                Ok(()) => None,
-                Err(errno) => Some(fault(errno)?),
-            };
-            samples.push(sample);
-        }
-        let mut file = [PollFd::new(echo.socket.as_fd(), PollFlags::POLLIN)];
-        wait(&mut file, ticks.next_ns())?;
-        if file[0].any() != Some(true) {
             continue;
         }
-        match echo.receive() {
-            Ok(Some(number)) => {
-                let now = monotonic_ns();
-                let number = usize::try_from(number).unwrap_or(usize::MAX);
-                if let Some(sample) = samples.get_mut(number) {
-                    sample.answer(now);
-                    progress.answered(now);
-                }
-            }
-            Ok(None) | Err(Errno::EAGAIN | Errno::EINTR) => {}
-            // The answer to an earlier question: nobody is there.
-            Err(errno) => {
-                let error = fault(errno)?;
-                if let Some(last) = samples.last_mut().filter(|one| one.latency_ms.is_none()) {
-                    last.error = Some(error);
-                }
-            }
-        }
+        let mut sample = ProbeSample::open(monotonic_ns());
+        sample.error = match echo.send(samples.len() as u64) {
+            Ok(()) => None,
+            Err(errno) => Some(fault(errno)?),
+        };
+        samples.push(sample);
     }
 }
 
@@ -201,6 +261,18 @@ mod tests {
         assert_eq!(datagram(&bytes, 8), None);
         assert_eq!(datagram(&bytes[..15], 9), None);
         assert_eq!(datagram(&bytes[..3], 9), None);
+    }
+
+    #[test]
+    fn answers_are_as_old_as_the_kernel_says() {
+        let now = ClockPair {
+            monotonic_ns: 10_000,
+            realtime_ns: 90_000,
+            uncertainty_ns: 0,
+        };
+        assert_eq!(received_ns(&now, Some(86_000)), 6_000);
+        assert_eq!(received_ns(&now, None), 10_000);
+        assert_eq!(received_ns(&now, Some(95_000)), 10_000, "set back since");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //! each kind on a thread of its own, and every answer kept with its time.
 //!
 //! - [`ProbeKind::IcmpEcho`], [`ProbeKind::UdpEcho`]: the guest's kernel, or its first program. The
-//!   next question is asked whether or not the last was answered.
+//!   next question is asked whether or not the last was answered; the kernel stamps answers.
 //! - [`ProbeKind::TcpConnect`]: connections that are reset as soon as they stand. Also asked on
 //!   while earlier ones hang. [`ProbeKind::TcpRefusal`] asks a closed port instead, which costs the
 //!   guest a packet. Servers that fork for every connection are better not asked for 200 of them a

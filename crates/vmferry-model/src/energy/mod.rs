@@ -16,4 +16,4 @@ pub use background::{Background, Stability};
 pub use error::EnergyError;
 pub use fit::{EnergyFit, FittedPoint, LEAST_POINTS};
 pub use forecast::forecast;
-pub use moved::{MoveEnergy, energy_of_move};
+pub use moved::{MoveEnergy, energy_above, energy_of_move};

@@ -70,6 +70,46 @@ pub fn energy_of_move(
             samples: all.len(),
         });
     }
+    Ok(above(&background, during))
+}
+
+/// As [`energy_of_move`], above a background that was told apart: that of a host which did the same
+/// with nothing migrating, where moves follow each other too closely for one before each.
+///
+/// # Errors
+/// When a sample makes no sense, the meter was silent for long or said the same all the time, or
+/// the samples do not cover the move.
+pub fn energy_above(
+    background: &Background,
+    samples: &[PowerSample],
+    began: Duration,
+    ended: Duration,
+) -> Result<MoveEnergy, EnergyError> {
+    let end = samples.last().map_or(Duration::ZERO, |last| last.until);
+    let first = samples.partition_point(|s| s.until <= began);
+    let missing = match samples.get(first) {
+        Some(sample) => sample.from.saturating_sub(began),
+        None => ended.saturating_sub(began),
+    };
+    if end < ended || !missing.is_zero() {
+        return Err(EnergyError::EndsEarly {
+            missing: missing.max(ended.saturating_sub(end)),
+        });
+    }
+    let behind = samples.partition_point(|s| s.from < ended);
+    let during = &samples[first..behind.max(first)];
+    check(during)?;
+    let frozen = during.iter().all(|one| one.power == background.power_w);
+    if frozen && background.deviation_w.0 == 0.0 {
+        return Err(EnergyError::Frozen {
+            power: background.power_w,
+            samples: background.samples + during.len(),
+        });
+    }
+    Ok(above(background, during))
+}
+
+fn above(background: &Background, during: &[PowerSample]) -> MoveEnergy {
     let (mut energy, mut seconds, mut squares) = (Joules(0.0), 0.0, 0.0);
     for sample in during {
         let span = sample.span();
@@ -80,13 +120,13 @@ pub fn energy_of_move(
     // Each sample scatters by itself, and all of them miss P_0 together.
     let own = background.deviation_w.0 * squares.sqrt();
     let shared = background.error().0 * seconds;
-    Ok(MoveEnergy {
+    MoveEnergy {
         energy_j: energy,
         error_j: Joules(own.hypot(shared)),
-        background,
+        background: *background,
         samples: during.len(),
         span_ms: Duration::from_secs_f64(seconds).into(),
-    })
+    }
 }
 
 fn check(samples: &[PowerSample]) -> Result<(), EnergyError> {
@@ -159,6 +199,25 @@ mod tests {
         let [began, ended] = [20, 22].map(Duration::from_secs);
         let found = energy_of_move(&samples(&[130.0; 3]), began, ended, &shorter).unwrap();
         assert_eq!(found.background.span_ms, Millis(11e3));
+    }
+
+    #[test]
+    fn above_a_background_of_another_time_it_is_the_same() {
+        let seconds = Duration::from_secs;
+        let all = samples(&[130.0, 150.0, 140.0, 100.0]);
+        let whole = energy(&all, 20.0, 23.0).unwrap();
+        let apart = energy_above(&whole.background, &all[18..], seconds(20), seconds(23));
+        assert_eq!(apart, Ok(whole));
+        let early = energy_above(&whole.background, &all[21..], seconds(20), seconds(23));
+        let missing = seconds(1);
+        assert_eq!(early, Err(EnergyError::EndsEarly { missing }));
+        let late = energy_above(&whole.background, &all[..22], seconds(20), seconds(23));
+        assert_eq!(late, Err(EnergyError::EndsEarly { missing }));
+        let frozen = energy_above(&whole.background, &all[..20], seconds(2), seconds(4));
+        assert!(
+            matches!(frozen, Err(EnergyError::Frozen { .. })),
+            "{frozen:?}"
+        );
     }
 
     #[test]

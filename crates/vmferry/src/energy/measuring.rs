@@ -47,11 +47,12 @@ pub struct MeterOptions {
     pub sampling: SampleOptions,
 }
 
-type Series = (Option<PowerSeries>, Option<PowerSeries>);
+/// Of source and destination.
+pub(crate) type Series = (Option<PowerSeries>, Option<PowerSeries>);
 
 impl MeterPair {
     /// Samples both until `stop` turns true.
-    async fn sampled(
+    pub(crate) async fn sampled(
         &self,
         options: &SampleOptions,
         stop: &watch::Receiver<bool>,

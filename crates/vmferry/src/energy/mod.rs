@@ -19,6 +19,7 @@ pub use forecast::{EnergyForecast, MeteredHosts};
 pub(crate) use forecast::{HostNames, energy_forecast};
 pub use logged::measure_logged_moves;
 pub use measurement::{EnergyMeasurement, HostEnergy};
+pub(crate) use measuring::Series;
 pub use measuring::{MeterOptions, MeterPair, check_meters, measure_next_move, meter_next_move};
 pub use profile::{EnergyProfile, ProfiledSide};
 pub use report::{EnergyReport, MeterCheck, list};

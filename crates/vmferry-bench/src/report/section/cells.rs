@@ -3,10 +3,10 @@
 use vmferry_core::{Bytes, Millis, Ratio};
 
 use crate::metric;
-use crate::record::{Latency, PointRecord, RunRecord, ServiceRun};
+use crate::record::{Latency, MeteredHost, PointRecord, ProbeKind, RunRecord, ServiceRun};
 use crate::report::cell::{Cell, SubjectRuns};
 use crate::report::page::{Section, Table};
-use crate::report::spread::{UNKNOWN, counted, number, told};
+use crate::report::spread::{Spread, UNKNOWN, counted, number, told};
 
 use super::figures;
 
@@ -38,7 +38,13 @@ pub(crate) fn section(cell: &Cell<'_>) -> Section {
     section.figures(figures::of(cell));
     section.table(service(cell));
     section.table(downtime(cell));
+    if let Some(words) = paces(cell) {
+        section.say(words);
+    }
     section.table(cost(cell));
+    for words in energy(cell) {
+        section.say(words);
+    }
     section.table(blackout(cell));
     section.table(latency(cell));
     section
@@ -136,7 +142,6 @@ fn cost(cell: &Cell<'_>) -> Table {
     let caption = "What migrations took, median (least–most) over completed migrations";
     table(caption, cell, &head, |subject| {
         let each = |of: fn(&PointRecord) -> Option<f64>| told(subject.completed().map(of));
-        let metered = subject.completed().any(|point| point.energy_j.is_some());
         vec![
             subject.name.to_owned(),
             each(|point| point.total_time_ms.map(|ms| ms.0 / 1e3)),
@@ -144,13 +149,67 @@ fn cost(cell: &Cell<'_>) -> Table {
             each(|point| point.migration_cpu.source_s),
             each(|point| point.migration_cpu.destination_s),
             each(|point| point.bench_cpu.map(Ratio::percent)),
-            match metered {
+            match cell.plan.meter.is_some() || cell.plan.destination_meter.is_some() {
                 true => each(|point| point.energy_j),
                 false => "no meter".to_owned(),
             },
             each(|point| point.back.map(|back| back.stopped_ms.0)),
         ]
     })
+}
+
+/// How often was asked, as far as that is recorded: a downtime is exact to that.
+fn paces(cell: &Cell<'_>) -> Option<String> {
+    let completed = || cell.subjects.iter().flat_map(SubjectRuns::completed);
+    let said: Vec<String> = [(ProbeKind::Icmp, "ICMP"), (ProbeKind::Tcp, "TCP connect")]
+        .into_iter()
+        .filter_map(|(kind, name)| {
+            let traces = completed().flat_map(|point| &point.probes);
+            let gaps = traces
+                .filter(|trace| trace.kind == kind)
+                .flat_map(|trace| trace.asked_ms.windows(2))
+                .map(|pair| Some(pair[1] - pair[0]));
+            let pace = Spread::of(gaps)?.median;
+            Some(format!("every {} ms by {name}", number(pace)))
+        })
+        .collect();
+    (!said.is_empty()).then(|| {
+        format!(
+            "Asked {}: downtimes are exact to that; the service's requests follow each other.",
+            said.join(", ")
+        )
+    })
+}
+
+/// What energies are of, and why some are missing.
+fn energy(cell: &Cell<'_>) -> Vec<String> {
+    let points = || cell.subjects.iter().flat_map(SubjectRuns::completed);
+    let mut meters: Vec<String> = points()
+        .flat_map(|point| &point.energy)
+        .map(|one| {
+            let host = match one.host {
+                MeteredHost::Source => "source",
+                MeteredHost::Destination => "destination",
+            };
+            format!("the {host} by {}", one.meter)
+        })
+        .collect();
+    meters.sort();
+    meters.dedup();
+    let mut said = Vec::new();
+    if !meters.is_empty() {
+        said.push(format!(
+            "Energy is that of {}, above what was drawn under the same load before the run's first migration.",
+            meters.join(" and ")
+        ));
+    }
+    let mut failures: Vec<&String> = points()
+        .filter_map(|point| point.energy_failure.as_ref())
+        .collect();
+    failures.sort();
+    failures.dedup();
+    said.extend(failures.into_iter().map(|why| format!("No energy: {why}.")));
+    said
 }
 
 fn blackout(cell: &Cell<'_>) -> Table {
@@ -210,7 +269,7 @@ fn latency(cell: &Cell<'_>) -> Table {
 }
 
 fn median(values: impl Iterator<Item = f64>) -> String {
-    let spread = crate::report::spread::Spread::of(values.map(Some));
+    let spread = Spread::of(values.map(Some));
     spread.map_or_else(|| UNKNOWN.to_owned(), |spread| number(spread.median))
 }
 

@@ -99,8 +99,24 @@ fn plan(plan: &BenchPlan) -> Table {
             "observed before each forecast",
             format!("{} s", plan.observe_s),
         ),
+        ("power meters", meters(plan)),
     ]);
     table
+}
+
+fn meters(plan: &BenchPlan) -> String {
+    let named = [
+        ("source", &plan.meter),
+        ("destination", &plan.destination_meter),
+    ];
+    let said: Vec<String> = named
+        .into_iter()
+        .filter_map(|(host, meter)| Some(format!("{host}: {}", meter.as_ref()?)))
+        .collect();
+    match said.is_empty() {
+        true => "none".to_owned(),
+        false => said.join(", "),
+    }
 }
 
 fn subjects(record: &BenchRecord) -> Table {

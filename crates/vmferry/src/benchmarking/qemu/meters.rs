@@ -6,7 +6,7 @@ use vmferry_bench::platform::Fault;
 use vmferry_bench::record::MigrationCpu;
 use vmferry_core::{Bytes, Ratio};
 use vmferry_hypervisor::qmp::Guest;
-use vmferry_measure::{WireCounter, stream_address};
+use vmferry_measure::{Sent, WireCounter, process_cpu_time, stream_address};
 use vmferry_testbed::{Side, TestGuest};
 
 use super::cpu_time;
@@ -32,18 +32,17 @@ struct Process {
 /// What the meters show.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Reading {
-    at: Instant,
+    pub(super) at: Instant,
     destination: Option<Duration>,
-    own: Option<Duration>,
-    wire: Option<Bytes>,
+    own: Duration,
 }
 
 /// What was used from one reading to another.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Used {
     pub(super) cpu: MigrationCpu,
-    pub(super) own: Option<Ratio>,
-    pub(super) wire: Option<Bytes>,
+    /// Of this program and all its threads: the driver of the move, its observers and the probes.
+    pub(super) own: Ratio,
 }
 
 impl Meters {
@@ -73,9 +72,19 @@ impl Meters {
         Reading {
             at: Instant::now(),
             destination: self.destination.beside_vcpus(),
-            own: cpu_time::own(),
-            wire: self.wire.tx_bytes().ok(),
+            own: process_cpu_time(),
         }
+    }
+
+    /// What the migration link's interface has sent so far.
+    pub(super) fn sent(&self) -> Option<Sent> {
+        self.wire.sent().ok()
+    }
+
+    /// What the migration's TCP connections carried since a reading from before the command: nobody
+    /// else sends anything over that link.
+    pub(super) fn carried_since(&self, before: Option<Sent>) -> Option<Bytes> {
+        Some(self.wire.tcp_payload(&before?, &self.sent()?))
     }
 }
 
@@ -98,11 +107,7 @@ impl Used {
                 source_s: sent_s,
                 destination_s: used(|reading| reading.destination),
             },
-            own: used(|reading| reading.own).map(|used_s| Ratio(used_s / during)),
-            wire: begin
-                .wire
-                .zip(end.wire)
-                .map(|(from, to)| to.saturating_sub(from)),
+            own: Ratio(end.own.saturating_sub(begin.own).as_secs_f64() / during),
         }
     }
 }
@@ -114,22 +119,16 @@ mod tests {
     #[test]
     fn what_was_used_is_from_the_command_to_the_end() {
         let start = Instant::now();
-        let reading = |at_s: u64, loaded_ms: Option<u64>, wire: u64| Reading {
+        let reading = |at_s: u64, loaded_ms: Option<u64>| Reading {
             at: start + Duration::from_secs(at_s),
             destination: loaded_ms.map(Duration::from_millis),
-            own: Some(Duration::from_millis(at_s * 20)),
-            wire: Some(Bytes(wire)),
+            own: Duration::from_millis(at_s * 20),
         };
-        let used = Used::between(
-            &reading(10, Some(500), 7),
-            &reading(14, Some(2700), 1007),
-            Some(1.5),
-        );
+        let used = Used::between(&reading(10, Some(500)), &reading(14, Some(2700)), Some(1.5));
         assert_eq!(used.cpu.source_s, Some(1.5));
         assert_eq!(used.cpu.destination_s, Some(2.2));
-        assert!((used.own.expect("metered").0 - 0.02).abs() < 1e-9);
-        assert_eq!(used.wire, Some(Bytes(1000)));
-        let gone = Used::between(&reading(10, Some(500), 7), &reading(14, None, 7), None);
+        assert!((used.own.0 - 0.02).abs() < 1e-9);
+        let gone = Used::between(&reading(10, Some(500)), &reading(14, None), None);
         assert_eq!(gone.cpu, MigrationCpu::default());
     }
 }

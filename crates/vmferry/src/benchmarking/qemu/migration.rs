@@ -21,6 +21,7 @@ use vmferry_testbed::{Side, TestGuest};
 use super::blackout::Checkpoints;
 use super::looking::{Looking, Seen};
 use super::meters::{Meters, Reading, Used};
+use super::power::{Moments, Power};
 use super::sending_threads::SendingThreads;
 use super::settings;
 use crate::guard_command;
@@ -55,8 +56,12 @@ struct Begin {
 
 impl Migration<'_> {
     /// Observes, forecasts, migrates, measures; `looking` has asked for a while, and ends.
-    pub(super) async fn run(&self, looking: Looking) -> Result<PointRecord, Fault> {
-        let called_ns = monotonic_ns();
+    pub(super) async fn run(
+        &self,
+        looking: Looking,
+        mut power: Option<&mut Power>,
+    ) -> Result<PointRecord, Fault> {
+        let (called_ns, asked) = (monotonic_ns(), Instant::now());
         let ends = Ends {
             source: self.guest.watch(Side::Source).await?,
             destination: self.guest.watch(Side::Destination).await?,
@@ -74,15 +79,34 @@ impl Migration<'_> {
         }
         let meters = Arc::new(Meters::open(self.guest, &ends.destination).await?);
         sleep(AROUND).await;
-        let (begin, outcome, sent_s) = self.go(prepared, &ends, &meters).await?;
-        let used = Used::between(&begin.meters, &meters.read(), sent_s);
+        let before = meters.sent();
+        let (begin, end, outcome, sent_s) = self.go(prepared, &ends, &meters).await?;
+        let used = Used::between(&begin.meters, &end, sent_s);
+        let carried = meters.carried_since(before);
+        if let Some(power) = &power {
+            power.end();
+        }
         let returned = monotonic_ns();
         wait_for_answers(&looking, returned).await;
         sleep(AROUND).await;
         let seen = tokio::task::spawn_blocking(|| looking.stop()).await??;
         record.at_s = begin.at_ns.saturating_sub(called_ns) as f64 / 1e9;
-        (record.migration_cpu, record.bench_cpu) = (used.cpu, used.own);
-        record.migrated_bytes = used.wire;
+        (record.migration_cpu, record.bench_cpu) = (used.cpu, Some(used.own));
+        record.migrated_bytes = carried;
+        if let Some(power) = &mut power {
+            let moments = Moments {
+                asked,
+                began: begin.meters.at,
+                ended: end.at,
+            };
+            match power.energy(&moments).await {
+                Ok(hosts) => {
+                    record.energy_j = Some(hosts.iter().map(|one| one.energy.energy_j.0).sum());
+                    record.energy = hosts;
+                }
+                Err(error) => record.energy_failure = Some(error.to_string()),
+            }
+        }
         self.judge(&mut record, outcome, begin, &seen)?;
         Ok(record)
     }
@@ -138,19 +162,26 @@ impl Migration<'_> {
         prepared: PreparedMove,
         ends: &Ends,
         meters: &Arc<Meters>,
-    ) -> Result<(Begin, Outcome, Option<f64>), Fault> {
+    ) -> Result<(Begin, Reading, Outcome, Option<f64>), Fault> {
         let begun: Arc<Mutex<Option<Begin>>> = Arc::default();
+        let ended: Arc<Mutex<Option<Reading>>> = Arc::default();
         let (started, is_started) = watch::channel(false);
         let sink: EventSink = {
-            let (begun, meters) = (Arc::clone(&begun), Arc::clone(meters));
-            Arc::new(move |event: &MoveEvent| {
-                if matches!(event, MoveEvent::Started { .. }) {
-                    *begun.lock().unwrap_or_else(PoisonError::into_inner) = Some(Begin {
-                        at_ns: monotonic_ns(),
-                        meters: meters.read(),
-                    });
+            let (begun, ended) = (Arc::clone(&begun), Arc::clone(&ended));
+            let meters = Arc::clone(meters);
+            Arc::new(move |event: &MoveEvent| match event {
+                MoveEvent::Started { .. } => {
+                    note(
+                        &begun,
+                        Begin {
+                            at_ns: monotonic_ns(),
+                            meters: meters.read(),
+                        },
+                    );
                     started.send_replace(true);
                 }
+                MoveEvent::Ended { .. } => note(&ended, meters.read()),
+                _ => {}
             })
         };
         let (give_up, cancel) = watch::channel(false);
@@ -175,9 +206,9 @@ impl Migration<'_> {
         let sent_s = sending.used_s();
         after.iter().for_each(JoinHandle::abort);
         let outcome = report?.outcome.ok_or("a move without an outcome")?;
-        let begin = *begun.lock().unwrap_or_else(PoisonError::into_inner);
-        let begin = begin.ok_or("the migration command was not given")?;
-        Ok((begin, outcome, sent_s))
+        let begin = noted(&begun).ok_or("the migration command was not given")?;
+        let end = noted(&ended).unwrap_or_else(|| meters.read());
+        Ok((begin, end, outcome, sent_s))
     }
 
     /// Puts together what was seen.
@@ -243,6 +274,14 @@ impl Migration<'_> {
     fn log(&self, side: Side) -> PathBuf {
         self.guest.record().end(side).log.clone()
     }
+}
+
+fn note<T>(place: &Mutex<Option<T>>, what: T) {
+    *place.lock().unwrap_or_else(PoisonError::into_inner) = Some(what);
+}
+
+fn noted<T: Copy>(place: &Mutex<Option<T>>) -> Option<T> {
+    *place.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Does something so long after the migration command.

@@ -7,6 +7,7 @@ mod looking;
 mod machine;
 mod meters;
 mod migration;
+mod power;
 mod sending_threads;
 mod service;
 mod settings;
@@ -53,6 +54,7 @@ impl Platform for QemuPlatform {
 
     async fn check(&mut self, plan: &BenchPlan, subject: &Subject) -> Result<SubjectRecord, Fault> {
         settings::check(subject)?;
+        power::check(plan)?;
         let testbed = testbed(plan).await?;
         let spec = as_subject(
             GuestSpec::new("check", "idle").memory(Bytes::from_mib(128)),

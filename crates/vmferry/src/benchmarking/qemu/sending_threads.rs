@@ -2,18 +2,22 @@
 //! while they run.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
+use vmferry_migrate::migration_threads::sends;
 
 /// How often. What a thread does after the last look, at most so long, is not counted.
 const EVERY: Duration = Duration::from_millis(20);
-
-/// Begins of the names of sending threads: QEMU 10 and 9, multifd's before, the main one's before.
-const NAMES: [&str; 3] = ["mig/src", "multifdsend", "live_migration"];
+/// New threads are looked for at one look of so many: that costs ten times as much, and what a
+/// thread did before it was found is not lost.
+const NEW_AT: u32 = 5;
+/// Room for three numbers.
+const ROOM: usize = 128;
 
 /// Follows the sending threads of a QEMU until it is dropped.
 pub(super) struct SendingThreads {
@@ -26,11 +30,14 @@ impl SendingThreads {
         let used: Arc<Mutex<BTreeMap<u32, Duration>>> = Arc::default();
         let told = Arc::clone(&used);
         let task = tokio::spawn(async move {
-            loop {
-                let seen = look(pid);
+            let mut threads = BTreeMap::new();
+            for look in 0u32.. {
+                if look % NEW_AT == 0 {
+                    find(pid, &mut threads);
+                }
                 told.lock()
                     .unwrap_or_else(PoisonError::into_inner)
-                    .extend(seen);
+                    .extend(look_at(&threads));
                 sleep(EVERY).await;
             }
         });
@@ -50,19 +57,30 @@ impl Drop for SendingThreads {
     }
 }
 
-/// The sending threads there are, and what each has used.
-fn look(pid: u32) -> Vec<(u32, Duration)> {
+/// Adds sending threads that are new: their numbers, and where the kernel tells what each used.
+fn find(pid: u32, threads: &mut BTreeMap<u32, File>) {
     let tasks = fs::read_dir(format!("/proc/{pid}/task"));
-    let tasks = tasks.into_iter().flatten().flatten();
-    tasks
-        .filter_map(|task| {
-            let name = fs::read_to_string(task.path().join("comm")).ok()?;
-            let sends = NAMES.iter().any(|begin| name.starts_with(begin));
-            let tid = task.file_name().to_str()?.parse().ok()?;
-            let used = fs::read_to_string(task.path().join("schedstat")).ok()?;
-            sends.then_some((tid, on_cpu(&used)?))
-        })
-        .collect()
+    for task in tasks.into_iter().flatten().flatten() {
+        let number = task.file_name().to_str().and_then(|name| name.parse().ok());
+        let Some(number) = number.filter(|number| !threads.contains_key(number)) else {
+            continue;
+        };
+        let sending = fs::read_to_string(task.path().join("comm")).is_ok_and(|name| sends(&name));
+        if sending && let Ok(file) = File::open(task.path().join("schedstat")) {
+            threads.insert(number, file);
+        }
+    }
+}
+
+/// What each that still runs has used.
+fn look_at(threads: &BTreeMap<u32, File>) -> Vec<(u32, Duration)> {
+    let used = |(number, file): (&u32, &File)| {
+        let mut room = [0; ROOM];
+        let length = file.read_at(&mut room, 0).ok()?;
+        let text = str::from_utf8(&room[..length]).ok()?;
+        Some((*number, on_cpu(text)?))
+    };
+    threads.iter().filter_map(used).collect()
 }
 
 /// The first field of `schedstat`: nanoseconds on a processor.
@@ -94,9 +112,12 @@ mod tests {
             })
             .expect("a thread");
         begun.recv().expect("the thread");
-        let seen = look(std::process::id());
+        let mut threads = BTreeMap::new();
+        find(std::process::id(), &mut threads);
+        let seen = look_at(&threads);
         drop(end);
         thread.join().expect("no panic");
         assert_eq!(seen.len(), 1, "{seen:?}");
+        assert_eq!(look_at(&threads), [], "it has ended");
     }
 }

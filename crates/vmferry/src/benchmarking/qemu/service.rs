@@ -13,7 +13,9 @@ use vmferry_testbed::{GuestSpec, Service, Side, TestGuest, Testbed, TestbedError
 use super::clients::{Client, Tools};
 use super::looking::Looking;
 use super::migration::Migration;
+use super::power::{self, Power};
 use super::{as_subject, testbed};
+use crate::energy::MeterOptions;
 
 /// How long clients may take to go on: a lost segment is sent again within seconds, the tools report
 /// once a second.
@@ -43,6 +45,8 @@ pub struct QemuService {
     /// Probes ask from the begin of the load on, also where nothing is migrated: what they cost
     /// the service is no overhead of migrations.
     looking: Option<Looking>,
+    /// From the begin of the load on, where the plan names meters.
+    power: Option<Power>,
 }
 
 impl QemuService {
@@ -60,6 +64,7 @@ impl QemuService {
             moved: None,
             migrated: false,
             looking: None,
+            power: None,
         };
         for number in 0..=setup.background_guests {
             let name = match number {
@@ -164,6 +169,8 @@ impl BenchService for QemuService {
         }
         self.asked = vec![(Instant::now(), 0); self.guests.len()];
         self.look()?;
+        self.power =
+            power::meters(&self.plan)?.map(|meters| Power::begin(meters, MeterOptions::default()));
         Ok(self.clients[0].record())
     }
 
@@ -194,12 +201,14 @@ impl BenchService for QemuService {
 
     async fn migrate(&mut self) -> Result<PointRecord, Fault> {
         let looking = self.looking.take().ok_or("the load has not begun")?;
+        let mut power = self.power.take();
         let migration = Migration {
             guest: self.guest(),
             plan: &self.plan,
             subject: &self.subject,
         };
-        let record = migration.run(looking).await?;
+        let record = migration.run(looking, power.as_mut()).await?;
+        self.power = power;
         self.look()?;
         self.moved = Some(record.status);
         self.migrated = true;
@@ -227,6 +236,7 @@ impl BenchService for QemuService {
 
     async fn stop(mut self) -> Result<(), Fault> {
         drop(self.looking.take());
+        drop(self.power.take());
         let clients = std::mem::take(&mut self.clients);
         // Tools take some seconds for their last words.
         tokio::task::spawn_blocking(|| clients.into_iter().for_each(Client::stop)).await?;
