@@ -36,8 +36,6 @@ pub(super) struct Rules {
     pub(super) version: &'static str,
     /// How often clients say what they have done; zero: whenever they are asked.
     pub(super) speaks_each: Duration,
-    /// When clients stop working, seconds since the begin of their load.
-    pub(super) stalls_at_s: f64,
 }
 
 impl Default for Rules {
@@ -51,7 +49,6 @@ impl Default for Rules {
             status: PointStatus::Completed,
             version: "10.0",
             speaks_each: Duration::ZERO,
-            stalls_at_s: f64::INFINITY,
         }
     }
 }
@@ -206,7 +203,6 @@ impl FakeService {
     }
 
     fn done_by(&self, at_s: f64) -> u64 {
-        let at_s = at_s.min(self.platform.rules.stalls_at_s);
         let paused = |(from, long): &(f64, f64)| (at_s - from).clamp(0.0, *long);
         let paused: f64 = self.pauses.iter().map(paused).sum();
         (self.rate * (at_s - paused)).round() as u64

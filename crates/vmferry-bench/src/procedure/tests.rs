@@ -376,23 +376,6 @@ async fn a_guest_that_is_lost_counts_as_a_migration_that_failed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn clients_that_stall_are_no_reference() {
-    let (_dir, store) = store();
-    let fake = Fake::new(Rules {
-        stalls_at_s: 23.0,
-        ..Rules::default()
-    });
-    let record = made(&fake, small(), &store).await.unwrap();
-    let run = &record.runs[0];
-    assert!(run.reference.is_none() && run.points.is_empty());
-    // 15 s of warm-up, then sectors of 6 s.
-    assert_eq!(
-        run.failure.as_deref(),
-        Some("the service: its clients did nothing in sector 3 of the run without migrations")
-    );
-}
-
-#[tokio::test(start_paused = true)]
 async fn a_service_that_does_not_go_on_after_the_way_back_ends_its_run() {
     let (_dir, store) = store();
     let fake = Fake::new(Rules {
