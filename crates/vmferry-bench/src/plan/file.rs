@@ -363,7 +363,7 @@ policy = "urgent"
             said("background-guests", "guests"),
             said("= 3", "= 0"),
             said("\"rapl\"", "\"\""),
-            said("\"20s\"", "\"2s\""),
+            said("\"20s\"", "\"2s\"\nwarm-up = \"5s\""),
             said("multifd = true", "multifd = 1"),
             said("\"promised\"", "\"default\""),
             said("\"promised\"", "\"a b\""),
