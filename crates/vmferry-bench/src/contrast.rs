@@ -1,6 +1,7 @@
 //! Whether two values differ by more than noise, and what it would take to see it.
 
-use crate::chance::{above_t, t_with_above};
+use vmferry_model::chance::{above_t, t_with_above};
+
 use crate::estimate::{Basis, Scale, Spread, Term, welch};
 
 /// Probability with which the repeats that are asked for find a difference of the size seen.

@@ -16,8 +16,7 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-
-use crate::chance::{above_f, t_with_above};
+use vmferry_model::chance::{above_f, t_with_above};
 
 /// Below this probability of an F as large by chance, runs differ as a whole.
 const RUNS_DIFFER: f64 = 0.25;

@@ -24,7 +24,6 @@
 //! BenchRecord ─> ForecastReport, Findings
 //! ```
 
-mod chance;
 pub mod compare;
 mod contrast;
 pub mod difference;

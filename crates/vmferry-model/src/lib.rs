@@ -18,11 +18,13 @@
 //! Profiling migrations under CPU caps ─> cpu_profile: time, rate and least CPU by cap
 //! Power samples around moves ─> energy::energy_of_move ─> energy::EnergyFit ─> energy::forecast()
 //! Past errors ─> conformal, drift: intervals that keep their coverage, guests that changed
+//! chance: Student's t and F, for intervals of few values
 //! ```
 
 pub mod accuracy;
 pub mod analysis;
 pub mod assumptions;
+pub mod chance;
 pub mod choice;
 pub mod conformal;
 pub mod cpu_profile;
@@ -42,7 +44,6 @@ mod reforecast;
 mod remedies;
 mod sampler;
 pub mod schedule;
-mod student;
 pub mod sweep;
 mod threads;
 

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use vmferry_core::{Interval, Ratio};
 
 use super::law::{CapLaw, Form};
-use super::student::t_95;
+use crate::chance::t95;
 
 /// Steps of the search for the knee, evenly spaced in its logarithm: over caps
 /// from 1 to 100 % they are 1 % apart.
@@ -133,7 +133,7 @@ impl LogLine {
             .collect();
         let least = tried.iter().map(|line| line.squares).reduce(f64::min)?;
         let freedom = tried.first()?.spread.freedom;
-        let slack = t_95(freedom).map_or(f64::INFINITY, |t| t * t / f64::from(freedom));
+        let slack = t95(freedom as usize).map_or(f64::INFINITY, |t| t * t / f64::from(freedom));
         let fits = tried
             .iter()
             .filter(|line| line.squares <= least * (1.0 + slack) + 1e-15)
@@ -226,7 +226,7 @@ impl LawFit {
                 .iter()
                 .map(|residual| residual.relative.abs())
                 .fold(0.0, f64::max),
-            exponent_interval: t_95(spread.freedom).map(|t| {
+            exponent_interval: t95(spread.freedom as usize).map(|t| {
                 let half = t * sd / spread.sum_squares.sqrt();
                 (law.exponent - half, law.exponent + half)
             }),
@@ -245,7 +245,8 @@ impl LawFit {
         let middle = self.law.at(share);
         let off = self.law.bounded(share).ln() - self.spread.mean_log;
         let variance = 1.0 + self.spread.count.recip() + off * off / self.spread.sum_squares;
-        let half = t_95(self.spread.freedom).unwrap_or(0.0) * self.residual_sd * variance.sqrt();
+        let half =
+            t95(self.spread.freedom as usize).unwrap_or(0.0) * self.residual_sd * variance.sqrt();
         Interval {
             p5: middle * (-half).exp(),
             p50: middle,

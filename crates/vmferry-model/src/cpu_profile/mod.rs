@@ -18,7 +18,6 @@ mod parallel;
 mod parallel_check;
 mod point;
 mod profile;
-mod student;
 mod surface;
 mod throughput;
 

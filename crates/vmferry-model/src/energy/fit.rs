@@ -6,7 +6,7 @@ use vmferry_core::{Bytes, Interval, Joules};
 
 use super::EnergyError;
 use crate::analysis::least_squares::Line;
-use crate::student::t95;
+use crate::chance::t95;
 
 /// Fewest moves of a fit: one more than a line has numbers, so that something
 /// is left to tell its error by.
@@ -47,6 +47,11 @@ fn megabytes(volume: Bytes) -> f64 {
     volume.0 as f64 / 1e6
 }
 
+/// Student's t of a line through so many points; without bounds where none is left over.
+fn student(points: usize) -> f64 {
+    t95(points.saturating_sub(2)).unwrap_or(f64::INFINITY)
+}
+
 impl EnergyFit {
     /// The line through what several moves sent and cost.
     ///
@@ -78,7 +83,7 @@ impl EnergyFit {
         });
         let deviation = (rest / (n - 2.0)).sqrt();
         let (centre, spread) = centre_and_spread(volumes());
-        let t = t95(moves.len() - 2);
+        let t = student(moves.len());
         let around = |value: f64, error: f64| Interval {
             p5: value - t * error,
             p50: value,
@@ -116,7 +121,7 @@ impl EnergyFit {
         let (centre, spread) = centre_and_spread(self.points.iter().map(|p| p.transferred_bytes));
         let away = megabytes(volume) - centre;
         let factor = (1.0 + 1.0 / n as f64 + away * away / spread).sqrt();
-        self.residual_deviation_j * (t95(n.saturating_sub(2)) * factor)
+        self.residual_deviation_j * (student(n) * factor)
     }
 
     /// Whether the fit saw moves of at least and at most that traffic.

