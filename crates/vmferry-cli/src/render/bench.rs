@@ -168,7 +168,9 @@ pub(crate) fn event(event: &BenchEvent) -> String {
             let figures = format!("total {total}, downtime {downtime}");
             let told = match status {
                 PointStatus::Completed => figures,
-                PointStatus::NotConverged => format!("did not converge, {figures}"),
+                PointStatus::NotConverged => {
+                    format!("did not converge, interrupted for {downtime} at most")
+                }
                 PointStatus::Failed => "failed".to_owned(),
                 PointStatus::Refused => "refused".to_owned(),
             };
