@@ -119,7 +119,7 @@ impl FromStr for Gate {
             problem,
         };
         let (what, limit) = text.split_once('>').ok_or_else(|| {
-            refuse("it has no `>`; write for example `downtime>+10%` or `total-time>5s`".to_owned())
+            refuse("it has no `>`; in a shell write it in quotes: --fail-if 'downtime>+10%'".to_owned())
         })?;
         let (what, limit) = (what.trim(), limit.trim());
         let (of_score, name) = match what.strip_prefix("score.") {
@@ -404,7 +404,7 @@ mod tests {
         .map(|text| text.parse::<Gate>().unwrap_err().to_string())
         .collect();
         insta::assert_snapshot!(said.join("\n"), @r"
-        cannot read the gate `downtime`: it has no `>`; write for example `downtime>+10%` or `total-time>5s`
+        cannot read the gate `downtime`: it has no `>`; in a shell write it in quotes: --fail-if 'downtime>+10%'
         cannot read the gate `speed>5s`: `speed` is no metric; there are downtime, total-time, migrated-data, overhead, and score.METRIC
         cannot read the gate `downtime>5`: a limit of downtime has one of the units ms, s, min, or is a per cent above the baseline: `+10%`
         cannot read the gate `downtime>10%`: to compare with the baseline, write `+10%`

@@ -555,6 +555,8 @@ fn schemas_are_those_checked_in() {
         "bench-list",
         "bench-run",
         "bench-event",
+        "bench-report",
+        "bench-compare",
     ];
     for name in names {
         let schema = place.run(&["schema", name]).expect(0, &[]).stdout;

@@ -23,9 +23,9 @@ pub(crate) enum Bench {
 /// Arguments of `bench run`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Needs root, and a machine that does nothing else. Every run is kept as soon as it has ended: after Ctrl-C, a\n\
-    crash or a full disk `vmferry bench resume` goes on. A run that fails is kept with its failure, and the others\n\
-    are made. A plan file is explained in docs/virt-lm/plan.toml."
+    after_help = "Needs root, and a machine that does nothing else. Every run is kept as soon as it has ended: \
+    after Ctrl-C, a crash or a full disk `vmferry bench resume` goes on. A run that fails is kept with its failure, \
+    and the others are made. A plan file is explained in docs/virt-lm/plan.toml."
 )]
 pub(crate) struct BenchRun {
     /// A plan file (TOML) [default: web, postgres and standby, under light and heavy load, twice:
@@ -59,8 +59,8 @@ pub(crate) struct BenchResume {
 /// Arguments of `bench report`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Without files the report is printed as Markdown. The HTML page needs nothing beside itself. The report says how\n\
-    the reference was measured, and what was different there; `vmferry bench report shipped` reports on it alone."
+    after_help = "Without files the report is printed as Markdown. The HTML page needs nothing beside itself. The report \
+    says how the reference was measured, and what was different there; `vmferry bench report shipped` reports on it alone."
 )]
 pub(crate) struct BenchReport {
     /// Its identifier, an unambiguous beginning, the JSON file of a report, or `shipped`
@@ -86,6 +86,10 @@ pub(crate) struct BenchReport {
 
 /// Arguments of `bench compare`.
 #[derive(Debug, Args)]
+#[command(
+    after_help = "Gates hold means against their limits: a value that the baseline has and the other lacks fails, noise is told \
+    beside a verdict and does not change it."
+)]
 pub(crate) struct BenchCompare {
     /// What is compared with: BENCHMARK or BENCHMARK:SUBJECT, its first subject where none is named
     #[arg(value_name = "BASELINE")]
@@ -93,8 +97,8 @@ pub(crate) struct BenchCompare {
     /// What is compared [default: every other subject of the baseline's benchmark]
     #[arg(value_name = "BENCHMARK")]
     pub(crate) other: Option<SideRef>,
-    /// End with 30 where a metric is above its limit, for example `downtime>+10%`,
-    /// `total-time>5s`, `score.overhead>1100`
+    /// End with 30 where a metric is above its limit; in quotes, since `>` is the shell's:
+    /// --fail-if 'downtime>+10%', 'total-time>5s', 'score.overhead>1100'
     #[arg(long = "fail-if", value_name = "GATE")]
     pub(crate) fail_if: Vec<Gate>,
 }
