@@ -5,6 +5,7 @@
 //! the same traits.
 
 use std::future::Future;
+use std::path::Path;
 
 use crate::plan::{BenchPlan, Load, Subject};
 use crate::record::{ImageRecord, MachineRecord, PointRecord, SubjectRecord, WayBack, WorkSample};
@@ -22,6 +23,10 @@ pub trait Platform: Send {
 
     /// The workloads it knows, by name.
     fn workloads(&self) -> Vec<String>;
+
+    /// Told where the benchmark is kept before anything is measured: a platform that learns from
+    /// migrations does so there, from those of this benchmark alone.
+    fn keep_in(&mut self, _directory: &Path) {}
 
     /// Where it runs.
     ///

@@ -186,6 +186,7 @@ impl<'a, 't, P: Platform> Procedure<'a, 't, P> {
         let keys = missing(self.bench.record(), self.again);
         let of = self.plan.runs().len();
         let earlier = of - keys.len();
+        self.platform.keep_in(self.bench.path());
         let mut pace = Pace::new(&self.plan, &keys, &self.bench.record().heavy);
         (self.tell)(BenchEvent::Begun {
             id: self.bench.record().id,

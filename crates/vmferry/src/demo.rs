@@ -22,6 +22,7 @@ use vmferry_testbed::{ConsoleWatch, GuestSpec, Side, TestGuest, Testbed};
 
 use crate::Error;
 use crate::document::Versions;
+use crate::HistoryPlace;
 use crate::moving::{self, MoveOptions, PreparedMove};
 
 /// The answer of the demonstration.
@@ -197,6 +198,7 @@ impl<F: FnMut(DemoStep)> GuestDemo<'_, F> {
             promise,
         };
         let options = MoveOptions {
+            history: HistoryPlace::Usual,
             model: crate::models::DEFAULT.to_owned(),
             bandwidth: Some(self.rate),
             observe: ObserveOptions::default(),

@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 
 use vmferry_core::{GuestInfo, ImportedMigration, MoveRecord};
 use vmferry_history::{
-    History, HistoryError, ImportFilter, MoveFilter, MoveSummary, Route, Store as _, history_path,
+    History, HistoryError, ImportFilter, MoveFilter, MoveSummary, Route, Store as _,
 };
 use vmferry_model::Experience;
 use vmferry_model::predictor::Past;
+
+use crate::history_place::HistoryPlace;
 
 /// The latest moves of a guest, and over a route, that are looked at.
 const MOVES: usize = 200;
@@ -34,7 +36,17 @@ impl Earlier {
     /// What the history of this machine knows that a model can learn from:
     /// `learned` alone takes other people's migrations too.
     pub(crate) async fn of(guest: &GuestInfo, route: Option<Route>, model: &str) -> Self {
-        let found = read_history(guest, route.as_ref(), model == "learned").await;
+        Self::kept_at(&HistoryPlace::Usual, guest, route, model).await
+    }
+
+    /// The same of another history.
+    pub(crate) async fn kept_at(
+        place: &HistoryPlace,
+        guest: &GuestInfo,
+        route: Option<Route>,
+        model: &str,
+    ) -> Self {
+        let found = read_history(place, guest, route.as_ref(), model == "learned").await;
         let (records, imported) = found.unwrap_or_else(|error| {
             tracing::debug!(%error, "nothing is learned from the history");
             Default::default()
@@ -100,11 +112,12 @@ impl Earlier {
 }
 
 async fn read_history(
+    place: &HistoryPlace,
     guest: &GuestInfo,
     route: Option<&Route>,
     with_imported: bool,
 ) -> Result<(Vec<MoveRecord>, Vec<ImportedMigration>), HistoryError> {
-    let history = History::open_existing(&history_path()?).await?;
+    let history = History::open_existing(&place.path()?).await?;
     let records = records(&history, guest, route).await?;
     let imported = if with_imported {
         history.imported(&ImportFilter::default()).await?

@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 use vmferry_control::phase::is_past_return;
 use vmferry_core::{ExitCode, MoveRecord, Place};
-use vmferry_history::{History, HistoryError, Store as _, history_path};
+use vmferry_history::{History, HistoryError, Store as _};
 use vmferry_hypervisor::qmp::MigrationInfo;
 use vmferry_migrate::event_log::{self, EventSink};
 use vmferry_migrate::guard::{Watch, Watchman};
@@ -17,6 +17,7 @@ use vmferry_migrate::{DEFAULT_STALL_TIMEOUT, MoveDir, StateDir};
 
 use crate::Error;
 use crate::document::{RecoverReport, RecoveredMove, Versions};
+use crate::history_place::HistoryPlace;
 
 /// Runs the guard of a move until vmferry dismisses it, or until it has
 /// brought an orphaned move to its end. Blocks; called before any runtime.
@@ -106,7 +107,7 @@ fn keep_outcome(dir: &MoveDir, taken: &TakenOver) {
 async fn finish(dir: &MoveDir, taken: &TakenOver) -> Vec<String> {
     let mut left = taken.failed.clone();
     if let Some(record) = &taken.record
-        && let Err(error) = close(record).await
+        && let Err(error) = close(&HistoryPlace::Usual, record).await
     {
         left.push(format!("the outcome was not recorded: {error}"));
     }
@@ -119,8 +120,8 @@ async fn finish(dir: &MoveDir, taken: &TakenOver) -> Vec<String> {
 }
 
 /// Adds the outcome of a record to the history.
-pub(crate) async fn close(record: &MoveRecord) -> Result<(), HistoryError> {
-    let history = History::open(&history_path()?).await?;
+pub(crate) async fn close(place: &HistoryPlace, record: &MoveRecord) -> Result<(), HistoryError> {
+    let history = History::open(&place.path()?).await?;
     history.open_move(record).await?;
     if let Some(outcome) = &record.outcome {
         history

@@ -35,6 +35,7 @@ pub mod energy;
 mod error;
 mod guard_command;
 pub mod guarding;
+mod history_place;
 pub mod imports;
 pub mod link;
 pub mod measure;
@@ -53,6 +54,7 @@ pub mod when;
 
 pub use error::Error;
 pub use guard_command::guard_command;
+pub use history_place::HistoryPlace;
 pub use vmferry_core as core;
 pub use vmferry_history as history;
 pub use vmferry_hypervisor as hypervisor;

@@ -15,7 +15,7 @@ use vmferry_core::{
     ByteRate, Forecast, LinkSpeed, MoveEvent, MoveRecord, Observation, Outcome, OutcomeStatus,
     Place, Plan, PromiseForecast, SCHEMA_VERSION,
 };
-use vmferry_history::{History, HistoryError, Store as _, history_path};
+use vmferry_history::{History, HistoryError, Store as _};
 use vmferry_measure::{ObserveOptions, observe};
 use vmferry_migrate::event_log::{self, EventSink};
 use vmferry_migrate::guard::{self, GuardHandle};
@@ -29,6 +29,7 @@ use vmferry_model::Assumptions;
 
 use crate::document::{MigrateReport, Versions};
 use crate::earlier::Earlier;
+use crate::history_place::HistoryPlace;
 use crate::energy::{EnergyForecast, HostNames, energy_forecast};
 use crate::link::{self, RouteEnd};
 use crate::models::{self, Fitted};
@@ -58,6 +59,8 @@ pub struct MoveOptions {
     pub at_once: bool,
     /// How long the stream may stand still before the move is given up.
     pub stall_timeout: Duration,
+    /// Where the move is kept, and whose earlier moves teach the forecast.
+    pub history: HistoryPlace,
 }
 
 /// A move that was checked and forecast, and has changed nothing so far.
@@ -74,6 +77,7 @@ pub struct PreparedMove {
     promise: Option<PromiseForecast>,
     energy: Option<EnergyForecast>,
     stall_timeout: Duration,
+    history: HistoryPlace,
 }
 
 /// What was seen of a guest and of its link before a move was thought of.
@@ -150,6 +154,7 @@ async fn prepare_with(
         promise: None,
         energy: None,
         stall_timeout: options.stall_timeout,
+        history: options.history.clone(),
     };
     if options.forecast {
         prepared.look_ahead(options, known).await?;
@@ -184,7 +189,8 @@ impl PreparedMove {
             None => link::speed(options.bandwidth, &ends.source, Some(end)).await?,
         };
         let guest = &self.checked.source().guest;
-        let earlier = Earlier::of(guest, Some(end.route_from(&ends.source)), &options.model).await;
+        let route = Some(end.route_from(&ends.source));
+        let earlier = Earlier::kept_at(&self.history, guest, route, &options.model).await;
         let mut assumptions = predict::assumptions(&ends.source, guest, &earlier).await?;
         let model = Fitted::new(&options.model, &earlier, guest)?;
         let observation = match (known, &options.profile) {
@@ -307,7 +313,8 @@ impl PreparedMove {
         let ends = self.checked.ends().clone();
         let (dir, owner) = state.create_move(move_id)?;
         let known = (&record, self.observation.as_ref());
-        let mut site = match Site::open((dir, owner), known, &ends, guard, &sink).await {
+        let history = self.history.clone();
+        let mut site = match Site::open((dir, owner), known, &ends, (guard, history), &sink).await {
             Ok(site) => site,
             Err(error) => {
                 // Nothing was changed on any host yet.
@@ -435,6 +442,7 @@ struct Site {
     guard: GuardHandle,
     /// Tells at once when the guard dies.
     mourning: JoinHandle<()>,
+    history: HistoryPlace,
     sink: EventSink,
 }
 
@@ -443,7 +451,7 @@ impl Site {
         (dir, owner): (MoveDir, Lock),
         (record, observation): (&MoveRecord, Option<&Observation>),
         ends: &Ends,
-        guard: impl FnOnce(&MoveDir) -> Command,
+        (guard, history): (impl FnOnce(&MoveDir) -> Command, HistoryPlace),
         sink: &EventSink,
     ) -> Result<Self, Error> {
         let sink = event_log::tee(&dir.events_path(), Arc::clone(sink));
@@ -454,13 +462,13 @@ impl Site {
         }
         let mut command = guard(&dir);
         // A relative path means another place where the guard runs.
-        if let Ok(history) = history_path() {
-            command.env("VMFERRY_DB", history);
+        if let Ok(path) = history.path() {
+            command.env("VMFERRY_DB", path);
         }
         let guard = guard::spawn(command, &dir).await?;
         tracing::info!(pid = guard.pid(), dir = %dir.path().display(), "the guard watches");
         let mourning = tokio::spawn(mourn(guard.death(), Arc::clone(&sink)));
-        if let Err((what, error)) = remember(record, observation).await {
+        if let Err((what, error)) = remember(&history, record, observation).await {
             sink(&MoveEvent::Warning {
                 message: format!("{what} was not recorded: {error}; the move goes on"),
             });
@@ -471,6 +479,7 @@ impl Site {
             journal,
             guard,
             mourning,
+            history,
             sink,
         })
     }
@@ -482,7 +491,7 @@ impl Site {
         let warn = |message: String| (self.sink)(&MoveEvent::Warning { message });
         let report = undo::undo(&mut self.journal, connections, UndoWhen::AfterMigration).await;
         if record.outcome.is_some()
-            && let Err(error) = crate::guarding::close(&record).await
+            && let Err(error) = crate::guarding::close(&self.history, &record).await
         {
             warn(format!("the outcome was not recorded: {error}"));
         }
@@ -523,11 +532,12 @@ async fn mourn(death: impl Future<Output = ()>, sink: EventSink) {
 
 /// Records the forecast and what it is based on; says what of it failed.
 async fn remember(
+    place: &HistoryPlace,
     record: &MoveRecord,
     observation: Option<&Observation>,
 ) -> Result<(), (&'static str, HistoryError)> {
     let opened = async {
-        let history = History::open(&history_path()?).await?;
+        let history = History::open(&place.path()?).await?;
         history.open_move(record).await?;
         Ok(history)
     };

@@ -2,6 +2,7 @@
 
 use vmferry::core::{ExitCode, Plan};
 use vmferry::migrate::DEFAULT_STALL_TIMEOUT;
+use vmferry::HistoryPlace;
 use vmferry::moving::{self, MoveOptions};
 use vmferry::{Error, document::MigrateReport, guard_command};
 
@@ -28,6 +29,7 @@ pub(crate) async fn run(global: &Global, args: &Migrate) -> Result<ExitCode, Err
         )));
     }
     let options = MoveOptions {
+        history: HistoryPlace::Usual,
         model: args.forecasting.model.name(),
         bandwidth: args.limits.bandwidth,
         observe: observe_options(&args.observing),

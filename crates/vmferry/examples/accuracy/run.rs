@@ -13,6 +13,7 @@ use vmferry::guard_command;
 use vmferry::measure::{ObserveOptions, PageOptions, default_budget, measure, observe};
 use vmferry::migrate::{DEFAULT_STALL_TIMEOUT, EventSink};
 use vmferry::model::{Assumptions, forecast};
+use vmferry::HistoryPlace;
 use vmferry::moving::{self, MoveOptions, PreparedMove};
 use vmferry::testbed::{GuestSpec, Side, TestGuest, Testbed};
 
@@ -190,6 +191,7 @@ async fn prepare(
         promise: None,
     };
     let options = MoveOptions {
+        history: HistoryPlace::Usual,
         // As it is by itself: what is judged must not depend on a history.
         model: "pages".to_owned(),
         bandwidth: Some(rate),

@@ -17,6 +17,7 @@ use vmferry::guard_command;
 use vmferry::measure::{ObserveOptions, PageOptions};
 use vmferry::migrate::{DEFAULT_STALL_TIMEOUT, EventSink};
 use vmferry::model::choice::{Demand, Preset};
+use vmferry::HistoryPlace;
 use vmferry::moving::{self, MoveOptions};
 use vmferry::testbed::{Side, TestGuest, Testbed};
 
@@ -143,6 +144,7 @@ impl Site {
             promise: None,
         };
         let options = MoveOptions {
+            history: HistoryPlace::Usual,
             model: "pages".to_owned(),
             bandwidth: Some(LINK),
             observe: ObserveOptions::default(),

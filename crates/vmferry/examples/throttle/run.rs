@@ -10,6 +10,7 @@ use vmferry::core::{ByteRate, Bytes, Millis, MoveEvent, Outcome, Plan};
 use vmferry::guard_command;
 use vmferry::measure::{ObserveOptions, PageOptions, default_budget};
 use vmferry::migrate::{DEFAULT_STALL_TIMEOUT, EventSink};
+use vmferry::HistoryPlace;
 use vmferry::moving::{self, MoveOptions, PreparedMove};
 use vmferry::testbed::{GuestSpec, Side, TestGuest, Testbed};
 
@@ -135,6 +136,7 @@ async fn prepare(guest: &TestGuest, cell: &Cell) -> Result<PreparedMove, vmferry
         promise: Some(promise),
     };
     let options = MoveOptions {
+        history: HistoryPlace::Usual,
         // As it is by itself: what is judged must not depend on a history.
         model: "pages".to_owned(),
         bandwidth: Some(ByteRate::from_mbit_per_s(cell.link_mbit)),

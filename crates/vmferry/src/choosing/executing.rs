@@ -10,6 +10,7 @@ use vmferry_migrate::{DEFAULT_STALL_TIMEOUT, EventSink, MoveDir};
 
 use crate::Error;
 use crate::document::MigrateReport;
+use crate::HistoryPlace;
 use crate::moving::{self, MoveOptions, Observed};
 
 /// A move that can be made as it was chosen.
@@ -75,6 +76,7 @@ impl Executing<'_> {
 
     async fn make(&self, ready: &Ready) -> Result<MigrateReport, Error> {
         let options = MoveOptions {
+            history: HistoryPlace::Usual,
             model: self.model.to_owned(),
             bandwidth: None,
             observe: ObserveOptions::default(),

@@ -24,6 +24,7 @@ use super::meters::{Meters, Reading, Used};
 use super::power::{Moments, Power};
 use super::sending_threads::SendingThreads;
 use super::settings;
+use crate::HistoryPlace;
 use crate::guard_command;
 use crate::moving::{self, MoveOptions, PreparedMove};
 
@@ -39,6 +40,7 @@ pub(super) struct Migration<'a> {
     pub(super) guest: &'a TestGuest,
     pub(super) plan: &'a BenchPlan,
     pub(super) subject: &'a Subject,
+    pub(super) history: &'a HistoryPlace,
 }
 
 /// The monitors of both ends beside those that the move uses.
@@ -115,8 +117,9 @@ impl Migration<'_> {
     async fn prepare(&self, record: &mut PointRecord) -> Result<PreparedMove, crate::Error> {
         let quiet: EventSink = Arc::new(|_: &MoveEvent| ());
         let mut options = MoveOptions {
-            // As it is by itself: what is judged must not depend on a history.
+            // As it is by itself; hosts and link it learns from this benchmark's moves alone.
             model: "pages".to_owned(),
+            history: self.history.clone(),
             bandwidth: self.plan.link,
             observe: ObserveOptions {
                 pages: PageOptions {

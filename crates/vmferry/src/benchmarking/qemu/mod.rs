@@ -12,12 +12,15 @@ mod sending_threads;
 mod service;
 mod settings;
 
+use std::path::Path;
+
 use vmferry_bench::plan::{BenchPlan, Subject};
 use vmferry_bench::platform::{Fault, Platform, Setup};
 use vmferry_bench::record::{ImageRecord, MachineRecord, SubjectRecord};
 use vmferry_core::Bytes;
 use vmferry_testbed::{Accelerator, GuestImage, GuestSpec, Service, ServiceImage, Side, Testbed};
 
+use crate::HistoryPlace;
 use clients::Tools;
 pub use service::QemuService;
 
@@ -26,6 +29,8 @@ pub use service::QemuService;
 pub struct QemuPlatform {
     /// The clients' tools, once they were needed.
     tools: Option<Tools>,
+    /// Where moves are kept and learned from.
+    history: HistoryPlace,
 }
 
 impl QemuPlatform {
@@ -41,6 +46,12 @@ impl Platform for QemuPlatform {
 
     fn workloads(&self) -> Vec<String> {
         Service::ALL.map(|service| service.name().to_owned()).into()
+    }
+
+    fn keep_in(&mut self, directory: &Path) {
+        // A guard looks for it from another directory.
+        let directory = std::path::absolute(directory).unwrap_or_else(|_| directory.to_owned());
+        self.history = HistoryPlace::File(directory.join("history.db"));
     }
 
     async fn machine(&mut self) -> Result<MachineRecord, Fault> {
@@ -98,7 +109,7 @@ impl Platform for QemuPlatform {
             Some(tools) => tools.clone(),
             None => self.tools.insert(Tools::prepare().await?).clone(),
         };
-        QemuService::start(setup, tools).await
+        QemuService::start(setup, self.history.clone(), tools).await
     }
 }
 

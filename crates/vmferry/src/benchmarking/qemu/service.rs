@@ -10,6 +10,7 @@ use vmferry_core::Millis;
 use vmferry_measure::outage::{ProbeTarget, monotonic_ns};
 use vmferry_testbed::{GuestSpec, Service, Side, TestGuest, Testbed, TestbedError};
 
+use crate::HistoryPlace;
 use super::clients::{Client, Tools};
 use super::looking::Looking;
 use super::migration::Migration;
@@ -47,10 +48,16 @@ pub struct QemuService {
     looking: Option<Looking>,
     /// From the begin of the load on, where the plan names meters.
     power: Option<Power>,
+    /// Where moves are kept and learned from.
+    history: HistoryPlace,
 }
 
 impl QemuService {
-    pub(super) async fn start(setup: &Setup<'_>, tools: Tools) -> Result<Self, Fault> {
+    pub(super) async fn start(
+        setup: &Setup<'_>,
+        history: HistoryPlace,
+        tools: Tools,
+    ) -> Result<Self, Fault> {
         let service: Service = setup.workload.parse()?;
         let mut this = Self {
             testbed: testbed(setup.plan).await?,
@@ -63,6 +70,7 @@ impl QemuService {
             asked: Vec::new(),
             moved: None,
             migrated: false,
+            history,
             looking: None,
             power: None,
         };
@@ -206,6 +214,7 @@ impl BenchService for QemuService {
             guest: self.guest(),
             plan: &self.plan,
             subject: &self.subject,
+            history: &self.history,
         };
         let record = migration.run(looking, power.as_mut()).await?;
         self.power = power;
