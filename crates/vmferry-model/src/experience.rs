@@ -108,8 +108,8 @@ pub struct Experience {
 
 impl Experience {
     /// Learns from the records of moves over one route, whatever their order.
-    /// Records without outcome, of moves that did not complete, or without
-    /// what is needed are passed over.
+    /// Records without outcome, of moves that did not complete, of post-copies,
+    /// or without what is needed are passed over.
     pub fn of(records: &[MoveRecord]) -> Self {
         let lessons: Vec<Lesson> = records.iter().filter_map(Lesson::of).collect();
         let known = |pick: fn(&Lesson) -> Option<f64>| -> Vec<f64> {

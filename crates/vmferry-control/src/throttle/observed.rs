@@ -315,7 +315,7 @@ impl BeyondPlan {
         }
     }
 
-    /// What nineteen in twenty pauses stay below. The greatest of each part would come together
+    /// What about nineteen in twenty pauses stay below (ranges are added like normal spreads: 18.7 of 20 for two alike). The greatest of each part would come together
     /// hardly ever: added up they leave nothing of a short pause that can well be kept.
     fn over(&self, link: ByteRate) -> Duration {
         let link_more_s = (self.bytes_more / link).as_secs_f64();

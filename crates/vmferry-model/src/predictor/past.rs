@@ -26,8 +26,8 @@ pub struct Past<'a> {
 impl<'a> Past<'a> {
     /// A move of the history, with what was observed before it where that was
     /// kept. `route` is how the history calls its route. `None` without an
-    /// outcome, a link or anything known of the guest's memory: then it teaches
-    /// nothing.
+    /// outcome, a link or anything known of the guest's memory, and of a
+    /// post-copy, whose costs follow other rules: then it teaches nothing.
     ///
     /// What earlier moves had taught by then is left out: whoever learns from
     /// moves, learns it anew.
