@@ -315,8 +315,9 @@ impl BeyondPlan {
         }
     }
 
-    /// What about nineteen in twenty pauses stay below (ranges are added like normal spreads: 18.7 of 20 for two alike). The greatest of each part would come together
-    /// hardly ever: added up they leave nothing of a short pause that can well be kept.
+    /// What about nineteen in twenty pauses stay below (ranges add up like normal spreads here, two
+    /// alike to 18.7 of 20). The greatest of each part would come together hardly ever: added up
+    /// they leave nothing of a short pause that can well be kept.
     fn over(&self, link: ByteRate) -> Duration {
         let link_more_s = (self.bytes_more / link).as_secs_f64();
         let more = Duration::from_secs_f64(self.hosts_more_s.hypot(link_more_s));
