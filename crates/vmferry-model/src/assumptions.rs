@@ -7,7 +7,7 @@ use vmferry_core::{ByteRate, Bytes, GuestInfo, Ratio};
 use vmferry_precopy::HostCosts;
 use vmferry_precopy::qemu::{LogClear, Rules};
 
-use crate::experience::Experience;
+use crate::experience::{Experience, SOCKET_RANGE};
 
 /// Up to this use of its virtual CPUs a guest catches up what it lost.
 const SLACK_USE: f64 = 0.5;
@@ -106,6 +106,11 @@ pub struct Assumptions {
     pub samples: u32,
 }
 
+/// Standard deviations above the median that nineteen in twenty stay below.
+const NINETEEN_IN_TWENTY: f64 = 1.645;
+/// The sockets' fill differs from move to move by so much at least, as a logarithm.
+const LEAST_SPREAD: f64 = 0.1;
+
 impl Assumptions {
     /// QEMU's defaults for a guest under TCG.
     ///
@@ -197,7 +202,9 @@ impl Assumptions {
         let sockets = &experience.sockets;
         if sockets.n > 0 {
             learned.socket_fill.factor = sockets.median.exp();
-            learned.socket_fill.log_sd = sockets.spread;
+            // Nineteen in twenty stay within what sockets can hold: beyond it is no fill.
+            let room = (SOCKET_RANGE.1 / learned.socket_fill.factor).ln() / NINETEEN_IN_TWENTY;
+            learned.socket_fill.log_sd = sockets.spread.min(room.max(LEAST_SPREAD));
         }
         if experience.destination_start_ms.n > 0 {
             learned.destination_start = experience.destination_start_ms.range_ms();

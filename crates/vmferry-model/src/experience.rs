@@ -25,7 +25,7 @@ const LEAST_REPEATS: f64 = 0.03;
 const WAITED_SHARE: f64 = 0.25;
 /// Range in which the sockets' fill may differ from what is assumed; the rest
 /// of a pause is the destination's.
-const SOCKET_RANGE: (f64, f64) = (0.25, 2.0);
+pub(crate) const SOCKET_RANGE: (f64, f64) = (0.25, 2.0);
 
 /// One quantity as moves show it: what to expect of the next move.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -268,7 +268,10 @@ impl Pause {
         let save = (least + most).as_secs_f64() * 1e3 / 2.0;
         Self {
             source: None,
-            beyond_source: memory.map(|memory| (pause.0 - memory - devices - stop - save).max(0.0)),
+            // Less than sockets hold at least: what was left comes from an older look, and tells nothing.
+            beyond_source: memory
+                .map(|memory| pause.0 - memory - devices - stop - save)
+                .filter(|beyond| *beyond >= WAITED_SHARE * fill),
         }
     }
 }

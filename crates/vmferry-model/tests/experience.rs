@@ -151,6 +151,27 @@ fn post_copies_tell_nothing_of_the_pause_before_the_last_byte() {
     assert_eq!(Experience::of(&moves), alone);
 }
 
+/// With `return-path` both downtimes are the same, and only what was left tells the rest of a pause.
+/// QEMU's answer may be of an older look.
+#[test]
+fn answers_of_older_looks_do_not_widen_the_pause() {
+    let observation = writer(40e6, 20e6);
+    let mut moves = records(&observation, PLAIN, 24);
+    for (i, record) in moves.iter_mut().enumerate() {
+        let outcome = record.outcome.as_mut().unwrap();
+        outcome.qemu_downtime_ms = outcome.downtime_ms;
+        if i % 2 == 0 {
+            // As much as the whole pause could carry.
+            outcome.pass_list[0].remaining_bytes = Some(Bytes(10_000_000));
+        }
+    }
+    let assumed = Assumptions::tcg();
+    let learned = assumed.with(&Experience::of(&moves));
+    assert!(learned.socket_fill.log_sd <= assumed.socket_fill.log_sd, "{learned:?}");
+    let most = learned.socket_fill.factor * (1.645 * learned.socket_fill.log_sd).exp();
+    assert!(most <= 2.0 + 1e-9, "{most}");
+}
+
 #[test]
 fn a_slow_start_of_the_destination_is_not_taken_for_sockets() {
     let observation = writer(40e6, 20e6);
