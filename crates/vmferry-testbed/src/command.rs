@@ -10,9 +10,12 @@ use nix::sched::{CloneFlags, setns};
 
 use crate::error::TestbedError;
 
-/// Runs a command to its end and returns what it wrote to stdout.
+/// Runs a command to its end and returns what it wrote to stdout. Ctrl-C at a terminal does not reach
+/// it, who waits for it decides; our death does.
 pub(crate) fn run(command: &mut Command) -> Result<String, TestbedError> {
+    end_with_parent(command);
     let output = command
+        .process_group(0)
         .stdin(Stdio::null())
         .output()
         .map_err(|error| not_started(command, error))?;
