@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use tokio::time::sleep;
 use vmferry_bench::plan::{BenchPlan, Subject};
 use vmferry_bench::platform::{ClientRecord, Fault, Service as BenchService, Setup, Work};
-use vmferry_bench::record::{PointRecord, PointStatus, WayBack};
-use vmferry_core::Millis;
+use vmferry_bench::record::{PointRecord, WayBack};
+use vmferry_core::{Millis, Place};
 use vmferry_measure::outage::{ProbeTarget, monotonic_ns};
 use vmferry_testbed::{GuestSpec, Service, Side, TestGuest, Testbed, TestbedError};
 
@@ -39,7 +39,8 @@ pub struct QemuService {
     clients: Vec<Client>,
     /// Operations of the guests beside it at the last question.
     asked: Vec<(Instant, u64)>,
-    moved: Option<PointStatus>,
+    /// Where the guest is after a migration, however that ended; `None` once it was brought back.
+    moved: Option<Place>,
     /// Since the begin of the load.
     migrated: bool,
     /// Probes ask from the begin of the load on, also where nothing is migrated: what they cost
@@ -210,7 +211,9 @@ impl BenchService for QemuService {
         let record = migration.run(looking, power.as_mut()).await?;
         self.power = power;
         self.look()?;
-        self.moved = Some(record.status);
+        let outcome = record.outcome.as_ref();
+        // Without an outcome the migration did not begin.
+        self.moved = Some(outcome.map_or(Place::RunningAtSource, |outcome| outcome.place));
         self.migrated = true;
         Ok(record)
     }
@@ -218,9 +221,12 @@ impl BenchService for QemuService {
     async fn bring_back(&mut self) -> Result<WayBack, Fault> {
         let guest = self.guest();
         let stopped_ms = match self.moved {
-            Some(PointStatus::Completed) => Millis::from(guest.move_back_stopped().await?.stopped),
-            // It never left. A destination that awaited it has ended, or has its settings still.
-            Some(_) => {
+            // It refuses where the guest may be at the source.
+            Some(Place::RunningAtDestination | Place::Uncertain) => {
+                Millis::from(guest.move_back_stopped().await?.stopped)
+            }
+            // A destination that awaited it has ended, or has its settings still.
+            Some(Place::RunningAtSource) => {
                 guest.restart_destination().await?;
                 Millis(0.0)
             }
