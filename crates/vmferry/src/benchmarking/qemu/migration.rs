@@ -114,7 +114,7 @@ impl Migration<'_> {
                 Err(error) => record.energy_failure = Some(error.to_string()),
             }
         }
-        self.judge(&mut record, outcome, begin, &seen)?;
+        self.judge(&mut record, outcome, (begin, end.at), &seen)?;
         Ok(record)
     }
 
@@ -223,7 +223,7 @@ impl Migration<'_> {
         &self,
         record: &mut PointRecord,
         outcome: Outcome,
-        begin: Begin,
+        (begin, end): (Begin, Instant),
         seen: &Seen,
     ) -> Result<(), Fault> {
         record.status = match outcome.status {
@@ -240,10 +240,12 @@ impl Migration<'_> {
             .into());
         }
         let around = AROUND.as_nanos() as u64;
-        let took = outcome
-            .total_time_ms
-            .map_or(0, |time| time.duration().as_nanos() as u64);
-        let (from, to) = (begin.at_ns, begin.at_ns + took);
+        // QEMU does not tell it of what did not complete.
+        let took = outcome.total_time_ms.map_or_else(
+            || end.saturating_duration_since(begin.meters.at),
+            |time| time.duration(),
+        );
+        let (from, to) = (begin.at_ns, begin.at_ns + took.as_nanos() as u64);
         // The network comes back after the hypervisor has ended.
         let moving = from..to + around;
         record.downtime = seen.downtimes(&moving);
