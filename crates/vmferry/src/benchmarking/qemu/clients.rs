@@ -138,7 +138,7 @@ impl Client {
             Counted::Inside(console) => {
                 let told = |report: &TimedReport| {
                     let at = report.at.saturating_duration_since(self.start);
-                    (at.as_secs_f64(), report.progress.work.iter().sum())
+                    (at.as_secs_f64(), report.progress.work.iter().sum::<u64>())
                 };
                 Ok(told_by_guest(console.reports().iter().map(told)))
             }
