@@ -14,7 +14,7 @@ use super::clients::{Client, Tools};
 use super::looking::Looking;
 use super::migration::Migration;
 use super::power::{self, Power};
-use super::{as_subject, testbed};
+use super::{as_subject, testbed, with_left};
 use crate::energy::MeterOptions;
 
 /// How long clients may take to go on: a lost segment is sent again within seconds, the tools report
@@ -74,8 +74,7 @@ impl QemuService {
             };
             let spec = as_subject(GuestSpec::service(service, name), setup.subject);
             if let Err(fault) = this.add_guest(spec).await {
-                this.stop().await?;
-                return Err(fault);
+                return Err(with_left(fault, this.stop().await));
             }
         }
         Ok(this)
