@@ -135,15 +135,18 @@ impl QemuService {
         Ok(())
     }
 
-    /// Whether the guest runs at the source, answers, and its service goes on with its clients.
-    async fn goes_on(&self) -> Result<bool, Fault> {
-        let monitor = self.guest().watch(Side::Source).await?;
-        if monitor.run_state().await?.running != Some(true) {
-            return Ok(false);
+    /// Waits until the guest, which is at the source again, answers, and its service goes on with
+    /// its clients; fails with what does not.
+    async fn goes_on(&self) -> Result<(), Fault> {
+        let name = self.guest().name();
+        let state = self.guest().watch(Side::Source).await?.run_state().await?;
+        if state.running != Some(true) {
+            let is = state.status.unwrap_or_else(|| "unknown".to_owned());
+            return Err(format!("guest {name} does not run at the source: it is `{is}`").into());
         }
         let done = |client: &Client| client.work().map(|work| work.operations);
         let Some(client) = self.clients.first() else {
-            return Ok(true);
+            return Ok(());
         };
         let (before, since) = (done(client)?, monotonic_ns());
         let looking = self.looking.as_ref().ok_or("the load has not begun")?;
@@ -154,10 +157,23 @@ impl QemuService {
             works = !client.counts() || done(client)? > before;
             answers = looking.answered_since(since);
         }
-        if answers && !works {
-            return Err(client.stalled(GOES_ON_WITHIN.into()));
+        match (answers, works) {
+            (true, true) => Ok(()),
+            (true, false) => Err(client.stalled(GOES_ON_WITHIN.into())),
+            (false, _) => {
+                // What asks since the migration may have been answered before the way back.
+                let silent = match looking.unanswered().as_slice() {
+                    [] => "one of ICMP echo, TCP and the service's own requests".to_owned(),
+                    silent => silent.join(", "),
+                };
+                let clients = if works { "go on" } else { "have done nothing" };
+                Err(format!(
+                    "guest {name} runs at the source again, but gave no answer by {silent} within                      {} s; its clients {clients}",
+                    GOES_ON_WITHIN.as_secs(),
+                )
+                .into())
+            }
         }
-        Ok(works && answers)
     }
 }
 
@@ -232,10 +248,10 @@ impl BenchService for QemuService {
             None => Millis(0.0),
         };
         self.moved = None;
-        let checked = self.goes_on().await?;
+        self.goes_on().await?;
         Ok(WayBack {
             stopped_ms,
-            checked,
+            checked: true,
         })
     }
 
