@@ -10,7 +10,7 @@ use tokio::time::sleep;
 use vmferry_bench::plan::{BenchPlan, Subject};
 use vmferry_bench::platform::Fault;
 use vmferry_bench::record::{Blackout, Phases, PointRecord, PointStatus};
-use vmferry_core::{MoveEvent, Outcome, OutcomeStatus, Place, Plan, Ratio};
+use vmferry_core::{Bytes, MoveEvent, Outcome, OutcomeStatus, Place, Plan, Ratio};
 use vmferry_hypervisor::qmp::Guest;
 use vmferry_measure::ObserveOptions;
 use vmferry_measure::outage::monotonic_ns;
@@ -340,6 +340,7 @@ fn not_started(record: PointRecord, at_s: f64, why: String) -> PointRecord {
         at_s,
         status: PointStatus::Failed,
         failure: Some(why),
+        migrated_bytes: Some(Bytes(0)),
         ..record
     }
 }
