@@ -37,8 +37,9 @@ pub struct QemuService {
     /// The one that is migrated, then those beside it.
     guests: Vec<TestGuest>,
     clients: Vec<Client>,
-    /// Operations of the guests beside it at the last question.
-    asked: Vec<(Instant, u64)>,
+    /// Operations of the guests at the last question, and by when, seconds since the begin of the
+    /// load.
+    asked: Vec<(f64, u64)>,
     /// Where the guest is after a migration, however that ended; `None` once it was brought back.
     moved: Option<Place>,
     /// Since the begin of the load.
@@ -183,10 +184,15 @@ impl BenchService for QemuService {
             self.clients
                 .push(self.tools.start(&self.testbed, guest, self.service)?);
         }
-        self.asked = vec![(Instant::now(), 0); self.guests.len()];
+        self.asked = vec![(0.0, 0); self.guests.len()];
         self.look()?;
         self.power =
             power::meters(&self.plan)?.map(|meters| Power::begin(meters, MeterOptions::default()));
+        // The load has begun once we return.
+        let (zero_ns, zero) = (monotonic_ns(), Instant::now());
+        for client in &mut self.clients {
+            client.count_from(zero_ns, zero);
+        }
         Ok(self.clients[0].record())
     }
 
@@ -207,10 +213,10 @@ impl BenchService for QemuService {
     async fn background_rates(&mut self) -> Result<Vec<f64>, Fault> {
         let mut rates = Vec::new();
         for (client, asked) in self.clients.iter().zip(&mut self.asked).skip(1) {
-            let (now, work) = (Instant::now(), client.work()?);
-            let seconds = (now - asked.0).as_secs_f64().max(1e-3);
-            rates.push(work.operations.saturating_sub(asked.1) as f64 / seconds);
-            *asked = (now, work.operations);
+            let (at_s, operations) = client.said()?;
+            let seconds = (at_s - asked.0).max(1e-3);
+            rates.push(operations.saturating_sub(asked.1) as f64 / seconds);
+            *asked = (at_s, operations);
         }
         Ok(rates)
     }
