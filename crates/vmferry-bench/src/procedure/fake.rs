@@ -141,8 +141,8 @@ impl Platform for Fake {
         })
     }
 
-    fn most_background_guests(&self, _: &BenchPlan, _: &str) -> u32 {
-        self.rules.most
+    fn most_background_guests(&self, _: &BenchPlan, _: &str) -> Result<u32, Fault> {
+        Ok(self.rules.most)
     }
 
     async fn check(&mut self, _: &BenchPlan, subject: &Subject) -> Result<SubjectRecord, Fault> {

@@ -52,6 +52,13 @@ impl Platform for QemuPlatform {
         Ok(machine::read(accelerator)?)
     }
 
+    fn most_background_guests(&self, _: &BenchPlan, workload: &str) -> Result<u32, Fault> {
+        let service: Service = workload.parse()?;
+        let most = machine::most_guests(GuestSpec::service(service, workload).memory)?;
+        // One of them is the guest that is migrated.
+        Ok(most.saturating_sub(1))
+    }
+
     async fn check(&mut self, plan: &BenchPlan, subject: &Subject) -> Result<SubjectRecord, Fault> {
         settings::check(subject)?;
         power::check(plan)?;
