@@ -141,6 +141,15 @@ mod tests {
     }
 
     #[test]
+    fn a_terminal_s_signals_do_not_reach_what_is_run() {
+        let script = "ps -o pgid= -p $$; echo $$";
+        let text = call("sh", ["-c", script]).expect("sh runs");
+        let words: Vec<&str> = text.split_whitespace().collect();
+        assert_eq!(words.len(), 2, "{words:?}");
+        assert_eq!(words[0], words[1], "it leads its group");
+    }
+
+    #[test]
     fn a_detached_child_inherits_nothing() {
         use nix::fcntl::{FcntlArg, fcntl};
         let null = File::open("/dev/null").expect("open");
@@ -153,7 +162,8 @@ mod tests {
             if detached {
                 detach(&mut command);
             }
-            let text = run(&mut command).expect("sh runs");
+            let output = command.output().expect("sh runs");
+            let text = String::from_utf8_lossy(&output.stdout);
             text.split_whitespace()
                 .map(str::to_owned)
                 .collect::<Vec<_>>()

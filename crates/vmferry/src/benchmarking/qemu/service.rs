@@ -169,7 +169,8 @@ impl QemuService {
                 };
                 let clients = if works { "go on" } else { "have done nothing" };
                 Err(format!(
-                    "guest {name} runs at the source again, but gave no answer by {silent} within                      {} s; its clients {clients}",
+                    "guest {name} runs at the source again, but gave no answer by {silent} within \
+                     {} s; its clients {clients}",
                     GOES_ON_WITHIN.as_secs(),
                 )
                 .into())
