@@ -34,11 +34,12 @@ pub trait Platform: Send {
     /// When the machine cannot be read.
     fn machine(&mut self) -> impl Future<Output = Result<MachineRecord, Fault>> + Send;
 
-    /// Most guests that may stand beside the migrated one, by what the memory bears. The search for
+    /// Most guests that may stand beside the migrated one, by what the machine bears. The search for
     /// heavy load ends there.
-    fn most_background_guests(&self, _plan: &BenchPlan, _workload: &str) -> u32 {
-        2
-    }
+    ///
+    /// # Errors
+    /// When the machine cannot be read.
+    fn most_background_guests(&self, plan: &BenchPlan, workload: &str) -> Result<u32, Fault>;
 
     /// Starts, asks and ends the subject's hypervisor, so that a binary that does not run or a
     /// setting that it refuses is known before anything is measured.

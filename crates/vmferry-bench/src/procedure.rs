@@ -347,11 +347,9 @@ impl<'a, 't, P: Platform> Procedure<'a, 't, P> {
             load: key.load,
             background_guests,
         };
-        let mut service = self
-            .platform
-            .start(&setup)
-            .await
-            .map_err(|fault| failed("the start", &fault))?;
+        let started = self.platform.start(&setup).await;
+        let mut service =
+            started.map_err(|fault| cancelled_or(self.cancel, failed("the start", &fault)))?;
         let mut watch = Watch {
             key,
             plan: &self.plan,
@@ -361,7 +359,8 @@ impl<'a, 't, P: Platform> Procedure<'a, 't, P> {
         let done = if *self.cancel.borrow() {
             Err(Stopped::Cancelled)
         } else {
-            act(&mut service, &mut watch).await
+            let done = act(&mut service, &mut watch).await;
+            done.map_err(|stopped| cancelled_or(self.cancel, stopped))
         };
         if let Err(fault) = service.stop().await {
             let what = crate::error::words(fault.as_ref());
@@ -430,6 +429,16 @@ impl From<Stopped> for Ended {
 
 fn failed(what: &str, fault: &crate::platform::Fault) -> Stopped {
     Stopped::Failed(format!("{what}: {}", crate::error::words(fault.as_ref())))
+}
+
+/// After Ctrl-C a failure is of no account: what the service needs may have ended by the same
+/// signal. The run is made again.
+fn cancelled_or(cancel: &watch::Receiver<bool>, stopped: Stopped) -> Stopped {
+    if *cancel.borrow() {
+        Stopped::Cancelled
+    } else {
+        stopped
+    }
 }
 
 /// What a run is made with: its plan, the time, Ctrl-C, and who is told.

@@ -10,9 +10,12 @@ use nix::sched::{CloneFlags, setns};
 
 use crate::error::TestbedError;
 
-/// Runs a command to its end and returns what it wrote to stdout.
+/// Runs a command to its end and returns what it wrote to stdout. Ctrl-C at a terminal does not reach
+/// it, who waits for it decides; our death does.
 pub(crate) fn run(command: &mut Command) -> Result<String, TestbedError> {
+    end_with_parent(command);
     let output = command
+        .process_group(0)
         .stdin(Stdio::null())
         .output()
         .map_err(|error| not_started(command, error))?;
@@ -138,6 +141,15 @@ mod tests {
     }
 
     #[test]
+    fn a_terminal_s_signals_do_not_reach_what_is_run() {
+        let script = "ps -o pgid= -p $$; echo $$";
+        let text = call("sh", ["-c", script]).expect("sh runs");
+        let words: Vec<&str> = text.split_whitespace().collect();
+        assert_eq!(words.len(), 2, "{words:?}");
+        assert_eq!(words[0], words[1], "it leads its group");
+    }
+
+    #[test]
     fn a_detached_child_inherits_nothing() {
         use nix::fcntl::{FcntlArg, fcntl};
         let null = File::open("/dev/null").expect("open");
@@ -150,7 +162,8 @@ mod tests {
             if detached {
                 detach(&mut command);
             }
-            let text = run(&mut command).expect("sh runs");
+            let output = command.output().expect("sh runs");
+            let text = String::from_utf8_lossy(&output.stdout);
             text.split_whitespace()
                 .map(str::to_owned)
                 .collect::<Vec<_>>()

@@ -54,6 +54,11 @@ impl Console {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
             file => file?,
         };
+        if file.metadata()?.len() < self.offset {
+            // QEMU was started again, with a file of its own.
+            self.offset = 0;
+            self.partial.clear();
+        }
         file.seek(SeekFrom::Start(self.offset))?;
         let read = file.read_to_end(&mut self.partial)?;
         self.offset += read as u64;
@@ -319,6 +324,23 @@ mod tests {
         assert_eq!(console.read_new().expect("read"), []);
         assert_eq!(last_progress(file.path()), Some(progress(7)));
         assert_eq!(tail(file.path(), 1), line);
+    }
+
+    #[test]
+    fn a_console_that_was_made_anew_is_read_from_its_begin() {
+        let scratch = tempfile::tempdir().expect("scratch");
+        let path = scratch.path().join("console");
+        let lines = format!("{}\n{}\nhalf a li", progress(7), progress(8));
+        fs::write(&path, lines).expect("write");
+        let mut console = Console::at(&path);
+        assert_eq!(console.read_new().expect("read").len(), 2);
+        fs::remove_file(&path).expect("removed");
+        assert_eq!(console.read_new().expect("read"), []);
+        fs::write(&path, "").expect("made");
+        assert_eq!(console.read_new().expect("read"), []);
+        fs::write(&path, format!("{}\n", progress(9))).expect("write");
+        let message = Message::Progress(progress(9));
+        assert_eq!(console.read_new().expect("read"), [message]);
     }
 
     #[test]

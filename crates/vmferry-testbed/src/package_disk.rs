@@ -1,7 +1,7 @@
 //! What is made of Debian packages, in the cache: file systems for guests, tools for their clients.
 //! Packages are fetched, unpacked and made into it, with nothing installed on this machine.
 
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -153,6 +153,7 @@ impl PackageSet {
             serde_json::to_vec_pretty(&manifest)
                 .map_err(io::Error::other)
                 .and_then(|text| fs::write(fresh.join(MANIFEST), text))
+                .and_then(|()| keep(&fresh))
                 .map_err(TestbedError::io(doing("write the manifest")))
         };
         write().map_err(|error| self.not_made(cache, &error))?;
@@ -166,8 +167,7 @@ impl PackageSet {
             self.recipe,
             hash.digest()
         ));
-        fs::rename(&fresh, &place)
-            .map_err(TestbedError::io(format!("make {}", place.display())))?;
+        put(&fresh, &place).map_err(TestbedError::io(format!("make {}", place.display())))?;
         Ok((place, manifest))
     }
 
@@ -235,6 +235,27 @@ impl PackageSet {
             problem: error.to_string(),
         }
     }
+}
+
+/// Waits until disk and manifest are on the disk: a manifest says that the disk is whole, also after
+/// a power cut.
+fn keep(fresh: &Path) -> io::Result<()> {
+    for file in [DISK, MANIFEST] {
+        match File::open(fresh.join(file)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            file => file?.sync_all()?,
+        }
+    }
+    Ok(())
+}
+
+/// Moves what was made to its place. What is there is not whole, or it would have been used.
+fn put(fresh: &Path, place: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(place) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    fs::rename(fresh, place)
 }
 
 /// Removes what a builder that was killed has left; the lock says that none is at work.
@@ -422,6 +443,24 @@ mod tests {
         assert!(error.contains("the image test cannot be made"), "{error}");
         assert!(error.contains("no storage space"), "{error}");
         assert!(error.contains("iB free"), "{error}");
+    }
+
+    #[test]
+    fn what_was_made_takes_the_place_of_what_is_not_whole() {
+        let images = tempfile::tempdir().expect("scratch");
+        let (fresh, place) = (images.path().join("fresh"), images.path().join("test-a-0"));
+        for (directory, text) in [(&fresh, "new"), (&place, "old")] {
+            fs::create_dir(directory).expect("a directory");
+            fs::write(directory.join(DISK), text).expect("a disk");
+        }
+        fs::write(fresh.join(MANIFEST), "{}").expect("a manifest");
+        keep(&fresh).expect("kept");
+        put(&fresh, &place).expect("put");
+        assert_eq!(fs::read_to_string(place.join(DISK)).expect("read"), "new");
+        assert!(place.join(MANIFEST).exists() && !fresh.exists());
+        fs::remove_file(place.join(DISK)).expect("removed");
+        keep(&place).expect("tools have no disk");
+        put(&place, &fresh).expect("nothing is in its place");
     }
 
     #[test]

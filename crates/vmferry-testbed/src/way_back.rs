@@ -68,28 +68,55 @@ impl TestGuest {
     /// over; it says where the guest is. It never runs at both ends: the QEMU that is not to run it
     /// is ended before the other goes on.
     pub async fn move_back_stopped(&self) -> Result<WayBack, TestbedError> {
-        let destination = self.watch(Side::Destination).await?;
-        self.check_moved(&destination).await?;
+        let destination = match self.moved_to().await {
+            Ok(destination) => destination,
+            Err(error @ TestbedError::NotBack { .. }) => return Err(error),
+            Err(error) => {
+                let problem = format!("{error}; where it is cannot be told, nothing was changed");
+                return Err(self.not_back(problem));
+            }
+        };
         // The guest need not stand still for what takes the longest.
-        self.kill(Side::Source).await?;
-        self.await_at(Side::Source).await?;
+        if let Err(error) = self.kill(Side::Source).await {
+            return Err(self.not_back(format!("{error}; it is at the destination, untouched")));
+        }
+        if let Err(error) = self.await_at(Side::Source).await {
+            return Err(self.stay(&destination, error.to_string()).await);
+        }
         let begin = Instant::now();
         let handed_over = match self.hand_over(&destination).await {
             Ok(info) => info,
             Err(problem) => return Err(self.stay(&destination, problem).await),
         };
         // From here on it is at the source, where it stands still.
-        self.kill(Side::Destination).await?;
-        self.forget_place().await?;
-        let source = self.watch(Side::Source).await?;
-        source.cont().await?;
+        if let Err(error) = self.go_on_at_source().await {
+            let problem = format!("{error}; it has arrived, and as far as is known stands still");
+            return Err(self.not_back(problem));
+        }
         let stopped = begin.elapsed();
-        self.await_at(Side::Destination).await?;
+        if let Err(error) = self.await_at(Side::Destination).await {
+            let problem = format!("{error}; it runs at the source, and no QEMU awaits its next move");
+            return Err(self.not_back(problem));
+        }
         Ok(WayBack {
             stopped,
             transferred: Bytes(handed_over.ram.transferred_bytes.unwrap_or_default()),
             memory: Bytes(handed_over.ram.total_bytes.unwrap_or_default()),
         })
+    }
+
+    /// The monitor of the destination, where the guest is wholly.
+    async fn moved_to(&self) -> Result<Guest, TestbedError> {
+        let destination = self.watch(Side::Destination).await?;
+        self.check_moved(&destination).await?;
+        Ok(destination)
+    }
+
+    /// Lets the guest, which has arrived, go on at the source once it can no more at the destination.
+    async fn go_on_at_source(&self) -> Result<(), TestbedError> {
+        self.kill(Side::Destination).await?;
+        self.forget_place().await?;
+        Ok(self.watch(Side::Source).await?.cont().await?)
     }
 
     /// Whether the guest is at the destination, wholly.

@@ -28,6 +28,8 @@ pub(super) struct Rules {
     pub(super) fail: Vec<(&'static str, usize)>,
     /// The call at which the operator presses Ctrl-C.
     pub(super) cancel_at: Option<usize>,
+    /// Whether the clients die of that Ctrl-C.
+    pub(super) clients_die: bool,
     /// Whether the service goes on after ways back.
     pub(super) checked: bool,
     /// How migrations end.
@@ -47,6 +49,7 @@ impl Default for Rules {
             most: 8,
             fail: Vec::new(),
             cancel_at: None,
+            clients_die: false,
             checked: true,
             status: PointStatus::Completed,
             version: "10.0",
@@ -105,6 +108,10 @@ impl Fake {
         if self.rules.cancel_at == Some(calls.len()) {
             self.cancel.send_replace(true);
         }
+        let of_clients = ["begin", "work", "rates", "back"].contains(&call);
+        if self.rules.clients_die && of_clients && *self.cancel.borrow() {
+            return Err("the clients ended".into());
+        }
         for (text, which) in &self.rules.fail {
             let alike = calls.iter().filter(|one| one.contains(text)).count();
             if call.contains(text) && alike == *which {
@@ -134,8 +141,8 @@ impl Platform for Fake {
         })
     }
 
-    fn most_background_guests(&self, _: &BenchPlan, _: &str) -> u32 {
-        self.rules.most
+    fn most_background_guests(&self, _: &BenchPlan, _: &str) -> Result<u32, Fault> {
+        Ok(self.rules.most)
     }
 
     async fn check(&mut self, _: &BenchPlan, subject: &Subject) -> Result<SubjectRecord, Fault> {

@@ -30,7 +30,8 @@ pub(super) async fn search<P: Platform>(
     }
     let most = procedure
         .platform
-        .most_background_guests(&procedure.plan, &key.workload);
+        .most_background_guests(&procedure.plan, &key.workload)
+        .map_err(|fault| failed("the room for guests", &fault))?;
     if most == 0 {
         let why = "there is no memory for a guest beside the migrated one".to_owned();
         return Err(Stopped::Failed(why));

@@ -197,10 +197,13 @@ async fn ctrl_c_at_any_step_loses_no_run_and_leaves_nothing() {
     let expected = timeless(made(&calm, large(), &whole).await.unwrap());
     let steps = calm.calls().len();
     assert!(steps > 100, "{steps}");
-    for step in (1..=steps).step_by(3) {
+    let alive = (1..=steps).step_by(3).map(|step| (step, false));
+    let dead = (2..=steps).step_by(3).map(|step| (step, true));
+    for (step, clients_die) in alive.chain(dead) {
         let (_dir, store) = store();
         let hasty = Fake::new(Rules {
             cancel_at: Some(step),
+            clients_die,
             ..Rules::default()
         });
         let record = match made(&hasty, large(), &store).await {

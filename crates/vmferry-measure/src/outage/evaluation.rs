@@ -55,9 +55,9 @@ impl ProbeSamples {
     /// last one has no end if the last questions were not answered. Silence before the first answer
     /// is none: a guest that was never seen was not lost.
     ///
-    /// Time in which nothing was asked (a probe that got no processor) does not count, and of lost,
-    /// late and stalled questions each gives the same: a question lost in the midst of others is an
-    /// outage of one pace and a latency.
+    /// Time in which nothing was asked (a probe that got no processor, or could not ask) does not
+    /// count, and of lost, late and stalled questions each gives the same: a question lost in the
+    /// midst of others is an outage of one pace and a latency.
     #[must_use]
     pub fn outages(&self) -> Vec<Outage> {
         let mut answers: Vec<(u64, usize)> = self
@@ -74,7 +74,8 @@ impl ProbeSamples {
             // Questions before the furthest that was answered are lost or come late: neither opens
             // an outage any more.
             next = next.max(index + 1);
-            let Some(open) = self.samples.get(next) else {
+            let after = self.samples.get(next..).unwrap_or_default();
+            let Some(open) = after.iter().find(|sample| sample.was_asked()) else {
                 continue;
             };
             let from_ns = open.asked_ns.max(answered_ns);
@@ -111,7 +112,7 @@ impl ProbeSamples {
     /// again (200 ms, doubled at each try): what clients see, which is more than the guest's pause.
     #[must_use]
     pub fn downtime(&self, window: Range<u64>) -> Option<Millis> {
-        let asked = !self.within(&window).is_empty();
+        let asked = self.within(&window).iter().any(ProbeSample::was_asked);
         let seen = self
             .samples
             .iter()
@@ -233,6 +234,27 @@ mod tests {
     fn a_probe_that_slept_saw_no_outage() {
         let slept = [(0.0, 1.0), (5.0, 1.0), (305.0, 1.0), (310.0, 1.0)];
         assert_eq!(samples(slept.into_iter()).downtime(ALL), Some(Millis(0.0)));
+    }
+
+    #[test]
+    fn what_this_machine_could_not_ask_is_no_outage() {
+        let not_asked = |latencies: &[f64], which: Range<usize>| {
+            let mut seen = asked(latencies);
+            for sample in &mut seen.samples[which] {
+                sample.error = Some(ProbeError::NotAsked);
+            }
+            seen
+        };
+        let silent = [1.0, 1.0, -1.0, -1.0, -1.0, -1.0, 1.0, 1.0];
+        assert_eq!(not_asked(&silent, 2..6).outages(), []);
+        assert_eq!(not_asked(&silent, 2..6).downtime(ALL), Some(Millis(0.0)));
+        let within = 1010 * MS..1030 * MS;
+        assert_eq!(not_asked(&silent, 2..6).downtime(within), None, "unknown");
+        // Asked at 20 and 25 and not answered: the outage begins there.
+        assert_eq!(not_asked(&silent, 2..4).downtime(ALL), Some(Millis(11.0)));
+        let last = [1.0, 1.0, -1.0, -1.0];
+        assert_eq!(not_asked(&last, 2..4).downtime(ALL), Some(Millis(0.0)));
+        assert_eq!(not_asked(&last, 2..3).downtime(ALL), None, "it is away");
     }
 
     #[test]

@@ -116,6 +116,11 @@ impl ProbeSample {
         Some(self.asked_ns.saturating_add(u64::try_from(latency).ok()?))
     }
 
+    /// Whether it was asked at all; one that was not tells nothing.
+    pub(super) fn was_asked(&self) -> bool {
+        self.error != Some(ProbeError::NotAsked)
+    }
+
     /// A question that was just asked.
     pub(super) const fn open(asked_ns: u64) -> Self {
         Self {

@@ -1,6 +1,7 @@
 //! A tool that runs.
 
 use std::io::{self, PipeReader, Read};
+use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
@@ -166,6 +167,8 @@ fn spawn(mut command: Command) -> Result<(Child, PipeReader), TestbedError> {
         .stdout(pipe.try_clone().map_err(piping())?)
         .stderr(pipe);
     end_with_parent(&mut command);
+    // Ctrl-C at a terminal is for us: the clients are ended in order.
+    command.process_group(0);
     let child = command
         .spawn()
         .map_err(|error| not_started(&command, error))?;
@@ -305,6 +308,18 @@ mod tests {
         assert!(process.is_alive());
         drop(part);
         assert!(!process.is_alive());
+    }
+
+    #[test]
+    fn a_tool_is_out_of_reach_of_a_terminal_s_signals() {
+        let part = shell("exec sleep 1000");
+        let (process, _) = part.process.expect("it runs");
+        let group = |pid: u32| {
+            let pid = nix::unistd::Pid::from_raw(i32::try_from(pid).expect("a number"));
+            nix::unistd::getpgid(Some(pid)).expect("it runs").as_raw()
+        };
+        assert_eq!(u32::try_from(group(process.pid)), Ok(process.pid));
+        assert_ne!(group(process.pid), group(std::process::id()));
     }
 
     #[test]

@@ -12,6 +12,9 @@ use vmferry_testbed::{ConsoleWatch, Package, Service, TestGuest, Testbed, TimedR
 /// Connections of every client: enough to keep one virtual CPU busy.
 const CONNECTIONS: u16 = 4;
 
+/// Tools that say nothing for longer than this do nothing.
+const SILENCE: Duration = Duration::from_secs(2);
+
 /// The tools of all clients.
 #[derive(Clone, Debug)]
 pub(super) struct Tools(ClientTools);
@@ -111,6 +114,18 @@ impl Client {
         }
     }
 
+    /// Counts times from this moment on, the same for all clients of a load.
+    pub(super) fn count_from(&mut self, zero_ns: u64, zero: Instant) {
+        (self.start_ns, self.start) = (zero_ns, zero);
+    }
+
+    /// What was done by when, in seconds since the begin of the load: at the clients' last word, or
+    /// now where they have said nothing for long.
+    pub(super) fn said(&self) -> Result<(f64, u64), Fault> {
+        let (work, now) = (self.work()?, self.start.elapsed());
+        Ok((last_said_s(&work, now), work.operations))
+    }
+
     /// Whether anybody counts operations.
     pub(super) fn counts(&self) -> bool {
         !matches!(self.counted, Counted::Nothing)
@@ -135,37 +150,18 @@ impl Client {
                     series: progress.series.iter().map(sample).collect(),
                 })
             }
-            Counted::Inside(console) => Ok(self.inside(console)),
+            Counted::Inside(console) => {
+                let told = |report: &TimedReport| {
+                    let at = report.at.saturating_duration_since(self.start);
+                    (at.as_secs_f64(), report.progress.work.iter().sum::<u64>())
+                };
+                Ok(told_by_guest(console.reports().iter().map(told)))
+            }
             Counted::Nothing => Ok(Work {
                 operations: 0,
                 errors: 0,
                 series: Vec::new(),
             }),
-        }
-    }
-
-    /// What the guest counts itself; points about a second apart.
-    fn inside(&self, console: &ConsoleWatch) -> Work {
-        let done = |report: &TimedReport| report.progress.work.iter().sum::<u64>();
-        let reports = console.reports();
-        let first = reports.first().map_or(0, done);
-        let mut series: Vec<WorkSample> = Vec::new();
-        for report in &reports {
-            let at_s = report
-                .at
-                .saturating_duration_since(self.start)
-                .as_secs_f64();
-            if series.last().is_none_or(|last| at_s - last.at_s >= 1.0) {
-                series.push(WorkSample {
-                    at_s,
-                    operations: done(report).saturating_sub(first),
-                });
-            }
-        }
-        Work {
-            operations: reports.last().map_or(0, done).saturating_sub(first),
-            errors: 0,
-            series,
         }
     }
 
@@ -198,5 +194,73 @@ impl Client {
         if let Counted::Outside(client) = self.counted {
             drop(client.stop());
         }
+    }
+}
+
+/// As the procedure counts: tools say once a second what they have done.
+fn last_said_s(work: &Work, now: Duration) -> f64 {
+    let now_s = now.as_secs_f64();
+    let last = work.series.last().filter(|last| {
+        last.operations == work.operations && now_s - last.at_s <= SILENCE.as_secs_f64()
+    });
+    last.map_or(now_s, |last| last.at_s)
+}
+
+/// What a guest counts itself. It reports every 100 ms what its program said last, which is once a
+/// second: a number holds from its first report on, and not at the later ones.
+fn told_by_guest(reports: impl Iterator<Item = (f64, u64)>) -> Work {
+    let mut first = None;
+    let mut series: Vec<WorkSample> = Vec::new();
+    for (at_s, done) in reports {
+        let operations = done.saturating_sub(*first.get_or_insert(done));
+        let last = series.last();
+        if last.is_none_or(|last| last.operations != operations) {
+            series.push(WorkSample { at_s, operations });
+        }
+    }
+    Work {
+        operations: series.last().map_or(0, |last| last.operations),
+        errors: 0,
+        series,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_done_is_as_old_as_the_last_word() {
+        let at_s = 9.0;
+        let mut work = Work {
+            operations: 70,
+            errors: 0,
+            series: vec![WorkSample {
+                at_s,
+                operations: 70,
+            }],
+        };
+        let said = |work: &Work, now_ms| last_said_s(work, Duration::from_millis(now_ms));
+        assert_eq!(said(&work, 9900), 9.0);
+        assert_eq!(said(&work, 12_000), 12.0, "nothing was done since");
+        work.operations = 80;
+        assert_eq!(said(&work, 9900), 9.9, "the last word is of fewer");
+        work.series.clear();
+        assert_eq!(said(&work, 9900), 9.9);
+    }
+
+    #[test]
+    fn a_count_of_the_guest_is_as_old_as_its_first_report() {
+        // dbench speaks at 0.3 s and once a second from then on.
+        let said = |tenth: u64| (tenth as f64 / 10.0, 500 + 700 * ((tenth + 7) / 10));
+        let work = told_by_guest((0..40).map(said));
+        let points = work.series.iter();
+        let points: Vec<(f64, u64)> = points.map(|one| (one.at_s, one.operations)).collect();
+        assert_eq!(
+            points,
+            [(0.0, 0), (0.3, 700), (1.3, 1400), (2.3, 2100), (3.3, 2800)]
+        );
+        assert_eq!(work.operations, 2800);
+        assert_eq!(told_by_guest(std::iter::empty()).operations, 0);
     }
 }

@@ -10,12 +10,12 @@ use tokio::time::sleep;
 use vmferry_bench::plan::{BenchPlan, Subject};
 use vmferry_bench::platform::Fault;
 use vmferry_bench::record::{Blackout, Phases, PointRecord, PointStatus};
-use vmferry_core::{MoveEvent, Outcome, OutcomeStatus, Place, Plan, Ratio};
+use vmferry_core::{Bytes, MoveEvent, Outcome, OutcomeStatus, Place, Plan, Ratio};
 use vmferry_hypervisor::qmp::Guest;
 use vmferry_measure::ObserveOptions;
 use vmferry_measure::outage::monotonic_ns;
 use vmferry_measure::pages::PageOptions;
-use vmferry_migrate::{DEFAULT_STALL_TIMEOUT, EventSink};
+use vmferry_migrate::{DEFAULT_STALL_TIMEOUT, EventSink, MigrateError};
 use vmferry_testbed::{Side, TestGuest};
 
 use super::blackout::Checkpoints;
@@ -82,7 +82,14 @@ impl Migration<'_> {
         let meters = Arc::new(Meters::open(self.guest, &ends.destination).await?);
         sleep(AROUND).await;
         let before = meters.sent();
-        let (begin, end, outcome, sent_s) = self.go(prepared, &ends, &meters).await?;
+        let (begin, end, outcome, sent_s) = match self.go(prepared, &ends, &meters).await {
+            Ok(gone) => gone,
+            Err(fault) if stayed(&fault) => {
+                let at_s = monotonic_ns().saturating_sub(called_ns) as f64 / 1e9;
+                return Ok(not_started(record, at_s, fault.to_string()));
+            }
+            Err(fault) => return Err(fault),
+        };
         let used = Used::between(&begin.meters, &end, sent_s);
         let carried = meters.carried_since(before);
         if let Some(power) = &power {
@@ -109,7 +116,7 @@ impl Migration<'_> {
                 Err(error) => record.energy_failure = Some(error.to_string()),
             }
         }
-        self.judge(&mut record, outcome, begin, &seen)?;
+        self.judge(&mut record, outcome, (begin, end.at), &seen)?;
         Ok(record)
     }
 
@@ -219,7 +226,7 @@ impl Migration<'_> {
         &self,
         record: &mut PointRecord,
         outcome: Outcome,
-        begin: Begin,
+        (begin, end): (Begin, Instant),
         seen: &Seen,
     ) -> Result<(), Fault> {
         record.status = match outcome.status {
@@ -236,10 +243,12 @@ impl Migration<'_> {
             .into());
         }
         let around = AROUND.as_nanos() as u64;
-        let took = outcome
-            .total_time_ms
-            .map_or(0, |time| time.duration().as_nanos() as u64);
-        let (from, to) = (begin.at_ns, begin.at_ns + took);
+        // QEMU does not tell it of what did not complete.
+        let took = outcome.total_time_ms.map_or_else(
+            || end.saturating_duration_since(begin.meters.at),
+            |time| time.duration(),
+        );
+        let (from, to) = (begin.at_ns, begin.at_ns + took.as_nanos() as u64);
         // The network comes back after the hypervisor has ended.
         let moving = from..to + around;
         record.downtime = seen.downtimes(&moving);
@@ -287,6 +296,18 @@ fn noted<T: Copy>(place: &Mutex<Option<T>>) -> Option<T> {
     *place.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Whether the hypervisor refused the migration and the guest runs where it was: a result of the
+/// point, not the end of the run.
+fn stayed(fault: &Fault) -> bool {
+    matches!(
+        fault.downcast_ref::<crate::Error>(),
+        Some(crate::Error::Migrate(MigrateError::NotStarted {
+            place: Place::RunningAtSource,
+            ..
+        }))
+    )
+}
+
 /// Does something so long after the migration command.
 fn once(
     mut started: watch::Receiver<bool>,
@@ -314,5 +335,44 @@ fn refused(record: PointRecord, why: String) -> PointRecord {
         status: PointStatus::Refused,
         failure: Some(why),
         ..record
+    }
+}
+
+fn not_started(record: PointRecord, at_s: f64, why: String) -> PointRecord {
+    PointRecord {
+        at_s,
+        status: PointStatus::Failed,
+        failure: Some(why),
+        migrated_bytes: Some(Bytes(0)),
+        ..record
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use vmferry_core::GuestUri;
+    use vmferry_hypervisor::HypervisorError;
+
+    use super::*;
+
+    #[test]
+    fn a_migration_that_was_refused_is_a_point_and_a_guest_that_is_lost_none() {
+        let refused = |place| -> Fault {
+            let guest = GuestUri::local("/run/guest.sock");
+            Box::new(crate::Error::Migrate(MigrateError::NotStarted {
+                guest: Box::new(guest.clone()),
+                place,
+                source: HypervisorError::Closed {
+                    guest: Arc::new(guest),
+                    detail: String::new(),
+                },
+            }))
+        };
+        assert!(stayed(&refused(Place::RunningAtSource)));
+        assert!(!stayed(&refused(Place::Uncertain)));
+        assert!(!stayed(&"a move without an outcome".into()));
+        let record = PointRecord::unmeasured(PointStatus::Refused);
+        let point = not_started(record, 2.5, "it did not start".to_owned());
+        assert_eq!((point.status, point.at_s), (PointStatus::Failed, 2.5));
     }
 }

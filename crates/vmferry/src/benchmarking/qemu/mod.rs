@@ -63,6 +63,13 @@ impl Platform for QemuPlatform {
         Ok(machine::read(accelerator)?)
     }
 
+    fn most_background_guests(&self, _: &BenchPlan, workload: &str) -> Result<u32, Fault> {
+        let service: Service = workload.parse()?;
+        let most = machine::most_guests(GuestSpec::service(service, workload).memory)?;
+        // One of them is the guest that is migrated.
+        Ok(most.saturating_sub(1))
+    }
+
     async fn check(&mut self, plan: &BenchPlan, subject: &Subject) -> Result<SubjectRecord, Fault> {
         settings::check(subject)?;
         power::check(plan)?;
@@ -79,8 +86,15 @@ impl Platform for QemuPlatform {
             Ok::<_, Fault>(guest.watch(Side::Source).await?.host_info())
         };
         let host = checked.await;
-        testbed.close().await?;
-        let host = host.map_err(|error| format!("subject {}: {error}", subject.name))?;
+        let closed = testbed.close().await.map_err(Fault::from);
+        let host = match host {
+            Ok(host) => host,
+            Err(error) => {
+                let fault = format!("subject {}: {error}", subject.name);
+                return Err(with_left(fault.into(), closed));
+            }
+        };
+        closed?;
         Ok(SubjectRecord {
             name: subject.name.clone(),
             host,
@@ -113,6 +127,14 @@ impl Platform for QemuPlatform {
     }
 }
 
+/// Why something failed, and then what of it could not be removed: the clean-up never hides why.
+fn with_left(fault: Fault, removed: Result<(), Fault>) -> Fault {
+    match removed {
+        Ok(()) => fault,
+        Err(left) => format!("{fault}; and {left}").into(),
+    }
+}
+
 async fn testbed(plan: &BenchPlan) -> Result<Testbed, Fault> {
     let builder = Testbed::builder();
     let builder = match plan.link {
@@ -130,4 +152,17 @@ fn as_subject(mut spec: GuestSpec, subject: &Subject) -> GuestSpec {
     spec.binary.clone_from(&subject.binary);
     spec.extra_arguments.extend(blackout::arguments());
     spec
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clean_up_that_fails_hides_no_fault() {
+        let said = |removed| with_left("no answer".into(), removed).to_string();
+        assert_eq!(said(Ok(())), "no answer");
+        let left = Err("testbed b1 is not fully removed".into());
+        assert_eq!(said(left), "no answer; and testbed b1 is not fully removed");
+    }
 }

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use tokio::time::sleep;
 use vmferry_bench::plan::{BenchPlan, Subject};
 use vmferry_bench::platform::{ClientRecord, Fault, Service as BenchService, Setup, Work};
-use vmferry_bench::record::{PointRecord, PointStatus, WayBack};
-use vmferry_core::Millis;
+use vmferry_bench::record::{PointRecord, WayBack};
+use vmferry_core::{Millis, Place};
 use vmferry_measure::outage::{ProbeTarget, monotonic_ns};
 use vmferry_testbed::{GuestSpec, Service, Side, TestGuest, Testbed, TestbedError};
 
@@ -15,7 +15,7 @@ use super::clients::{Client, Tools};
 use super::looking::Looking;
 use super::migration::Migration;
 use super::power::{self, Power};
-use super::{as_subject, testbed};
+use super::{as_subject, testbed, with_left};
 use crate::energy::MeterOptions;
 
 /// How long clients may take to go on: a lost segment is sent again within seconds, the tools report
@@ -38,9 +38,11 @@ pub struct QemuService {
     /// The one that is migrated, then those beside it.
     guests: Vec<TestGuest>,
     clients: Vec<Client>,
-    /// Operations of the guests beside it at the last question.
-    asked: Vec<(Instant, u64)>,
-    moved: Option<PointStatus>,
+    /// Operations of the guests at the last question, and by when, seconds since the begin of the
+    /// load.
+    asked: Vec<(f64, u64)>,
+    /// Where the guest is after a migration, however that ended; `None` once it was brought back.
+    moved: Option<Place>,
     /// Since the begin of the load.
     migrated: bool,
     /// Probes ask from the begin of the load on, also where nothing is migrated: what they cost
@@ -81,8 +83,7 @@ impl QemuService {
             };
             let spec = as_subject(GuestSpec::service(service, name), setup.subject);
             if let Err(fault) = this.add_guest(spec).await {
-                this.stop().await?;
-                return Err(fault);
+                return Err(with_left(fault, this.stop().await));
             }
         }
         Ok(this)
@@ -143,15 +144,18 @@ impl QemuService {
         Ok(())
     }
 
-    /// Whether the guest runs at the source, answers, and its service goes on with its clients.
-    async fn goes_on(&self) -> Result<bool, Fault> {
-        let monitor = self.guest().watch(Side::Source).await?;
-        if monitor.run_state().await?.running != Some(true) {
-            return Ok(false);
+    /// Waits until the guest, which is at the source again, answers, and its service goes on with
+    /// its clients; fails with what does not.
+    async fn goes_on(&self) -> Result<(), Fault> {
+        let name = self.guest().name();
+        let state = self.guest().watch(Side::Source).await?.run_state().await?;
+        if state.running != Some(true) {
+            let is = state.status.unwrap_or_else(|| "unknown".to_owned());
+            return Err(format!("guest {name} does not run at the source: it is `{is}`").into());
         }
         let done = |client: &Client| client.work().map(|work| work.operations);
         let Some(client) = self.clients.first() else {
-            return Ok(true);
+            return Ok(());
         };
         let (before, since) = (done(client)?, monotonic_ns());
         let looking = self.looking.as_ref().ok_or("the load has not begun")?;
@@ -162,10 +166,24 @@ impl QemuService {
             works = !client.counts() || done(client)? > before;
             answers = looking.answered_since(since);
         }
-        if answers && !works {
-            return Err(client.stalled(GOES_ON_WITHIN.into()));
+        match (answers, works) {
+            (true, true) => Ok(()),
+            (true, false) => Err(client.stalled(GOES_ON_WITHIN.into())),
+            (false, _) => {
+                // What asks since the migration may have been answered before the way back.
+                let silent = match looking.unanswered().as_slice() {
+                    [] => "one of ICMP echo, TCP and the service's own requests".to_owned(),
+                    silent => silent.join(", "),
+                };
+                let clients = if works { "go on" } else { "have done nothing" };
+                Err(format!(
+                    "guest {name} runs at the source again, but gave no answer by {silent} within \
+                     {} s; its clients {clients}",
+                    GOES_ON_WITHIN.as_secs(),
+                )
+                .into())
+            }
         }
-        Ok(works && answers)
     }
 }
 
@@ -175,10 +193,15 @@ impl BenchService for QemuService {
             self.clients
                 .push(self.tools.start(&self.testbed, guest, self.service)?);
         }
-        self.asked = vec![(Instant::now(), 0); self.guests.len()];
+        self.asked = vec![(0.0, 0); self.guests.len()];
         self.look()?;
         self.power =
             power::meters(&self.plan)?.map(|meters| Power::begin(meters, MeterOptions::default()));
+        // The load has begun once we return.
+        let (zero_ns, zero) = (monotonic_ns(), Instant::now());
+        for client in &mut self.clients {
+            client.count_from(zero_ns, zero);
+        }
         Ok(self.clients[0].record())
     }
 
@@ -199,10 +222,10 @@ impl BenchService for QemuService {
     async fn background_rates(&mut self) -> Result<Vec<f64>, Fault> {
         let mut rates = Vec::new();
         for (client, asked) in self.clients.iter().zip(&mut self.asked).skip(1) {
-            let (now, work) = (Instant::now(), client.work()?);
-            let seconds = (now - asked.0).as_secs_f64().max(1e-3);
-            rates.push(work.operations.saturating_sub(asked.1) as f64 / seconds);
-            *asked = (now, work.operations);
+            let (at_s, operations) = client.said()?;
+            let seconds = (at_s - asked.0).max(1e-3);
+            rates.push(operations.saturating_sub(asked.1) as f64 / seconds);
+            *asked = (at_s, operations);
         }
         Ok(rates)
     }
@@ -219,7 +242,9 @@ impl BenchService for QemuService {
         let record = migration.run(looking, power.as_mut()).await?;
         self.power = power;
         self.look()?;
-        self.moved = Some(record.status);
+        let outcome = record.outcome.as_ref();
+        // Without an outcome the migration did not begin.
+        self.moved = Some(outcome.map_or(Place::RunningAtSource, |outcome| outcome.place));
         self.migrated = true;
         Ok(record)
     }
@@ -227,19 +252,22 @@ impl BenchService for QemuService {
     async fn bring_back(&mut self) -> Result<WayBack, Fault> {
         let guest = self.guest();
         let stopped_ms = match self.moved {
-            Some(PointStatus::Completed) => Millis::from(guest.move_back_stopped().await?.stopped),
-            // It never left. A destination that awaited it has ended, or has its settings still.
-            Some(_) => {
+            // It refuses where the guest may be at the source.
+            Some(Place::RunningAtDestination | Place::Uncertain) => {
+                Millis::from(guest.move_back_stopped().await?.stopped)
+            }
+            // A destination that awaited it has ended, or has its settings still.
+            Some(Place::RunningAtSource) => {
                 guest.restart_destination().await?;
                 Millis(0.0)
             }
             None => Millis(0.0),
         };
         self.moved = None;
-        let checked = self.goes_on().await?;
+        self.goes_on().await?;
         Ok(WayBack {
             stopped_ms,
-            checked,
+            checked: true,
         })
     }
 
