@@ -10,7 +10,7 @@ use vmferry_core::{Millis, Ratio};
 use crate::estimate::{Sample, Scale, Spread};
 use crate::metric::{DowntimeSource, Metric, overhead, rate, sector_overheads};
 use crate::plan::Load;
-use crate::record::{BenchRecord, PointRecord, RunRecord, ServiceRun};
+use crate::record::{BenchRecord, PointRecord, PointStatus, RunRecord, ServiceRun};
 
 /// Why nothing can be judged.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -55,6 +55,8 @@ pub struct Side<'a> {
 pub struct SideName {
     /// The benchmark's id.
     pub benchmark: Uuid,
+    /// When it was begun.
+    pub started_at: jiff::Timestamp,
     /// The plan's name.
     pub plan: String,
     /// The subject's name.
@@ -118,6 +120,7 @@ impl<'a> Side<'a> {
     pub fn name(&self) -> SideName {
         SideName {
             benchmark: self.record.id,
+            started_at: self.record.started_at,
             plan: self.record.plan.name.clone(),
             subject: self.subject.to_owned(),
         }
@@ -265,7 +268,12 @@ fn service_runs(run: &RunRecord) -> Option<(&ServiceRun, &ServiceRun)> {
     run.reference.as_ref().zip(run.migrated.as_ref())
 }
 
+/// `None` where a move was refused: what did not happen costs nothing.
 pub(crate) fn run_overhead(run: &RunRecord) -> Option<Ratio> {
+    let mut points = run.points.iter();
+    if points.any(|point| point.status == PointStatus::Refused) {
+        return None;
+    }
     service_runs(run).and_then(|(without, with)| overhead(without, with))
 }
 

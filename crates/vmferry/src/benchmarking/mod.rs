@@ -28,6 +28,7 @@ pub(crate) fn exit_code(error: &BenchError) -> ExitCode {
     match error {
         BenchError::Plan { .. }
         | BenchError::NotFound(_)
+        | BenchError::NoReport { .. }
         | BenchError::UnderWay { .. }
         | BenchError::Differs { .. }
         | BenchError::Ended { .. } => ExitCode::Usage,
