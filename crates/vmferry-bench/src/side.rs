@@ -151,6 +151,15 @@ impl<'a> Side<'a> {
         self.runs().flat_map(|run| &run.points)
     }
 
+    /// Whether its migrations may end in post-copy.
+    pub(crate) fn may_use_postcopy(&self) -> bool {
+        let mut subjects = self.record.plan.subjects.iter();
+        let subject = subjects.find(|one| one.name == self.subject);
+        subject.is_some_and(|one| {
+            one.postcopy_after_ms.is_some() || one.promise.is_some_and(|p| p.allow_postcopy)
+        })
+    }
+
     pub(crate) fn is(&self, other: &Self) -> bool {
         self.record.id == other.record.id && self.subject == other.subject
     }
