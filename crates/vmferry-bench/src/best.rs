@@ -22,8 +22,9 @@ pub struct Best {
     pub subject: String,
     /// Its mean, in the metric's unit: ms, ms, bytes, a share.
     pub mean: f64,
-    /// Probability by chance, corrected, of the least certain of the differences to those that are
-    /// worse; `None` where none is.
+    /// Probability by chance of the least certain of the differences to those that are worse,
+    /// corrected for all pairs of subjects (a comparison's is corrected for pairs with its baseline
+    /// only, and can differ); `None` where none is worse.
     #[serde(default)]
     pub p: Option<f64>,
     /// Subjects that may be as good: not distinguishable from it. Where all others are here, no

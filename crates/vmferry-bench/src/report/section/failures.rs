@@ -68,3 +68,33 @@ fn place(key: &RunKey) -> String {
         key.repeat
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture::{Figures, plan, record};
+    use crate::record::Downtimes;
+    use crate::report::page::Block;
+
+    #[test]
+    fn a_guest_that_nobody_saw_again_is_listed() {
+        let mut made = record(plan(&["a"], &["web"]), |_, _| Figures::default());
+        let said = |record: &BenchRecord| -> Vec<String> {
+            let blocks = section(record).blocks;
+            let lists = blocks.into_iter().filter_map(|block| match block {
+                Block::List(items) => Some(items),
+                _ => None,
+            });
+            lists.flatten().collect()
+        };
+        assert_eq!(said(&made), Vec::<String>::new());
+        made.runs[1].points[2].downtime = Downtimes::default();
+        assert_eq!(
+            said(&made),
+            [
+                "The migration of a, web, light load, repeat 2, point 3, completed, but nobody \
+                 outside saw the guest again"
+            ]
+        );
+    }
+}
