@@ -442,19 +442,16 @@ mod tests {
 
     #[test]
     fn a_trace_keeps_its_pace_when_it_is_emptied() {
-        let mut trace = ProbeTrace {
-            kind: ProbeKind::Tcp,
-            pace_ms: None,
-            asked_ms: vec![-20.0, -10.0, 0.0, 35.0, 45.0],
-            latency_ms: vec![Some(0.4); 5],
-        };
+        let read = |text: &str| serde_json::from_str::<ProbeTrace>(text).unwrap();
+        let mut trace = read(
+            r#"{"kind":"tcp","asked_ms":[-20,-10,0,35,45],"latency_ms":[0.4,0.4,null,0.4,0.4]}"#,
+        );
         assert_eq!(trace.pace(), Some(Millis(10.0)));
         trace.empty();
         assert!(trace.asked_ms.is_empty() && trace.latency_ms.is_empty());
         assert_eq!(trace.pace(), Some(Millis(10.0)));
         // Of older records nothing is known.
-        let old = r#"{"kind":"icmp","asked_ms":[],"latency_ms":[]}"#;
-        let old: ProbeTrace = serde_json::from_str(old).unwrap();
+        let old = read(r#"{"kind":"icmp","asked_ms":[],"latency_ms":[]}"#);
         assert_eq!(old.pace(), None);
         let mut alone = old.clone();
         alone.asked_ms = vec![0.0];
