@@ -5,20 +5,18 @@ use std::path::Path;
 use std::{env, fs};
 
 use vmferry_bench::reference::{lacking, reduced};
-use vmferry_bench::report::json::BenchDocument;
+use vmferry_bench::report::json;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut args = env::args().skip(1);
     let report = args
         .next()
         .ok_or("say of which report: shipped_reference REPORT.json [SUBJECT]")?;
-    let text = fs::read_to_string(&report).map_err(|error| format!("{report}: {error}"))?;
-    let document: BenchDocument =
-        serde_json::from_str(&text).map_err(|error| format!("{report}: {error}"))?;
-    let first = document.record.plan.subjects.first();
+    let record = json::read(Path::new(&report))?;
+    let first = record.plan.subjects.first();
     let subject = args.next().or(first.map(|one| one.name.clone()));
     let subject = subject.ok_or("the report has no subject")?;
-    let kept = reduced(&document.record, &subject)?;
+    let kept = reduced(&record, &subject)?;
     let lacks = lacking(&kept);
     if !lacks.is_empty() {
         return Err(format!("{report} can be no reference: {}", lacks.join("; ")).into());

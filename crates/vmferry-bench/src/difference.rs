@@ -6,11 +6,14 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::contrast::{Contrast, holm};
-use crate::estimate::{Confidence, Scale, Spread, Term, confidence};
+use crate::estimate::{Basis, Confidence, Scale, Spread, Term, confidence};
 use crate::metric::Metric;
 
 /// Probability that among all differences of a comparison one is called real and is none.
 pub const LEVEL: f64 = 0.05;
+
+/// What [`Difference::repeats_needed`] repeats would do.
+pub(crate) const WOULD_SHOW: &str = "would show it four times in five";
 
 /// What a comparison says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -57,6 +60,9 @@ pub struct Difference {
     /// What was tested.
     #[serde(skip)]
     contrast: Option<Contrast>,
+    /// Whether a side has one repeat only, for which there is no test.
+    #[serde(skip)]
+    once: bool,
 }
 
 impl Difference {
@@ -74,6 +80,7 @@ impl Difference {
                 terms.as_ref().map(<[Term; 2]>::as_slice),
                 Scale::Linear,
             ),
+            once: judged.repeats.min(baseline.repeats) < 2,
             ..Self::of(contrast)
         }
     }
@@ -94,7 +101,9 @@ impl Difference {
     }
 
     fn of(contrast: Contrast) -> Self {
+        let mut terms = contrast.terms.iter().flatten();
         Self {
+            once: terms.any(|term| term.basis == Basis::Points),
             ratio: None,
             change: 0.0,
             change_confidence: None,
@@ -116,26 +125,40 @@ impl Difference {
                 .is_some_and(|c| c.low >= 1.0 - share && c.high <= 1.0 + share)
     }
 
-    /// In words, as `1.40 ± 0.10 times faster`; `±` is half of the 95 % interval.
+    /// In words, as `1.40 ± 0.10 times faster`; `±` is half of the 95 % interval. Overheads differ
+    /// by points, of a hundredth each.
     pub fn words(&self, metric: Metric) -> String {
+        self.words_in(metric, "points")
+    }
+
+    /// The same of a score, beside which points of overhead would look like points of the score.
+    pub fn words_of_score(&self, metric: Metric) -> String {
+        self.words_in(metric, "points of overhead")
+    }
+
+    fn words_in(&self, metric: Metric, points: &str) -> String {
         match self.verdict {
-            Verdict::NotDistinguishable => self.undecided(metric),
-            Verdict::Better | Verdict::Worse => self.decided(metric),
+            Verdict::NotDistinguishable => self.undecided(metric, points),
+            Verdict::Better | Verdict::Worse => self.decided(metric, points),
         }
     }
 
-    fn undecided(&self, metric: Metric) -> String {
+    fn undecided(&self, metric: Metric, points: &str) -> String {
         let mut words = "not distinguishable".to_owned();
         let size = match (metric, self.ratio) {
-            (Metric::Overhead, _) | (_, None) => points(self.change, metric),
+            (Metric::Overhead, _) => format!("{:+.1} {points}", self.change * 100.0),
+            (_, None) => {
+                let sign = if self.change < 0.0 { "-" } else { "+" };
+                format!("{sign}{}", metric.show(self.change.abs()))
+            }
             (_, Some(ratio)) => format!("{:+.1} %", (ratio.ratio - 1.0) * 100.0),
         };
         let _ = match self.repeats_needed {
             Some(repeats) => write!(
                 words,
-                " ({size} seen; {repeats} repeats on each side would show it)"
+                " ({size} seen; {repeats} repeats on each side {WOULD_SHOW})"
             ),
-            None if self.p.is_none() => {
+            None if self.once => {
                 write!(words, " ({size} seen; one run on a side cannot show it)")
             }
             None => write!(words, " ({size} seen)"),
@@ -143,7 +166,7 @@ impl Difference {
         words
     }
 
-    fn decided(&self, metric: Metric) -> String {
+    fn decided(&self, metric: Metric, points: &str) -> String {
         let better = self.verdict == Verdict::Better;
         let comparative = match (metric, better) {
             (Metric::Downtime, true) => "shorter",
@@ -160,7 +183,7 @@ impl Difference {
             let half = self.change_confidence.map_or(0.0, |c| c.half_width());
             return match metric {
                 Metric::Overhead => format!(
-                    "{:.1} ± {:.1} points {comparative}",
+                    "{:.1} ± {:.1} {points} {comparative}",
                     self.change.abs() * 100.0,
                     half * 100.0
                 ),
@@ -177,16 +200,6 @@ impl Difference {
         };
         let half = ends.map_or(0.0, |(low, high)| (high - low) / 2.0);
         format!("{times:.2} ± {half:.2} times {comparative}")
-    }
-}
-
-fn points(change: f64, metric: Metric) -> String {
-    match metric {
-        Metric::Overhead => format!("{:+.1} points", change * 100.0),
-        _ => {
-            let sign = if change < 0.0 { "-" } else { "+" };
-            format!("{sign}{}", metric.show(change.abs()))
-        }
     }
 }
 
@@ -245,7 +258,6 @@ pub(crate) fn judge(mut differences: Vec<&mut Difference>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::estimate::Basis;
 
     fn spread(mean: f64, sd: f64, repeats: u32) -> Spread {
         Spread {
@@ -317,13 +329,50 @@ mod tests {
         insta::assert_snapshot!(words.join("\n"), @r"
         1.40 ± 0.06 times faster
         3.00 ± 0.18 times longer
-        not distinguishable (-4.8 % seen; 64 repeats on each side would show it)
+        not distinguishable (-4.8 % seen; 64 repeats on each side would show it four times in five)
         6.0 ± 0.5 points less
-        not distinguishable (-1.0 points seen; 64 repeats on each side would show it)
-        not distinguishable (-28.6 % seen; 2 repeats on each side would show it)
+        not distinguishable (-1.0 points seen; 64 repeats on each side would show it four times in five)
+        not distinguishable (-28.6 % seen; 2 repeats on each side would show it four times in five)
         not distinguishable (+0.0 % seen)
         95 MiB less
         ");
+    }
+
+    #[test]
+    fn only_one_repeat_is_called_one_run_and_scores_name_what_points_are_of() {
+        // One run whose points say nothing of noise.
+        let once = Spread {
+            term: None,
+            ..spread(1000.0, 0.0, 1)
+        };
+        assert_eq!(
+            said(Metric::TotalTime, once, spread(1400.0, 50.0, 5)),
+            "not distinguishable (-28.6 % seen; one run on a side cannot show it)"
+        );
+        // No test for another reason: both scores are of the same runs.
+        let untested = Contrast {
+            effect: 0.0,
+            terms: None,
+        };
+        let mut same = Difference::of_score(untested, None, 0.0, None);
+        judge(vec![&mut same]);
+        assert_eq!(
+            [same.words(Metric::Overhead), same.words_of_score(Metric::Overhead)],
+            [
+                "not distinguishable (+0.0 points seen)",
+                "not distinguishable (+0.0 points of overhead seen)"
+            ]
+        );
+        let mut less = Difference::between(
+            Metric::Overhead,
+            &spread(0.02, 0.002, 5),
+            &spread(0.08, 0.004, 5),
+        );
+        judge(vec![&mut less]);
+        assert_eq!(
+            less.words_of_score(Metric::Overhead),
+            "6.0 ± 0.5 points of overhead less"
+        );
     }
 
     #[test]

@@ -62,6 +62,14 @@ pub enum BenchError {
         /// What is wrong with it, and what to do.
         problem: String,
     },
+    /// A file is no report of a benchmark, or is too new.
+    #[error("{}: {problem}", path.display())]
+    NoReport {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it, and what would be right.
+        problem: String,
+    },
     /// A run's figures cannot be written so that they can be read again.
     #[error(
         "the record of {run} cannot be kept ({problem}); this is a fault of vmferry, please report it"

@@ -3,15 +3,22 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use crate::best::Best;
+use crate::best::best;
 use crate::compare::{CellComparison, Comparison};
-use crate::difference::{Difference, RatioEstimate, Verdict, judge};
-use crate::estimate::{Confidence, Scale, Spread, confidence};
-use crate::metric::{DowntimeSource, Metric};
+pub use crate::completion::Incomplete;
+use crate::difference::{RatioEstimate, Verdict};
+use crate::estimate::{Confidence, Scale, confidence};
+use crate::metric::Metric;
 use crate::record::BenchRecord;
 use crate::side::{CellName, Side, common_source};
 
 /// A ratio whose whole interval is within this share of 1 is told as no change.
 pub const SAME: f64 = 0.1;
+
+/// What a subject that may use post-copy is never recommended without.
+pub(crate) const POSTCOPY_RISK: &str = "in post-copy a move cannot be cancelled, and a guest whose \
+                                        source or destination dies is lost";
 
 /// What a benchmark found.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -62,31 +69,12 @@ pub struct Finding {
     pub worse: Vec<Metric>,
     /// Metrics that stay within a tenth, certainly.
     pub same: Vec<Metric>,
+    /// Which of the two did not complete all its migrations there: then neither its data nor its
+    /// overhead is in its favour.
+    #[serde(default)]
+    pub incomplete: Vec<Incomplete>,
     /// In words.
     pub sentence: String,
-}
-
-/// The best subject for a service by one metric.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Best {
-    /// Workload and load.
-    #[serde(flatten)]
-    pub cell: CellName,
-    /// By what.
-    pub metric: Metric,
-    /// The subject with the lowest mean.
-    pub subject: String,
-    /// Its mean, in the metric's unit: ms, ms, bytes, a share.
-    pub mean: f64,
-    /// Probability by chance, corrected, of the least certain of the differences to those that are
-    /// worse; `None` where none is.
-    #[serde(default)]
-    pub p: Option<f64>,
-    /// Subjects that may be as good: not distinguishable from it. Where all others are here, no
-    /// subject is the best.
-    pub not_distinguishable: Vec<String>,
-    /// Subjects that are worse.
-    pub worse: Vec<String>,
 }
 
 impl DoubtfulOverhead {
@@ -122,7 +110,11 @@ impl Findings {
             difference.verdict == Verdict::NotDistinguishable && !difference.is_same_within(SAME)
         };
         let undecided = cells.filter(open).count();
-        let mut findings: Vec<Finding> = comparisons.iter().flat_map(of_comparison).collect();
+        let sides = Side::all(record);
+        let mut findings: Vec<Finding> = comparisons
+            .iter()
+            .flat_map(|comparison| of_comparison(comparison, &sides))
+            .collect();
         findings.sort_by(|a, b| a.cell.cmp(&b.cell));
         let mut best = best(record);
         // A mean below 0 is the lowest of nothing, unless others certainly lose more.
@@ -171,20 +163,40 @@ fn doubtful(record: &BenchRecord) -> Vec<DoubtfulOverhead> {
 }
 
 /// By cell; cells are sorted.
-fn of_comparison(comparison: &Comparison) -> Vec<Finding> {
+fn of_comparison(comparison: &Comparison, sides: &[Side<'_>]) -> Vec<Finding> {
     comparison
         .cells
         .chunk_by(|a, b| a.cell == b.cell)
-        .filter_map(|metrics| finding(comparison, metrics))
+        .filter_map(|metrics| finding(comparison, metrics, sides))
         .collect()
 }
 
-fn finding(comparison: &Comparison, metrics: &[CellComparison]) -> Option<Finding> {
-    let with = |verdict: Verdict| -> Vec<&CellComparison> {
-        let cells = metrics.iter();
-        cells.filter(|c| c.difference.verdict == verdict).collect()
+fn finding(
+    comparison: &Comparison,
+    metrics: &[CellComparison],
+    sides: &[Side<'_>],
+) -> Option<Finding> {
+    let cell = &metrics.first()?.cell;
+    let (subject, baseline) = (&comparison.judged.subject, &comparison.baseline.subject);
+    let side = |name: &str| sides.iter().find(|side| side.subject == name);
+    let incomplete: Vec<Incomplete> = [subject, baseline]
+        .into_iter()
+        .filter_map(|name| Incomplete::of(side(name)?, cell))
+        .collect();
+    let gained_by_failing = |name: &str, metric: Metric| {
+        let mut incomplete = incomplete.iter();
+        incomplete.any(|one| one.subject == name && one.gains_by_failing(metric))
     };
-    let (better, worse) = (with(Verdict::Better), with(Verdict::Worse));
+    // Judged as `verdict`, which is in favour of `lower`.
+    let with = |verdict: Verdict, lower: &str| -> Vec<&CellComparison> {
+        let cells = metrics.iter();
+        let cells = cells.filter(|c| c.difference.verdict == verdict);
+        cells
+            .filter(|c| !gained_by_failing(lower, c.metric))
+            .collect()
+    };
+    let better = with(Verdict::Better, subject);
+    let worse = with(Verdict::Worse, baseline);
     let same: Vec<&CellComparison> = metrics
         .iter()
         .filter(|c| c.difference.is_same_within(SAME))
@@ -195,8 +207,6 @@ fn finding(comparison: &Comparison, metrics: &[CellComparison]) -> Option<Findin
         let told: Vec<String> = cells.iter().map(|c| change(c)).collect();
         joined(&told)
     };
-    let cell = &metrics.first()?.cell;
-    let (subject, baseline) = (&comparison.judged.subject, &comparison.baseline.subject);
     let mut sentence = match (better.is_empty(), worse.is_empty()) {
         (true, true) => return None,
         (false, true) => format!(
@@ -230,6 +240,16 @@ fn finding(comparison: &Comparison, metrics: &[CellComparison]) -> Option<Findin
     if !open.is_empty() {
         sentence.push_str(&format!("; not distinguishable: {}", joined(&open)));
     }
+    for one in &incomplete {
+        sentence.push_str(&format!("; {}", one.words()));
+    }
+    let recommended = match better.is_empty() {
+        true => baseline,
+        false => subject,
+    };
+    if side(recommended).is_some_and(Side::may_use_postcopy) {
+        sentence.push_str(&format!("; {POSTCOPY_RISK}"));
+    }
     Some(Finding {
         cell: cell.clone(),
         subject: subject.clone(),
@@ -237,6 +257,7 @@ fn finding(comparison: &Comparison, metrics: &[CellComparison]) -> Option<Findin
         better: names(&better),
         worse: names(&worse),
         same: names(&same),
+        incomplete,
         sentence,
     })
 }
@@ -299,94 +320,14 @@ pub(crate) fn joined(parts: &[String]) -> String {
     }
 }
 
-/// The lowest of every cell and metric, each tested against all others.
-fn best(record: &BenchRecord) -> Vec<Best> {
-    let sides = Side::all(record);
-    let by = common_source(&sides);
-    let cells = sides.first().map(|side| side.cells()).unwrap_or_default();
-    let mut races: Vec<Race> = cells
-        .iter()
-        .flat_map(|cell| Metric::ALL.map(|metric| Race::of(&sides, cell, metric, by)))
-        .flatten()
-        .collect();
-    // Which one is the lowest was not known before: all pairs of a race are tested, not only those
-    // with it.
-    let tests = races.iter_mut().flat_map(|race| {
-        let with_lowest = race.others.iter_mut().map(|(_, difference)| difference);
-        with_lowest.chain(&mut race.among_others)
-    });
-    judge(tests.collect());
-    races.into_iter().map(Race::end).collect()
-}
-
-/// A cell and metric with the subject that has the lowest mean, and what the others are more.
-struct Race {
-    cell: CellName,
-    metric: Metric,
-    subject: String,
-    mean: f64,
-    others: Vec<(String, Difference)>,
-    /// What the others differ by from each other.
-    among_others: Vec<Difference>,
-}
-
-impl Race {
-    /// `None` where fewer than two subjects were measured.
-    fn of(sides: &[Side<'_>], cell: &CellName, metric: Metric, by: DowntimeSource) -> Option<Self> {
-        let mut measured: Vec<(&Side<'_>, Spread)> = sides
-            .iter()
-            .filter_map(|side| Some((side, side.cell(cell).spread(metric, by)?)))
-            .collect();
-        measured.sort_by(|(_, a), (_, b)| a.mean.total_cmp(&b.mean));
-        let ((first, lowest), others) = measured.split_first()?;
-        (!others.is_empty()).then(|| Self {
-            cell: cell.clone(),
-            metric,
-            subject: first.subject.to_owned(),
-            mean: lowest.mean,
-            others: others
-                .iter()
-                .map(|(side, spread)| {
-                    let more = Difference::between(metric, spread, lowest);
-                    (side.subject.to_owned(), more)
-                })
-                .collect(),
-            among_others: (1..others.len())
-                .flat_map(|place| {
-                    let (_, upper) = &others[place];
-                    let lower = others[..place].iter();
-                    lower.map(move |(_, lower)| Difference::between(metric, upper, lower))
-                })
-                .collect(),
-        })
-    }
-
-    fn end(self) -> Best {
-        let (worse, open): (Vec<_>, Vec<_>) = self
-            .others
-            .into_iter()
-            .partition(|(_, difference)| difference.verdict == Verdict::Worse);
-        let chances = worse.iter().filter_map(|(_, found)| found.p_corrected);
-        let p = chances.max_by(f64::total_cmp);
-        let names =
-            |list: Vec<(String, Difference)>| list.into_iter().map(|(name, _)| name).collect();
-        Best {
-            cell: self.cell,
-            metric: self.metric,
-            subject: self.subject,
-            mean: self.mean,
-            p,
-            not_distinguishable: names(open),
-            worse: names(worse),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use vmferry_core::{Millis, Promise};
+
     use super::*;
     use crate::fixture::{Figures, plan, record};
     use crate::plan::BenchPlan;
+    use crate::record::PointStatus;
 
     fn made(repeats: u32) -> BenchRecord {
         let plan = BenchPlan {
@@ -449,6 +390,70 @@ mod tests {
         let data = of("postgres", Metric::MigratedData);
         assert_eq!((data.subject.as_str(), data.worse.len()), ("xbzrle", 2));
         assert_eq!(of("web", Metric::TotalTime).not_distinguishable.len(), 2);
+    }
+
+    /// None of the second subject's migrations completed; hardly anything was sent and lost.
+    fn failing(status: PointStatus) -> Findings {
+        let plan = plan(&["default", "multifd"], &["web"]);
+        Findings::of(&record(plan, |key, point| {
+            let mut figures = Figures::default();
+            if key.subject == "multifd" {
+                figures.status = status;
+                figures.migrated_bytes = 1 << 20;
+                figures.rate_with = figures.rate_without * 0.98;
+            }
+            figures.with_noise(0.001, key, point)
+        }))
+    }
+
+    #[test]
+    fn who_does_not_complete_is_told_so_and_never_recommended_for_sending_little() {
+        for status in [
+            PointStatus::NotConverged,
+            PointStatus::Failed,
+            PointStatus::Refused,
+        ] {
+            let findings = failing(status);
+            let [one] = findings.findings.as_slice() else {
+                panic!("{:#?}", findings.findings)
+            };
+            assert_eq!(one.better, []);
+            assert_eq!(one.worse, [Metric::Downtime, Metric::TotalTime]);
+            let deadline = Metric::Downtime.show(60_000.0);
+            let begin = format!(
+                "For web use default rather than multifd, which has downtime {deadline} instead of "
+            );
+            assert!(one.sentence.starts_with(&begin), "{}", one.sentence);
+            let end =
+                "; 9 of 9 migrations of multifd did not complete and count with the deadline";
+            assert!(one.sentence.ends_with(end), "{}", one.sentence);
+            assert_eq!(findings.best.len(), 4);
+            for best in &findings.best {
+                assert_eq!((best.subject.as_str(), best.incomplete.len()), ("default", 1));
+            }
+        }
+    }
+
+    #[test]
+    fn post_copy_is_not_recommended_without_its_risk() {
+        let mut record = made(4);
+        let plain = Findings::of(&record);
+        assert!(!plain.best.iter().any(|best| best.may_use_postcopy));
+        let promise = Promise {
+            allow_postcopy: true,
+            ..Promise::default()
+        };
+        for (after, promise) in [(Some(Millis(2000.0)), None), (None, Some(promise))] {
+            let multifd = &mut record.plan.subjects[1];
+            (multifd.postcopy_after_ms, multifd.promise) = (after, promise);
+            let found = Findings::of(&record);
+            let told = found.findings.iter().map(|f| f.sentence.ends_with(POSTCOPY_RISK));
+            assert_eq!(told.collect::<Vec<bool>>(), [true, false]);
+            for best in &found.best {
+                assert_eq!(best.may_use_postcopy, best.subject == "multifd");
+            }
+            assert!(found.best.iter().any(|best| best.may_use_postcopy));
+        }
     }
 
     #[test]

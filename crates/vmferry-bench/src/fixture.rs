@@ -279,6 +279,7 @@ fn probes(kind: ProbeKind, figures: Figures) -> ProbeTrace {
     let latency = if kind == ProbeKind::Service { 2.0 } else { 0.4 };
     ProbeTrace {
         kind,
+        pace_ms: None,
         latency_ms: asked_ms
             .iter()
             .map(|at| (!silent(*at)).then_some(latency))

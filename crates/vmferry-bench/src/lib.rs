@@ -24,7 +24,9 @@
 //! BenchRecord ─> ForecastReport, Findings
 //! ```
 
+mod best;
 pub mod compare;
+mod completion;
 mod contrast;
 pub mod difference;
 mod error;

@@ -9,6 +9,8 @@
 //!
 //! A point that did not complete counts by the rule of [`PointRecord::status`]. So does the downtime
 //! of one that completed after which the guest, seen before, was not seen again by anybody outside.
+//! A move that was refused sent nothing and cost the service nothing: it has no data, and its run no
+//! overhead, so that refusing looks like no gain.
 
 use std::fmt;
 
@@ -18,8 +20,11 @@ use vmferry_core::{Bytes, Millis, Ratio};
 
 use crate::record::{Downtimes, PointRecord, PointStatus, ServiceRun};
 
-/// The pace of the probes by ICMP and TCP, milliseconds.
-const PROBE_PACE_MS: f64 = 5.0;
+/// From echo to echo, milliseconds.
+const ICMP_PACE_MS: f64 = 5.0;
+
+/// From connection to connection, milliseconds.
+const TCP_PACE_MS: f64 = 10.0;
 
 /// The four metrics that are scored (`virtlm2011` 3.4). Of all of them, less is better.
 #[derive(
@@ -82,7 +87,8 @@ impl Metric {
             Self::Downtime if done && !never_seen_again(point) => by.of(point)?.0,
             Self::TotalTime if done => point.total_time_ms?.0,
             Self::Downtime | Self::TotalTime => deadline.0,
-            Self::MigratedData => sent(point)?.0 as f64,
+            Self::MigratedData if point.status == PointStatus::Refused => return None,
+            Self::MigratedData => point.migrated_bytes?.0 as f64,
             Self::Overhead => return None,
         };
         value.is_finite().then_some(value)
@@ -101,15 +107,8 @@ impl fmt::Display for Metric {
     }
 }
 
-/// What was sent by the end or until it was given up. Of a move that was refused before it began,
-/// that is nothing.
-fn sent(point: &PointRecord) -> Option<Bytes> {
-    let refused = point.status == PointStatus::Refused;
-    point.migrated_bytes.or(refused.then_some(Bytes(0)))
-}
-
 /// Whether the guest moved and was not back as long as it was looked for.
-fn never_seen_again(point: &PointRecord) -> bool {
+pub(crate) fn never_seen_again(point: &PointRecord) -> bool {
     let Downtimes {
         icmp_ms,
         tcp_ms,
@@ -168,7 +167,8 @@ impl DowntimeSource {
     /// Variance of one reading, ms^2: begin and end each fall anywhere between two probes.
     pub(crate) fn reading_variance(self) -> f64 {
         match self {
-            Self::Icmp | Self::Tcp => PROBE_PACE_MS * PROBE_PACE_MS / 6.0,
+            Self::Icmp => ICMP_PACE_MS * ICMP_PACE_MS / 6.0,
+            Self::Tcp => TCP_PACE_MS * TCP_PACE_MS / 6.0,
             Self::Service | Self::Hypervisor => 0.0,
         }
     }
@@ -245,8 +245,11 @@ mod tests {
             assert_eq!(counted(&made(status)), late);
         }
         let mut refused = made(PointStatus::Refused);
-        refused.migrated_bytes = None;
-        assert_eq!(counted(&refused)[2], Some(0.0));
+        for known in [None, Some(Bytes(0)), refused.migrated_bytes] {
+            refused.migrated_bytes = known;
+            let late = [Some(60_000.0), Some(60_000.0), None, None];
+            assert_eq!(counted(&refused), late);
+        }
         let mut unseen = made(PointStatus::Failed);
         unseen.migrated_bytes = None;
         assert_eq!(counted(&unseen)[2], None);
@@ -275,6 +278,12 @@ mod tests {
         one.status = PointStatus::Failed;
         assert_eq!(common(&one, &other), DowntimeSource::Icmp);
         assert_eq!(DowntimeSource::Hypervisor.of(&other), Some(Millis(90.0)));
+    }
+
+    #[test]
+    fn a_reading_is_as_exact_as_the_probe_asks_often() {
+        let variances = DowntimeSource::ALL.map(DowntimeSource::reading_variance);
+        assert_eq!(variances, [25.0 / 6.0, 100.0 / 6.0, 0.0, 0.0]);
     }
 
     #[test]

@@ -199,7 +199,8 @@ pub struct PointRecord {
     /// included. The guest is observed first, from the end of the sector on.
     pub at_s: f64,
     /// How it ended. What did not complete counts in the scores with the plan's deadline as total
-    /// time and as downtime, and with the data sent until it was given up.
+    /// time and as downtime, and with the data sent until it was given up. What was refused has no
+    /// data.
     pub status: PointStatus,
     /// Why it did not complete, in words.
     pub failure: Option<String>,
@@ -401,8 +402,60 @@ pub enum ProbeKind {
 pub struct ProbeTrace {
     /// How it asked.
     pub kind: ProbeKind,
+    /// The usual time from question to question, milliseconds; only where the questions themselves
+    /// are left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pace_ms: Option<Millis>,
     /// When it asked, milliseconds since the command.
     pub asked_ms: Vec<f64>,
     /// How long the answer took, milliseconds; `None` where none came.
     pub latency_ms: Vec<Option<f64>>,
+}
+
+impl ProbeTrace {
+    /// The usual time from question to question: how exact a downtime is. `None` of fewer than two
+    /// questions.
+    pub fn pace(&self) -> Option<Millis> {
+        if self.pace_ms.is_some() {
+            return self.pace_ms;
+        }
+        let pairs = self.asked_ms.windows(2);
+        let mut gaps: Vec<f64> = pairs.map(|pair| pair[1] - pair[0]).collect();
+        gaps.retain(|gap| gap.is_finite());
+        gaps.sort_by(f64::total_cmp);
+        let last = gaps.len().checked_sub(1)?;
+        let median = f64::midpoint(gaps[last / 2], gaps[last.div_ceil(2)]);
+        Some(Millis(median))
+    }
+
+    /// The same without its questions and answers; the pace stays.
+    pub(crate) fn empty(&mut self) {
+        self.pace_ms = self.pace();
+        self.asked_ms.clear();
+        self.latency_ms.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_trace_keeps_its_pace_when_it_is_emptied() {
+        let read = |text: &str| serde_json::from_str::<ProbeTrace>(text).unwrap();
+        let mut trace = read(
+            r#"{"kind":"tcp","asked_ms":[-20,-10,0,35,45],"latency_ms":[0.4,0.4,null,0.4,0.4]}"#,
+        );
+        assert_eq!(trace.pace(), Some(Millis(10.0)));
+        trace.empty();
+        assert!(trace.asked_ms.is_empty() && trace.latency_ms.is_empty());
+        assert_eq!(trace.pace(), Some(Millis(10.0)));
+        // Of older records nothing is known.
+        let old = read(r#"{"kind":"icmp","asked_ms":[],"latency_ms":[]}"#);
+        assert_eq!(old.pace(), None);
+        let mut alone = old.clone();
+        alone.asked_ms = vec![0.0];
+        alone.empty();
+        assert_eq!(alone, old);
+    }
 }

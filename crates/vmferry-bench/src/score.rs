@@ -413,6 +413,25 @@ mod tests {
         assert_eq!(scores[1], 15_000.0);
     }
 
+    #[test]
+    fn who_refuses_has_neither_data_nor_overhead() {
+        let mut record = record(plan(&["a", "b"], &["web"]), |_, _| Figures::default());
+        for run in record.runs.iter_mut().filter(|run| run.key.subject == "b") {
+            for point in &mut run.points {
+                point.status = crate::record::PointStatus::Refused;
+            }
+        }
+        let scores = against(&record, "b", "a");
+        for metric in [Metric::MigratedData, Metric::Overhead] {
+            let score = scores.score(metric).unwrap();
+            assert_eq!(score.score, None, "{metric}");
+            let reasons: Vec<LeftOutReason> = score.left_out.iter().map(|out| out.reason).collect();
+            assert_eq!(reasons, [LeftOutReason::NotMeasuredInJudged], "{metric}");
+        }
+        let downtime = scores.score(Metric::Downtime).unwrap();
+        assert_eq!(downtime.score, Some(600_000.0));
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(24))]
 

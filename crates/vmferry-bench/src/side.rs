@@ -10,7 +10,7 @@ use vmferry_core::{Millis, Ratio};
 use crate::estimate::{Sample, Scale, Spread};
 use crate::metric::{DowntimeSource, Metric, overhead, rate, sector_overheads};
 use crate::plan::Load;
-use crate::record::{BenchRecord, PointRecord, RunRecord, ServiceRun};
+use crate::record::{BenchRecord, PointRecord, PointStatus, RunRecord, ServiceRun};
 
 /// Why nothing can be judged.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -55,6 +55,8 @@ pub struct Side<'a> {
 pub struct SideName {
     /// The benchmark's id.
     pub benchmark: Uuid,
+    /// When it was begun.
+    pub started_at: jiff::Timestamp,
     /// The plan's name.
     pub plan: String,
     /// The subject's name.
@@ -118,6 +120,7 @@ impl<'a> Side<'a> {
     pub fn name(&self) -> SideName {
         SideName {
             benchmark: self.record.id,
+            started_at: self.record.started_at,
             plan: self.record.plan.name.clone(),
             subject: self.subject.to_owned(),
         }
@@ -146,6 +149,15 @@ impl<'a> Side<'a> {
 
     pub(crate) fn points(self) -> impl Iterator<Item = &'a PointRecord> {
         self.runs().flat_map(|run| &run.points)
+    }
+
+    /// Whether its migrations may end in post-copy.
+    pub(crate) fn may_use_postcopy(&self) -> bool {
+        let mut subjects = self.record.plan.subjects.iter();
+        let subject = subjects.find(|one| one.name == self.subject);
+        subject.is_some_and(|one| {
+            one.postcopy_after_ms.is_some() || one.promise.is_some_and(|p| p.allow_postcopy)
+        })
     }
 
     pub(crate) fn is(&self, other: &Self) -> bool {
@@ -265,7 +277,12 @@ fn service_runs(run: &RunRecord) -> Option<(&ServiceRun, &ServiceRun)> {
     run.reference.as_ref().zip(run.migrated.as_ref())
 }
 
+/// `None` where a move was refused: what did not happen costs nothing.
 pub(crate) fn run_overhead(run: &RunRecord) -> Option<Ratio> {
+    let mut points = run.points.iter();
+    if points.any(|point| point.status == PointStatus::Refused) {
+        return None;
+    }
     service_runs(run).and_then(|(without, with)| overhead(without, with))
 }
 

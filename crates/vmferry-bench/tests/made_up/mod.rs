@@ -432,6 +432,7 @@ fn trace(
     }
     ProbeTrace {
         kind,
+        pace_ms: None,
         asked_ms,
         latency_ms,
     }

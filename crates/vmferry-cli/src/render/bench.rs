@@ -2,7 +2,7 @@
 
 use vmferry::benchmarking::{
     BenchComparison, BenchEvent, BenchList, BenchRecord, BenchRunReport, HeavyEnd, HeavyLoad,
-    PointStatus, RunKey, RunStep,
+    PointStatus, RunKey, RunStep, SideName,
 };
 
 use super::{or_dash, table, text};
@@ -64,9 +64,14 @@ pub(crate) fn compared(of: &BenchComparison) -> String {
     for comparison in &of.comparisons {
         let (judged, baseline) = (&comparison.judged, &comparison.baseline);
         let mut lines = vec![format!(
-            "{} ({}) against {} ({}), downtime by {}",
-            judged.subject, judged.plan, baseline.subject, baseline.plan, comparison.downtime_by
+            "{} against {}, downtime by {}",
+            side(judged),
+            side(baseline),
+            comparison.downtime_by
         )];
+        if judged == baseline {
+            lines.push("note: both are the same runs".to_owned());
+        }
         lines.extend(
             comparison
                 .conditions
@@ -85,7 +90,7 @@ pub(crate) fn compared(of: &BenchComparison) -> String {
             rows.add_row(vec![
                 cell.cell.workload.clone(),
                 cell.cell.load.to_string(),
-                cell.metric.name().to_owned(),
+                cell.metric.to_string(),
                 cell.metric.show(cell.baseline),
                 cell.metric.show(cell.judged),
                 cell.difference.words(cell.metric),
@@ -96,10 +101,10 @@ pub(crate) fn compared(of: &BenchComparison) -> String {
             rows.add_row(vec![
                 "all".to_owned(),
                 "all".to_owned(),
-                format!("score of {}", score.metric.name()),
+                format!("score of {}", score.metric),
                 or_dash(score.score.map(|_| "1000".to_owned())),
                 or_dash(number(score.score)),
-                or_dash(score.difference.as_ref().map(|one| one.words(score.metric))),
+                or_dash(score.difference.as_ref().map(|one| one.words_of_score(score.metric))),
             ]);
         }
         lines.push(text(&rows));
@@ -126,6 +131,17 @@ pub(crate) fn compared(of: &BenchComparison) -> String {
         parts.push(gates.join("\n"));
     }
     parts.join("\n\n")
+}
+
+/// `multifd (release, 01a2006a of 2026-11-21)`.
+fn side(of: &SideName) -> String {
+    format!(
+        "{} ({}, {} of {})",
+        of.subject,
+        of.plan,
+        &of.benchmark.to_string()[..8],
+        of.started_at.strftime("%Y-%m-%d")
+    )
 }
 
 /// What happened, in a line.
@@ -231,8 +247,26 @@ fn heavy_load(heavy: &HeavyLoad) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use vmferry::benchmarking::Load;
+    use vmferry::benchmarking::{self, Load, SideRef};
     use vmferry::core::Millis;
+
+    #[test]
+    fn the_same_runs_on_both_sides_are_called_so_and_sides_are_told_apart() {
+        let side: SideRef = "shipped".parse().unwrap();
+        let comparison = benchmarking::compare(&side, Some(&side), &[]).unwrap();
+        let shipped = benchmarking::shipped().unwrap();
+        let told = compared(&comparison);
+        let named = format!(
+            "({}, {} of {})",
+            shipped.plan.name,
+            &shipped.id.to_string()[..8],
+            shipped.started_at.strftime("%Y-%m-%d")
+        );
+        assert_eq!(told.matches(&named).count(), 2, "{told}");
+        assert!(told.contains("\nnote: both are the same runs\n"), "{told}");
+        assert!(told.contains("score of total time"), "{told}");
+        assert!(!told.contains("one run on a side"), "{told}");
+    }
 
     #[test]
     fn progress_reads_as_a_story() {

@@ -8,7 +8,7 @@ use vmferry_bench::compare::Comparison;
 use vmferry_bench::gate::{Gate, GateResult};
 use vmferry_bench::record::BenchRecord;
 use vmferry_bench::reference;
-use vmferry_bench::report::json::BenchDocument;
+use vmferry_bench::report::json::{self, BenchDocument};
 use vmferry_bench::report::results::Results;
 use vmferry_bench::side::Side;
 
@@ -64,14 +64,7 @@ impl SideRef {
         if !path.is_file() {
             return read(&self.benchmark);
         }
-        let unreadable = |problem: String| Error::Usage(format!("{}: {problem}", path.display()));
-        let text = std::fs::read_to_string(path).map_err(|error| unreadable(error.to_string()))?;
-        let document: BenchDocument = serde_json::from_str(&text).map_err(|error| {
-            unreadable(format!(
-                "this is no report of a benchmark (`bench report --json`): {error}"
-            ))
-        })?;
-        Ok(document.record)
+        Ok(json::read(path)?)
     }
 
     /// The subject meant: the first where none is named.

@@ -19,6 +19,7 @@ pub use vmferry_bench::procedure::{BenchEvent, RunStep, Tell};
 pub use vmferry_bench::record::{BenchRecord, HeavyEnd, HeavyLoad, PointStatus, RunKey, RunRecord};
 pub use vmferry_bench::report::json::BenchDocument;
 pub use vmferry_bench::report::{html, markdown, page};
+pub use vmferry_bench::side::SideName;
 pub use vmferry_bench::store::{BenchEntry, BenchState, BenchStore};
 
 use vmferry_core::ExitCode;
@@ -28,6 +29,7 @@ pub(crate) fn exit_code(error: &BenchError) -> ExitCode {
     match error {
         BenchError::Plan { .. }
         | BenchError::NotFound(_)
+        | BenchError::NoReport { .. }
         | BenchError::UnderWay { .. }
         | BenchError::Differs { .. }
         | BenchError::Ended { .. } => ExitCode::Usage,

@@ -165,11 +165,10 @@ fn paces(cell: &Cell<'_>) -> Option<String> {
         .into_iter()
         .filter_map(|(kind, name)| {
             let traces = completed().flat_map(|point| &point.probes);
-            let gaps = traces
+            let paces = traces
                 .filter(|trace| trace.kind == kind)
-                .flat_map(|trace| trace.asked_ms.windows(2))
-                .map(|pair| Some(pair[1] - pair[0]));
-            let pace = Spread::of(gaps)?.median;
+                .map(|trace| Some(trace.pace()?.0));
+            let pace = Spread::of(paces)?.median;
             Some(format!("every {} ms by {name}", number(pace)))
         })
         .collect();

@@ -1,5 +1,6 @@
 //! What failed, and what that does to the scores.
 
+use crate::metric::never_seen_again;
 use crate::record::{BenchRecord, PointStatus, RunKey};
 use crate::report::cell::load_name;
 use crate::report::page::Section;
@@ -9,8 +10,9 @@ pub(crate) fn section(record: &BenchRecord) -> Section {
     let mut section = Section::new("Failures and how they count");
     section.say(format!(
         "A migration that did not complete counts in the scores with the plan's deadline, {}, as \
-         total time and as downtime, and with the data that was sent until it was given up. Tables \
-         and drawings show completed migrations only.",
+         total time and as downtime, and with the data that was sent until it was given up. A guest \
+         that moved and was not seen again by any probe counts with the deadline as downtime. A move \
+         that was refused has no data. Tables and drawings show completed migrations only.",
         record.plan.deadline_ms
     ));
     let mut failed = Vec::new();
@@ -30,6 +32,13 @@ pub(crate) fn section(record: &BenchRecord) -> Section {
                 let why = point.failure.as_deref().unwrap_or("no reason is recorded");
                 failed.push(format!(
                     "The migration of {place}, point {}, {how}: {why}",
+                    point.point
+                ));
+            }
+            if never_seen_again(point) {
+                failed.push(format!(
+                    "The migration of {place}, point {}, completed, but nobody outside saw the \
+                     guest again",
                     point.point
                 ));
             }
@@ -58,4 +67,34 @@ fn place(key: &RunKey) -> String {
         load_name(key.load),
         key.repeat
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture::{Figures, plan, record};
+    use crate::record::Downtimes;
+    use crate::report::page::Block;
+
+    #[test]
+    fn a_guest_that_nobody_saw_again_is_listed() {
+        let mut made = record(plan(&["a"], &["web"]), |_, _| Figures::default());
+        let said = |record: &BenchRecord| -> Vec<String> {
+            let blocks = section(record).blocks;
+            let lists = blocks.into_iter().filter_map(|block| match block {
+                Block::List(items) => Some(items),
+                _ => None,
+            });
+            lists.flatten().collect()
+        };
+        assert_eq!(said(&made), Vec::<String>::new());
+        made.runs[1].points[2].downtime = Downtimes::default();
+        assert_eq!(
+            said(&made),
+            [
+                "The migration of a, web, light load, repeat 2, point 3, completed, but nobody \
+                 outside saw the guest again"
+            ]
+        );
+    }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::difference::LEVEL;
-use crate::findings::{Best, DoubtfulOverhead, Findings, chance, joined};
+use crate::findings::{Best, DoubtfulOverhead, Findings, POSTCOPY_RISK, chance, joined};
 use crate::metric::Metric;
 use crate::report::page::{Section, Table};
 use crate::report::spread::UNKNOWN;
@@ -27,7 +27,8 @@ pub(crate) fn section(findings: &Findings) -> Section {
                 "p is the probability of such a difference by chance, corrected for all that are \
                  judged together: from {LEVEL} on a difference counts as not distinguishable. \
                  Behind ± is half of the 95 % interval. Findings hold for this machine, these \
-                 services and this plan."
+                 services and this plan. In the table all pairs of subjects are judged together, in \
+                 the sentences those with the first one: the p of a pair can differ."
             ));
         }
     }
@@ -40,8 +41,18 @@ pub(crate) fn section(findings: &Findings) -> Section {
             }
         ));
     }
+    section.list(risks(findings));
     section.list(doubts(findings));
     section
+}
+
+/// What comes with the subjects of the table that may use post-copy.
+fn risks(findings: &Findings) -> Vec<String> {
+    let named = findings.best.iter().filter(|best| best.may_use_postcopy);
+    let subjects: BTreeSet<&str> = named.map(|best| best.subject.as_str()).collect();
+    let told = subjects.into_iter();
+    told.map(|subject| format!("{subject}: {POSTCOPY_RISK}."))
+        .collect()
 }
 
 /// What overheads below 0 are, by cell.
@@ -78,7 +89,7 @@ fn best(findings: &Findings) -> Table {
             found.find(|best| best.cell == *cell && best.metric == metric)
         };
         let told = Metric::ALL.map(|metric| match of(metric) {
-            Some(best) => told(best),
+            Some(best) => with_incomplete(best),
             None if metric == Metric::Overhead && doubted(cell) => {
                 "none told, see below".to_owned()
             }
@@ -94,6 +105,25 @@ fn best(findings: &Findings) -> Table {
             &[],
         )
     }
+}
+
+/// The same with the migrations that were counted rather than measured.
+fn with_incomplete(best: &Best) -> String {
+    let compared = !(best.worse.is_empty() && best.not_distinguishable.is_empty());
+    let mut text = match compared {
+        true => told(best),
+        false => format!(
+            "{} alone completed its migrations: {}",
+            best.subject,
+            best.metric.show(best.mean)
+        ),
+    };
+    let incomplete = best.incomplete.iter();
+    for words in incomplete.filter_map(|one| one.words_by(best.metric)) {
+        text.push_str("; ");
+        text.push_str(&words);
+    }
+    text
 }
 
 /// `multifd: 2.01 s; xbzrle as good; better than default (p = 0.003)`.

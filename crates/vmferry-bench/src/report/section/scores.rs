@@ -3,14 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::compare::Comparison;
-use crate::difference::Verdict;
+use crate::difference::{Verdict, WOULD_SHOW};
 use crate::metric::Metric;
 use crate::report::page::{Figure, Holds, Section, Table};
 use crate::report::results::Results;
 use crate::report::spread::{UNKNOWN, number};
 use crate::report::svg::bars::{self, Bar};
 use crate::score::{REFERENCE_SCORE, Score, Scores};
-use crate::side::SideName;
 
 /// The section.
 pub(crate) fn section(results: &Results) -> Section {
@@ -47,15 +46,15 @@ pub(crate) fn section(results: &Results) -> Section {
             .filter_map(|of| figure(results, of))
             .collect(),
     );
-    if results
-        .scores
-        .iter()
-        .any(|scores| ranks_nothing(scores, &reference.name))
-    {
+    let unfounded = |scores: &Scores| {
+        let mut of_one = scores.scores.iter();
+        of_one.any(|score| ranks_nothing(score, scores, results))
+    };
+    if results.scores.iter().any(unfounded) {
         section.say(
-            "A score of overhead that is not above 0, or has no interval, ranks nothing: the \
-             overheads behind it are not certain to be above 0, for noise, for one run only, or \
-             because the warm-up was too short.",
+            "Where a score of overhead is not above 0, or has no interval, it would rank nothing, \
+             and there is none: the overheads behind it are not certain to be above 0, for noise, \
+             for one run only, or because the warm-up was too short.",
         );
     }
     section.list(left_out(results));
@@ -74,7 +73,11 @@ fn of(scores: &Scores, metric: Metric) -> Option<&Score> {
 
 fn table(results: &Results) -> Table {
     let rows = results.scores.iter().map(|scores| {
-        let cells = Metric::ALL.map(|metric| of(scores, metric).map_or_else(unknown, told));
+        let cells = Metric::ALL.map(|metric| match of(scores, metric) {
+            Some(score) if ranks_nothing(score, scores, results) => "none".to_owned(),
+            Some(score) => told(score),
+            None => unknown(),
+        });
         std::iter::once(scores.judged.subject.clone())
             .chain(cells)
             .collect()
@@ -102,12 +105,11 @@ fn told(score: &Score) -> String {
 }
 
 /// Whether a score of overhead is there and not founded well enough to choose by.
-fn ranks_nothing(scores: &Scores, reference: &SideName) -> bool {
-    let overhead = of(scores, Metric::Overhead).filter(|_| scores.judged != *reference);
-    overhead.is_some_and(|score| {
-        let not_above_zero = score.score.is_some_and(|value| value <= 0.0);
-        not_above_zero || score.score.is_some() && score.confidence.is_none()
-    })
+fn ranks_nothing(score: &Score, scores: &Scores, results: &Results) -> bool {
+    let mut reference = results.reference.iter();
+    let is_reference = reference.any(|one| one.name == scores.judged);
+    let known = score.score.filter(|_| score.metric == Metric::Overhead);
+    !is_reference && known.is_some_and(|value| value <= 0.0 || score.confidence.is_none())
 }
 
 fn figure(results: &Results, metric: Metric) -> Option<Figure> {
@@ -117,6 +119,7 @@ fn figure(results: &Results, metric: Metric) -> Option<Figure> {
         .enumerate()
         .map(|(number, scores)| {
             let score = of(scores, metric);
+            let score = score.filter(|score| !ranks_nothing(score, scores, results));
             Bar {
                 name: scores.judged.subject.clone(),
                 number,
@@ -183,7 +186,7 @@ fn differences(comparisons: &[Comparison]) -> Table {
         .first()
         .map_or("", |one| one.baseline.subject.as_str());
     Table {
-        caption: format!("Which differences of scores from {baseline} are real"),
+        caption: format!("Which differences of scores from {baseline} of this benchmark are real"),
         head: head("subject"),
         rows: rows.collect(),
         holds: Holds::Words,
@@ -199,13 +202,52 @@ fn difference(score: &crate::compare::ScoreComparison) -> String {
         (Verdict::Worse, _) => "worse".to_owned(),
         (Verdict::NotDistinguishable, None) => "not distinguishable".to_owned(),
         (Verdict::NotDistinguishable, Some(repeats)) => {
-            format!("not distinguishable; {repeats} repeats might tell")
+            format!("not distinguishable ({repeats} repeats {WOULD_SHOW})")
         }
     };
     match score.score {
         Some(value) if value.is_finite() && value > 0.0 => {
-            format!("{verdict}, × {}", number(value / REFERENCE_SCORE))
+            format!("× {}, {verdict}", number(value / REFERENCE_SCORE))
         }
         _ => verdict,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture::{Figures, plan, record};
+    use crate::plan::BenchPlan;
+    use crate::report::{markdown::markdown, page};
+
+    #[test]
+    fn sizes_stand_first_and_what_ranks_nothing_is_none() {
+        let plan = BenchPlan {
+            repeats: 2,
+            ..plan(&["a", "b"], &["web"])
+        };
+        let made = record(plan, |key, point| {
+            let mut figures = Figures::default().with_noise(0.2, key, point);
+            figures.rate_without = 1000.0;
+            figures.rate_with = 950.0;
+            if key.subject == "b" {
+                figures.total_time_ms *= 1.1;
+                // More with migrations than without.
+                figures.rate_with = 1020.0;
+            }
+            figures
+        });
+        let text = markdown(&page(&made, &Results::of(&made, None)));
+        for part in [
+            "**Which differences of scores from a of this benchmark are real**",
+            "| b | × ",
+            ", not distinguishable (",
+            " repeats would show it four times in five) |",
+        ] {
+            assert!(text.contains(part), "{part}: {text}");
+        }
+        let rows: Vec<&str> = text.lines().filter(|line| line.starts_with("| b | ")).collect();
+        assert!(rows[0].ends_with(" | none |"), "{}", rows[0]);
+        assert!(text.contains("it would rank nothing, and there is none"));
     }
 }

@@ -180,6 +180,7 @@ impl Seen {
             let samples = seen.within(window);
             ProbeTrace {
                 kind: *way,
+                pace_ms: None,
                 asked_ms: samples
                     .iter()
                     .map(|one| rounded(since(one.asked_ns)))
