@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::compare::{CellComparison, Comparison};
-use crate::difference::{Difference, RatioEstimate, Verdict, judge};
+use crate::difference::{Difference, LEVEL, RatioEstimate, Verdict, judge};
 use crate::estimate::{Confidence, Scale, Spread, confidence};
 use crate::metric::{DowntimeSource, Metric};
 use crate::record::BenchRecord;
@@ -282,6 +282,8 @@ fn percent(ratio: RatioEstimate) -> String {
 pub(crate) fn chance(p: f64) -> String {
     match p {
         ..0.001 => "p < 0.001".to_owned(),
+        // Rounded it would be the level itself, which is not distinguishable.
+        0.0495..LEVEL => format!("p < {LEVEL}"),
         _ => format!("p = {p:.3}"),
     }
 }
