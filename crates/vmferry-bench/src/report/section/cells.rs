@@ -13,6 +13,13 @@ use crate::report::spread::{Spread, UNKNOWN, counted, number, told};
 
 use super::{figures, load};
 
+/// Ways of looking from outside, and what tables call them.
+const WAYS: [(ProbeKind, &str); 3] = [
+    (ProbeKind::Icmp, "ICMP"),
+    (ProbeKind::Tcp, "TCP"),
+    (ProbeKind::Service, "requests"),
+];
+
 /// The section of a cell.
 pub(crate) fn section(cell: &Cell<'_>) -> Section {
     let mut section = Section::new(cell.title());
@@ -37,10 +44,9 @@ pub(crate) fn section(cell: &Cell<'_>) -> Section {
         section.say(words);
     }
     section.table(downtime(cell));
-    let asked = asked(cell);
-    if !asked.is_empty() {
-        section.say("Downtimes are exact to how often was asked from outside:");
-        section.list(asked);
+    if let Some(words) = paces(cell) {
+        section.say(words);
+        section.list(questions(cell));
     }
     section.table(cost(cell));
     for words in bench_cpu(cell).into_iter().chain(energy(cell)) {
@@ -164,42 +170,49 @@ fn cost(cell: &Cell<'_>) -> Table {
     })
 }
 
-/// What was asked and how often, as far as that is recorded.
-fn asked(cell: &Cell<'_>) -> Vec<String> {
+/// How often was asked, as far as that is recorded: a downtime is exact to that.
+fn paces(cell: &Cell<'_>) -> Option<String> {
     let completed = || cell.subjects.iter().flat_map(SubjectRuns::completed);
-    let ways = [ProbeKind::Icmp, ProbeKind::Tcp, ProbeKind::Service];
-    let said = ways.into_iter().filter_map(|kind| {
-        let traces = || {
+    let said: Vec<String> = WAYS
+        .into_iter()
+        .filter_map(|(kind, name)| {
             let traces = completed().flat_map(|point| &point.probes);
-            traces.filter(move |trace| trace.kind == kind)
-        };
-        let (who, generic) = match kind {
-            ProbeKind::Icmp => ("ICMP", "echo requests"),
-            ProbeKind::Tcp => (
-                "TCP",
-                "connections to the service's port, or to a closed one where connections would be \
-                 its work",
-            ),
-            ProbeKind::Service => (
-                "Requests",
-                "the service's own, or echoes by the guest where it serves nobody",
-            ),
-        };
-        let questions: BTreeSet<&str> = traces()
+            let gaps = traces
+                .filter(|trace| trace.kind == kind)
+                .flat_map(|trace| trace.asked_ms.windows(2))
+                .map(|pair| Some(pair[1] - pair[0]));
+            let pace = Spread::of(gaps)?.median;
+            Some(format!("every {} ms by {name}", number(pace)))
+        })
+        .collect();
+    (!said.is_empty()).then(|| {
+        format!(
+            "Asked {}: downtimes are exact to that. What was asked:",
+            said.join(", ")
+        )
+    })
+}
+
+/// What was asked; in general words where that is not recorded.
+fn questions(cell: &Cell<'_>) -> Vec<String> {
+    let completed = cell.subjects.iter().flat_map(SubjectRuns::completed);
+    let traces: Vec<_> = completed.flat_map(|point| &point.probes).collect();
+    let said = WAYS.into_iter().map(|(kind, name)| {
+        let traces = traces.iter().filter(|trace| trace.kind == kind);
+        let asked: BTreeSet<&str> = traces
             .filter_map(|trace| trace.question.as_deref())
             .collect();
-        let questions = match questions.is_empty() {
-            true => generic.to_owned(),
-            false => Vec::from_iter(questions).join("; or "),
+        let asked = match (asked.is_empty(), kind) {
+            (false, _) => Vec::from_iter(asked).join("; or "),
+            (true, ProbeKind::Icmp) => "echo requests".to_owned(),
+            (true, ProbeKind::Tcp) => "connections to the service's port, or to a closed one \
+                                       where connections would be its work"
+                .to_owned(),
+            (true, ProbeKind::Service) => {
+                "the service's own, or echoes by the guest where it serves nobody".to_owned()
+            }
         };
-        let gaps = traces().flat_map(|trace| trace.asked_ms.windows(2));
-        let pace = Spread::of(gaps.map(|pair| Some(pair[1] - pair[0])))?.median;
-        let pace = match kind {
-            // The next one waits for the answer.
-            ProbeKind::Service => format!("one after the other, every {} ms", number(pace)),
-            _ => format!("every {} ms", number(pace)),
-        };
-        Some(format!("{who}: {questions}; {pace}."))
+        format!("by {name}: {asked}")
     });
     said.collect()
 }
