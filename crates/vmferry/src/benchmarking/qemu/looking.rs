@@ -79,7 +79,7 @@ fn question(kind: ProbeKind) -> String {
                 Protocol::Smtp => "SMTP's NOOP",
                 Protocol::Imap => "IMAP's NOOP",
             };
-            format!("{request} of the service at port {port}")
+            format!("{request} at the service's port {port}")
         }
     }
 }
@@ -247,12 +247,12 @@ mod tests {
         insta::assert_snapshot!(asked(Service::Web), @"
         echo requests, which the guest's kernel answers
         connections to the service's port 80
-        HTTP's GET / of the service at port 80
+        HTTP's GET / at the service's port 80
         ");
         insta::assert_snapshot!(asked(Service::Postgres), @"
         echo requests, which the guest's kernel answers
         connections to port 9, where nobody listens and the guest's kernel refuses them
-        PostgreSQL's SELECT 1 of the service at port 5432
+        PostgreSQL's SELECT 1 at the service's port 5432
         ");
         insta::assert_snapshot!(asked(Service::Standby), @"
         echo requests, which the guest's kernel answers
