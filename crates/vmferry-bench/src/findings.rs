@@ -7,7 +7,7 @@ pub use crate::best::Best;
 use crate::best::best;
 use crate::compare::{CellComparison, Comparison};
 pub use crate::completion::Incomplete;
-use crate::difference::{RatioEstimate, Verdict};
+use crate::difference::{LEVEL, RatioEstimate, Verdict};
 use crate::estimate::{Confidence, Scale, confidence};
 use crate::metric::Metric;
 use crate::record::BenchRecord;
@@ -303,6 +303,8 @@ fn percent(ratio: RatioEstimate) -> String {
 pub(crate) fn chance(p: f64) -> String {
     match p {
         ..0.001 => "p < 0.001".to_owned(),
+        // Rounded it would be the level itself, which is not distinguishable.
+        0.0495..LEVEL => format!("p < {LEVEL}"),
         _ => format!("p = {p:.3}"),
     }
 }

@@ -285,6 +285,7 @@ fn probes(kind: ProbeKind, figures: Figures) -> ProbeTrace {
             .map(|at| (!silent(*at)).then_some(latency))
             .collect(),
         asked_ms,
+        question: None,
     }
 }
 

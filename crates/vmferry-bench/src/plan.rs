@@ -4,6 +4,7 @@ mod built_in;
 mod check;
 mod file;
 mod order;
+mod written;
 
 use std::collections::BTreeMap;
 use std::fmt;

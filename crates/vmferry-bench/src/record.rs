@@ -296,7 +296,8 @@ pub struct Downtimes {
     /// TCP connections every 10 ms, which is also how exact it is: to the service's port, or to a
     /// closed one where connections would be the service's work.
     pub tcp_ms: Option<Millis>,
-    /// The service's own requests, one after the other, 10 ms apart at least.
+    /// Requests, one after the other, 10 ms apart at least: the service's own, or echoes by a
+    /// program in the guest where that serves nobody over the network.
     pub service_ms: Option<Millis>,
 }
 
@@ -391,9 +392,9 @@ pub struct WayBack {
 pub enum ProbeKind {
     /// ICMP echo.
     Icmp,
-    /// TCP connect.
+    /// TCP connections, made or refused.
     Tcp,
-    /// The service's own requests.
+    /// The service's own requests, or echoes where it has none over the network.
     Service,
 }
 
@@ -410,6 +411,9 @@ pub struct ProbeTrace {
     pub asked_ms: Vec<f64>,
     /// How long the answer took, milliseconds; `None` where none came.
     pub latency_ms: Vec<Option<f64>>,
+    /// What it asked, in words: "connections to port 80". Absent where that was not recorded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub question: Option<String>,
 }
 
 impl ProbeTrace {

@@ -7,6 +7,7 @@ pub mod markdown;
 pub mod page;
 pub mod results;
 
+mod aim;
 mod cell;
 mod section;
 mod spread;
@@ -20,7 +21,7 @@ use results::Results;
 /// The report of a benchmark, whole or under way.
 pub fn page(record: &BenchRecord, results: &Results) -> Page {
     let mut sections = vec![
-        section::findings::section(&results.findings),
+        section::findings::section(&results.findings, record.plan.subjects.len()),
         section::scores::section(results),
     ];
     let cells = Cell::all(record);

@@ -3,12 +3,13 @@
 mod made_up;
 
 use made_up::GiveUp as _;
-use vmferry_bench::plan::Load;
-use vmferry_bench::record::{BenchRecord, PointStatus};
+use vmferry_bench::plan::{BenchPlan, Load};
+use vmferry_bench::record::{BenchRecord, Blackout, HeavyEnd, HeavyLoad, HeavyStep, PointStatus};
 use vmferry_bench::report::{
     html::html, json::BenchDocument, markdown::markdown, page, results::Results,
 };
 use vmferry_bench::side::Side;
+use vmferry_core::Ratio;
 
 /// Checks that it is well-formed XML: every tag closed in order, every attribute quoted, no stray
 /// `<` or `&`. Returns the names of all elements.
@@ -168,6 +169,98 @@ fn a_run_that_failed_at_once_is_told() {
     let html = checked(&record);
     assert!(html.contains("nginx did not answer within 60 s"));
     assert!(html.contains("No run of the service got to its end"));
+}
+
+fn heavy(workload: &str, because: HeavyEnd, rates: &[f64]) -> HeavyLoad {
+    let steps = (0..).zip(rates).map(|(background_guests, rate)| HeavyStep {
+        background_guests,
+        rate_per_s: *rate,
+    });
+    HeavyLoad {
+        workload: workload.to_owned(),
+        background_guests: 2,
+        steps: steps.collect(),
+        because,
+    }
+}
+
+#[test]
+fn what_stood_around_the_guest_is_said() {
+    let mut record = made_up::record();
+    let message = "nginx did not answer".to_owned();
+    record.heavy = vec![
+        heavy("web", HeavyEnd::Hurts, &[145.0, 130.0, 96.04]),
+        heavy("postgres", HeavyEnd::Fault { message }, &[]),
+        heavy("standby", HeavyEnd::Uncounted, &[0.0]),
+    ];
+    for run in &mut record.runs {
+        let shares = run.key.subject == "qemu-10.0-multifd";
+        run.reference_of = shares.then(|| "qemu-10.0".to_owned());
+    }
+    record.runs[0].points[0].bench_cpu = Some(Ratio(0.2));
+    let text = markdown(&page(&record, &Results::of(&record, None)));
+    for said in [
+        "Heavy load: 2 guests beside; with the last one each guest did less than 80 % of what it \
+         does alone. Operations a second of each guest, in the median: 145 alone, 130 with 1 \
+         beside, 96.0 with 2 beside.",
+        "Heavy load: 2 guests beside; one more failed: nginx did not answer.",
+        "Heavy load: 2 guests beside; nobody counts what the guests do, and there was no room for \
+         more.",
+        "qemu-10.0 and qemu-10.0-multifd serve alike and differ only in how they migrate: in each \
+         repeat they share one run without migrations.",
+        "Asked every 5.00 ms by ICMP, every 5.00 ms by TCP, every 20.0 ms by requests: downtimes \
+         are exact to that. What was asked:",
+        "- by TCP: connections to port 80",
+        "- by requests: PostgreSQL's SELECT 1 at port 5432",
+        "- by TCP: connections to the service's port, or to a closed one where connections would \
+         be its work",
+        "aim 5 % of a core, kept by 26 of 27 migrations.",
+        "aim 5 % of a core, kept by 27 of 27 migrations.",
+    ] {
+        assert!(text.contains(said), "{said}");
+    }
+    assert_eq!(text.matches("Heavy load: ").count(), 3);
+}
+
+#[test]
+fn what_is_missing_is_said_with_its_reason() {
+    let mut record = made_up::small();
+    let told = |record: &BenchRecord| markdown(&page(record, &Results::of(record, None)));
+    let reasons = [
+        "QEMU notes these since 8.2.",
+        "No forecasts are kept in this document.",
+        "One subject only, so that nothing is compared",
+    ];
+    let text = told(&record);
+    assert!(reasons.iter().all(|said| !text.contains(said)));
+    record.plan.subjects.truncate(1);
+    record.subjects.truncate(1);
+    record.runs.truncate(1);
+    for point in &mut record.runs[0].points {
+        point.blackout = Blackout::default();
+        point.forecast = None;
+    }
+    let text = told(&record);
+    for said in reasons {
+        assert!(text.contains(said), "{said}");
+    }
+}
+
+#[test]
+fn the_plan_can_be_run_again_from_the_page() {
+    let mut record = made_up::record();
+    let text = markdown(&page(&record, &Results::of(&record, None)));
+    let file = text.split("```toml\n").nth(1).expect("the plan");
+    let file = file.split("\n```").next().expect("its end");
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("plan.toml");
+    std::fs::write(&path, file).unwrap();
+    assert_eq!(BenchPlan::read(&path).unwrap(), record.plan);
+    assert!(text.contains("vmferry bench compare report.json"));
+    assert!(!text.contains("vmferry bench resume"));
+    record.ended_at = None;
+    let text = markdown(&page(&record, &Results::of(&record, None)));
+    assert!(text.contains(&format!("vmferry bench resume {}", record.id)));
 }
 
 #[test]

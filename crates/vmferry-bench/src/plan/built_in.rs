@@ -7,8 +7,8 @@ use vmferry_core::{ByteRate, Millis};
 use super::{BenchPlan, Load, Subject};
 
 /// What a step takes as long as nothing was timed: seconds on two cores without KVM, where a guest
-/// with its service boots in 4 to 10 s (`docs/virt-lm/trial`) and moves over 400 Mbit/s in 5 to
-/// 10 s, the time around in which it is looked at included.
+/// with its service boots in 4 to 10 s and moves over 400 Mbit/s in 5 to 10 s (measured), the time
+/// around in which it is looked at included.
 mod typical {
     pub(super) const BOOT_S: f64 = 10.0;
     pub(super) const STOP_S: f64 = 3.0;

@@ -17,7 +17,7 @@ use super::{BenchPlan, Load, PlanPart, Subject};
 use crate::BenchError;
 
 /// What the link is called that is not shaped.
-const UNSHAPED: &str = "unshaped";
+pub(super) const UNSHAPED: &str = "unshaped";
 
 /// A plan's file. What is not said is as in [`BenchPlan::usual`].
 #[derive(Debug, Deserialize)]
@@ -183,7 +183,7 @@ impl BenchPlan {
     }
 
     /// Reads a plan from the text of a file; `name` is its name where the text gives none.
-    fn parse(text: &str, name: &str) -> Result<Self, (Option<usize>, String)> {
+    pub(super) fn parse(text: &str, name: &str) -> Result<Self, (Option<usize>, String)> {
         let file: PlanFile = toml::from_str(text).map_err(|error| {
             let line = error.span().map(|span| line_of(text, span.start));
             (line, error.message().to_owned())

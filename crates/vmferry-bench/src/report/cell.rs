@@ -1,7 +1,7 @@
 //! The part of a record that one table of a report is about.
 
 use crate::plan::{BenchPlan, Load};
-use crate::record::{BenchRecord, PointRecord, PointStatus, RunRecord};
+use crate::record::{BenchRecord, HeavyLoad, PointRecord, PointStatus, RunRecord};
 
 /// A workload under a load, with what every subject did there.
 #[derive(Clone, Debug)]
@@ -9,6 +9,8 @@ pub(super) struct Cell<'a> {
     pub(super) workload: &'a str,
     pub(super) load: Load,
     pub(super) plan: &'a BenchPlan,
+    /// What stands beside the migrated guest, where that was found out.
+    pub(super) heavy: Option<&'a HeavyLoad>,
     /// In the order of the plan.
     pub(super) subjects: Vec<SubjectRuns<'a>>,
 }
@@ -41,10 +43,12 @@ impl<'a> Cell<'a> {
                         runs: runs.collect(),
                     }
                 });
+                let mut heavy = record.heavy.iter().filter(|_| load == Load::Heavy);
                 cells.push(Self {
                     workload,
                     load,
                     plan,
+                    heavy: heavy.find(|heavy| heavy.workload == *workload),
                     subjects: subjects.collect(),
                 });
             }

@@ -70,6 +70,10 @@ fn blocks(text: &mut String, blocks: &[Block]) {
                     escaped(&lines.join("\n"))
                 )
             }
+            Block::File(_, whole) => {
+                let whole = escaped(whole.trim_end());
+                writeln!(text, "<pre><code>{whole}</code></pre>")
+            }
             Block::Fold(summary, inner) => {
                 let _ = writeln!(text, "<details>\n<summary>{}</summary>", escaped(summary));
                 self::blocks(text, inner);

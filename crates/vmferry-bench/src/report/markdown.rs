@@ -34,7 +34,11 @@ fn blocks(text: &mut String, blocks: &[Block]) {
             }
             Block::Table(rows) => table(text, rows),
             Block::Figures(_) => {}
-            Block::Commands(lines) => commands(text, lines),
+            Block::Commands(lines) => {
+                let lines = lines.iter().map(|line| line.replace(['\n', '\r'], " "));
+                fenced(text, "sh", &lines.collect::<Vec<_>>().join("\n"));
+            }
+            Block::File(language, whole) => fenced(text, language, whole.trim_end()),
             Block::Fold(summary, inner) => {
                 let summary = super::html::escaped(summary);
                 let _ = write!(text, "<details><summary>{summary}</summary>\n\n");
@@ -65,15 +69,11 @@ fn table(text: &mut String, table: &Table) {
     text.push('\n');
 }
 
-/// Lines between fences that are longer than any run of backticks in them.
-fn commands(text: &mut String, lines: &[String]) {
-    let longest = lines.iter().flat_map(|line| line.split(|c| c != '`'));
-    let fence = "`".repeat(longest.map(str::len).max().unwrap_or(0).max(2) + 1);
-    let _ = writeln!(text, "{fence}sh");
-    for line in lines {
-        let _ = writeln!(text, "{}", line.replace(['\n', '\r'], " "));
-    }
-    let _ = write!(text, "{fence}\n\n");
+/// Code between fences that are longer than any run of backticks in it.
+fn fenced(text: &mut String, language: &str, code: &str) {
+    let longest = code.split(|c| c != '`').map(str::len).max();
+    let fence = "`".repeat(longest.unwrap_or(0).max(2) + 1);
+    let _ = write!(text, "{fence}{language}\n{code}\n{fence}\n\n");
 }
 
 /// Text that Markdown shows as it is: in one line, marks escaped where they would count.
@@ -117,7 +117,7 @@ mod tests {
     #[test]
     fn fences_outlast_what_they_hold() {
         let mut text = String::new();
-        commands(&mut text, &["echo ```".to_owned()]);
+        fenced(&mut text, "sh", "echo ```");
         assert_eq!(text, "````sh\necho ```\n````\n\n");
     }
 }

@@ -35,6 +35,8 @@ pub enum Block {
     Figures(Vec<Figure>),
     /// Lines to type into a shell.
     Commands(Vec<String>),
+    /// A file in this language, whole.
+    File(&'static str, String),
     /// What most readers skip: a summary that unfolds.
     Fold(String, Vec<Block>),
 }
@@ -121,6 +123,12 @@ impl Section {
         if !table.rows.is_empty() {
             self.blocks.push(Block::Table(table));
         }
+    }
+
+    /// Adds lines to type into a shell.
+    pub fn commands(&mut self, lines: &[&str]) {
+        let lines = lines.iter().map(|line| (*line).to_owned());
+        self.blocks.push(Block::Commands(lines.collect()));
     }
 
     /// Adds drawings; nothing where there is none.

@@ -70,7 +70,7 @@ impl Reference {
         let day = record.started_at.strftime("%Y-%m-%d");
         let measured = format!(
             "{}{} of benchmark \u{201c}{}\u{201d} ({}), measured on {day} by vmferry {} on {} \
-             ({} logical CPUs, {}; {}), {} runs of every cell with {} migrations each, sectors of \
+             ({} logical CPUs, {}; {}), {} runs of every workload and load with {} migrations each, sectors of \
              {} s after {} s of warm-up",
             side.subject,
             hypervisor(side),

@@ -315,8 +315,23 @@ fn point(
             (ProbeKind::Tcp, 0.6, 5.0),
             (ProbeKind::Service, 2.1, 20.0),
         ]
-        .map(|(kind, usual, pace)| trace(chance, kind, usual, pace, total, downtime))
+        .map(|(kind, usual, pace)| ProbeTrace {
+            question: question(kind, workload).map(str::to_owned),
+            ..trace(chance, kind, usual, pace, total, downtime)
+        })
         .to_vec(),
+    }
+}
+
+/// What a probe asked; of the last workload that is not recorded.
+fn question(kind: ProbeKind, workload: usize) -> Option<&'static str> {
+    match (kind, WORKLOADS[workload]) {
+        (_, "standby") => None,
+        (ProbeKind::Icmp, _) => Some("echo requests"),
+        (ProbeKind::Tcp, "web") => Some("connections to port 80"),
+        (ProbeKind::Tcp, _) => Some("connections that are refused at port 9"),
+        (ProbeKind::Service, "web") => Some("HTTP's GET / at port 80"),
+        (ProbeKind::Service, _) => Some("PostgreSQL's SELECT 1 at port 5432"),
     }
 }
 
@@ -435,5 +450,6 @@ fn trace(
         pace_ms: None,
         asked_ms,
         latency_ms,
+        question: None,
     }
 }

@@ -11,7 +11,7 @@ use super::{or_dash, table, text};
 pub(crate) fn list(list: &BenchList, shipped: &BenchRecord) -> String {
     let shipped = format!(
         "`--reference shipped` is {} on {} CPUs of {}, measured {}",
-        shipped.plan.name,
+        subjects(shipped),
         shipped.machine.cpus,
         shipped.machine.cpu,
         shipped.started_at.strftime("%Y-%m-%d")
@@ -42,6 +42,21 @@ pub(crate) fn list(list: &BenchList, shipped: &BenchRecord) -> String {
         ]);
     }
     format!("{}\n{shipped}", text(&rows))
+}
+
+/// `default (qemu 10.0.2)`, as asked of each hypervisor.
+fn subjects(record: &BenchRecord) -> String {
+    let named = record.subjects.iter().map(|subject| {
+        let host = &subject.host;
+        let version = host.hypervisor_version.as_deref();
+        format!(
+            "{} ({} {})",
+            subject.name,
+            host.hypervisor,
+            version.unwrap_or("of unknown version")
+        )
+    });
+    named.collect::<Vec<_>>().join(", ")
 }
 
 /// The answer of `bench run` and `bench resume`.

@@ -1,14 +1,24 @@
 //! What was measured in every cell: tables for each workload and load, and drawings.
 
+use std::collections::BTreeSet;
+
 use vmferry_core::{Bytes, Millis, Ratio};
 
 use crate::metric;
 use crate::record::{Latency, MeteredHost, PointRecord, ProbeKind, RunRecord, ServiceRun};
+use crate::report::aim::{self, BENCH_CPU};
 use crate::report::cell::{Cell, SubjectRuns};
 use crate::report::page::{Section, Table};
 use crate::report::spread::{Spread, UNKNOWN, counted, number, told};
 
-use super::figures;
+use super::{figures, load};
+
+/// Ways of looking from outside, and what tables call them.
+const WAYS: [(ProbeKind, &str); 3] = [
+    (ProbeKind::Icmp, "ICMP"),
+    (ProbeKind::Tcp, "TCP"),
+    (ProbeKind::Service, "requests"),
+];
 
 /// The section of a cell.
 pub(crate) fn section(cell: &Cell<'_>) -> Section {
@@ -17,16 +27,9 @@ pub(crate) fn section(cell: &Cell<'_>) -> Section {
         section.say("Nothing was run here yet.");
         return section;
     }
-    let served = cell.subjects.iter().flat_map(|subject| &subject.runs);
-    let served = served.flat_map(|run| run.reference.iter().chain(&run.migrated));
-    let mut clients: Vec<String> = served
-        .map(|run| format!("{}, which counts {}", run.client, run.unit))
-        .collect();
-    clients.sort();
-    clients.dedup();
-    match clients.is_empty() {
-        true => section.say("No run of the service got to its end."),
-        false => section.say(format!("The load comes from {}.", clients.join("; "))),
+    section.say(load::clients(cell));
+    if let Some(heavy) = cell.heavy {
+        section.say(load::heavy(heavy));
     }
     if cell
         .subjects
@@ -37,15 +40,24 @@ pub(crate) fn section(cell: &Cell<'_>) -> Section {
     }
     section.figures(figures::of(cell));
     section.table(service(cell));
+    for words in load::shared(cell) {
+        section.say(words);
+    }
     section.table(downtime(cell));
     if let Some(words) = paces(cell) {
         section.say(words);
+        section.list(questions(cell));
     }
     section.table(cost(cell));
-    for words in energy(cell) {
+    for words in bench_cpu(cell).into_iter().chain(energy(cell)) {
         section.say(words);
     }
     section.table(blackout(cell));
+    if lacks_parts(cell) {
+        section.say(format!(
+            "Parts that are {UNKNOWN} were not noted by the hypervisor; QEMU notes these since 8.2."
+        ));
+    }
     section.table(latency(cell));
     section
 }
@@ -104,8 +116,8 @@ fn downtime(cell: &Cell<'_>) -> Table {
         "subject",
         "migrations completed",
         "downtime by ICMP, ms",
-        "downtime by TCP connect, ms",
-        "downtime by service requests, ms",
+        "downtime by TCP, ms",
+        "downtime by requests, ms",
         "longest stall, ms",
     ];
     let caption = "What was seen from outside, median (least–most) over completed migrations";
@@ -137,7 +149,7 @@ fn cost(cell: &Cell<'_>) -> Table {
         "CPU at the destination, s",
         "CPU of the benchmark, % of a core",
         "energy, J",
-        "way back, ms stopped",
+        "stopped on the way back, ms",
     ];
     let caption = "What migrations took, median (least–most) over completed migrations";
     table(caption, cell, &head, |subject| {
@@ -161,7 +173,7 @@ fn cost(cell: &Cell<'_>) -> Table {
 /// How often was asked, as far as that is recorded: a downtime is exact to that.
 fn paces(cell: &Cell<'_>) -> Option<String> {
     let completed = || cell.subjects.iter().flat_map(SubjectRuns::completed);
-    let said: Vec<String> = [(ProbeKind::Icmp, "ICMP"), (ProbeKind::Tcp, "TCP connect")]
+    let said: Vec<String> = WAYS
         .into_iter()
         .filter_map(|(kind, name)| {
             let traces = completed().flat_map(|point| &point.probes);
@@ -174,8 +186,47 @@ fn paces(cell: &Cell<'_>) -> Option<String> {
         .collect();
     (!said.is_empty()).then(|| {
         format!(
-            "Asked {}: downtimes are exact to that; the service's requests follow each other.",
+            "Asked {}: downtimes are exact to that. What was asked:",
             said.join(", ")
+        )
+    })
+}
+
+/// What was asked; in general words where that is not recorded.
+fn questions(cell: &Cell<'_>) -> Vec<String> {
+    let completed = cell.subjects.iter().flat_map(SubjectRuns::completed);
+    let traces: Vec<_> = completed.flat_map(|point| &point.probes).collect();
+    let said = WAYS.into_iter().map(|(kind, name)| {
+        let traces = traces.iter().filter(|trace| trace.kind == kind);
+        let asked: BTreeSet<&str> = traces
+            .filter_map(|trace| trace.question.as_deref())
+            .collect();
+        let asked = match (asked.is_empty(), kind) {
+            (false, _) => Vec::from_iter(asked).join("; or "),
+            (true, ProbeKind::Icmp) => "echo requests".to_owned(),
+            (true, ProbeKind::Tcp) => "connections to the service's port, or to a closed one \
+                                       where connections would be its work"
+                .to_owned(),
+            (true, ProbeKind::Service) => {
+                "the service's own, or echoes by the guest where it serves nobody".to_owned()
+            }
+        };
+        format!("by {name}: {asked}")
+    });
+    said.collect()
+}
+
+/// How much of a core the benchmark itself took, against what it may.
+fn bench_cpu(cell: &Cell<'_>) -> Option<String> {
+    let completed = cell.subjects.iter().flat_map(SubjectRuns::completed);
+    let known: Vec<Ratio> = completed.filter_map(|point| point.bench_cpu).collect();
+    let kept = known.iter().filter(|cpu| aim::keeps(**cpu, BENCH_CPU));
+    (!known.is_empty()).then(|| {
+        format!(
+            "CPU of the benchmark: aim {} % of a core, kept by {} of {} migrations.",
+            aim::percent(BENCH_CPU),
+            kept.count(),
+            known.len()
         )
     })
 }
@@ -228,6 +279,13 @@ fn blackout(cell: &Cell<'_>) -> Table {
     })
 }
 
+/// Whether there is a subject of whose blackouts the hypervisor noted nothing.
+fn lacks_parts(cell: &Cell<'_>) -> bool {
+    let noted = |point: &PointRecord| figures::PARTS.iter().any(|of| of(point).is_some());
+    let mut subjects = cell.subjects.iter();
+    subjects.any(|subject| subject.completed().next().is_some() && !subject.completed().any(noted))
+}
+
 fn latency(cell: &Cell<'_>) -> Table {
     let head = [
         "subject, when",
@@ -238,7 +296,7 @@ fn latency(cell: &Cell<'_>) -> Table {
         "longest, ms",
     ];
     let mut table = Table::new(
-        "Latency of the service's requests, medians over completed migrations",
+        "Latency of requests, medians over completed migrations",
         &head,
     );
     type Phase = (&'static str, fn(&PointRecord) -> Option<Latency>);

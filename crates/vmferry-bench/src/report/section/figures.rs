@@ -22,10 +22,8 @@ pub(super) const PARTS: [Value; 4] = [
 /// Ways of looking at a downtime, the finest first.
 const DOWNTIMES: [(&str, Value); 3] = [
     ("ICMP", |point| point.downtime.icmp_ms.map(|ms| ms.0)),
-    ("TCP connect", |point| point.downtime.tcp_ms.map(|ms| ms.0)),
-    ("service requests", |point| {
-        point.downtime.service_ms.map(|ms| ms.0)
-    }),
+    ("TCP", |point| point.downtime.tcp_ms.map(|ms| ms.0)),
+    ("requests", |point| point.downtime.service_ms.map(|ms| ms.0)),
 ];
 
 /// Every drawing that the cell has data for.

@@ -9,11 +9,15 @@ use crate::report::page::{Section, Table};
 use crate::report::spread::UNKNOWN;
 use crate::side::CellName;
 
-/// The section.
-pub(crate) fn section(findings: &Findings) -> Section {
+/// The section, of so many subjects.
+pub(crate) fn section(findings: &Findings, subjects: usize) -> Section {
     let mut section = Section::new("Findings");
     section.table(best(findings));
     match findings.findings.is_empty() {
+        true if subjects == 1 => section.say(
+            "One subject only, so that nothing is compared: name more in a plan \
+             (docs/virt-lm/plan.toml), or compare with another benchmark: vmferry bench compare A B.",
+        ),
         true => section.say("No difference between subjects can be told from noise."),
         false => {
             section.list(
@@ -134,7 +138,7 @@ fn told(best: &Best) -> String {
         metric => metric.show(best.mean),
     };
     if best.worse.is_empty() {
-        return format!("no difference told; the lowest mean is {mean}");
+        return format!("not distinguishable; lowest mean {mean} ({})", best.subject);
     }
     let as_good = match best.not_distinguishable.is_empty() {
         true => String::new(),

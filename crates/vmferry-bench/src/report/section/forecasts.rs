@@ -1,21 +1,33 @@
 //! What was forecast before each move against what happened.
 
 use crate::forecasts::{ForecastAccuracy, ForecastErrors, ForecastReport};
-use crate::report::page::{Section, Table};
-use crate::report::spread::{UNKNOWN, number};
+use crate::report::aim::{self, ForecastAim};
+use crate::report::page::{Holds, Section, Table};
+use crate::report::spread::UNKNOWN;
 
-/// A quantity, and where its errors are.
-type Quantity = (
-    &'static str,
-    fn(&ForecastAccuracy) -> Option<ForecastErrors>,
-);
+/// A quantity, what its errors are held to, and where they are.
+struct Quantity {
+    name: &'static str,
+    aim: ForecastAim,
+    of: fn(&ForecastAccuracy) -> Option<ForecastErrors>,
+}
 
 const QUANTITIES: [Quantity; 3] = [
-    ("Total time", |accuracy| accuracy.total_time),
-    ("Downtime, STOP to RESUME", |accuracy| accuracy.downtime),
-    ("Data, by the hypervisor's account", |accuracy| {
-        accuracy.transferred
-    }),
+    Quantity {
+        name: "Total time",
+        aim: aim::TOTAL_TIME,
+        of: |accuracy| accuracy.total_time,
+    },
+    Quantity {
+        name: "Downtime, STOP to RESUME",
+        aim: aim::DOWNTIME,
+        of: |accuracy| accuracy.downtime,
+    },
+    Quantity {
+        name: "Data, by the hypervisor's account",
+        aim: aim::DATA,
+        of: |accuracy| accuracy.transferred,
+    },
 ];
 
 /// The section.
@@ -24,6 +36,10 @@ pub(crate) fn section(report: &ForecastReport) -> Section {
     let all = &report.all;
     if all.migrations == 0 {
         section.say("No migration was made yet.");
+        return section;
+    }
+    if all.forecast == 0 && all.refusal.is_none() {
+        section.say("No forecasts are kept in this document.");
         return section;
     }
     section.say(format!(
@@ -44,42 +60,44 @@ pub(crate) fn section(report: &ForecastReport) -> Section {
             verdicts.wrong, verdicts.n, verdicts.too_hopeful
         ));
     }
-    for (what, of) in QUANTITIES {
-        section.table(table(report, what, of));
+    let told = QUANTITIES.iter().filter_map(|quantity| {
+        let errors = (quantity.of)(all)?;
+        Some(format!(
+            "{}: {}.",
+            quantity.name,
+            quantity.aim.told(&errors)
+        ))
+    });
+    section.list(told.collect());
+    for quantity in &QUANTITIES {
+        section.table(table(report, quantity));
     }
     section
 }
 
-fn table(
-    report: &ForecastReport,
-    what: &str,
-    of: fn(&ForecastAccuracy) -> Option<ForecastErrors>,
-) -> Table {
-    let head = [
-        "of",
-        "migrations",
-        "median error, %",
-        "90 % of errors up to, %",
-        "within interval, %",
-    ];
-    let mut table = Table::new(format!("{what}: errors of forecasts"), &head);
-    if of(&report.all).is_none() {
-        return table;
-    }
+fn table(report: &ForecastReport, quantity: &Quantity) -> Table {
+    let heads = quantity.aim.heads();
+    let mut rows = Vec::new();
     let parts = report.by_workload.iter().chain(&report.by_subject);
     let parts = parts.map(|part| (part.name.as_str(), &part.accuracy));
-    for (name, accuracy) in std::iter::once(("all", &report.all)).chain(parts) {
+    let known = (quantity.of)(&report.all).is_some();
+    let parts = std::iter::once(("all", &report.all)).chain(parts);
+    for (name, accuracy) in parts.filter(|_| known) {
         let mut row = vec![name.to_owned()];
-        match of(accuracy) {
-            Some(errors) => row.extend([
-                errors.n.to_string(),
-                number(errors.median * 100.0),
-                number(errors.p90 * 100.0),
-                number(errors.coverage.percent()),
-            ]),
-            None => row.extend(vec![UNKNOWN.to_owned(); 4]),
+        match (quantity.of)(accuracy) {
+            Some(errors) => {
+                row.push(errors.n.to_string());
+                row.extend(quantity.aim.cells(&errors));
+            }
+            None => row.extend(vec![UNKNOWN.to_owned(); 1 + heads.len()]),
         }
-        table.rows.push(row);
+        rows.push(row);
     }
-    table
+    let first = ["of", "migrations"].map(str::to_owned);
+    Table {
+        caption: format!("{}: errors of forecasts", quantity.name),
+        head: first.into_iter().chain(heads).collect(),
+        rows,
+        holds: Holds::Numbers,
+    }
 }

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use vmferry_core::promise::Preset;
+
 use crate::plan::{BenchPlan, Subject};
 use crate::record::{BenchRecord, SubjectRecord};
 use crate::report::cell::load_name;
@@ -84,7 +86,10 @@ fn plan(plan: &BenchPlan) -> Table {
                 plan.warm_up_s
             ),
         ),
-        ("runs of every cell", plan.repeats.to_string()),
+        (
+            "runs of every cell",
+            format!("{} (a cell: a workload under a load)", plan.repeats),
+        ),
         (
             "migration link",
             plan.link
@@ -195,6 +200,21 @@ pub(crate) fn settings(subject: &Subject) -> String {
         if let Some(most) = promise.max_slowdown {
             said.push(format!("work lost promised at most {most}"));
         }
+        if let Some(least) = promise.min_bandwidth {
+            said.push(format!("least bandwidth {least}"));
+        }
+        if let Some(most) = promise.max_bandwidth {
+            said.push(format!("most bandwidth {most}"));
+        }
+        if promise.allow_postcopy {
+            said.push("post-copy allowed".to_owned());
+        }
+        if promise.policy != Preset::default() {
+            said.push(format!("{} policy", promise.policy));
+        }
+        if let Some(ratio) = promise.expectant_ratio {
+            said.push(format!("expectant ratio {ratio}"));
+        }
     }
     match said.is_empty() {
         true => "defaults".to_owned(),
@@ -206,4 +226,45 @@ fn rows<const N: usize>(rows: [(&str, String); N]) -> Vec<Vec<String>> {
     rows.into_iter()
         .map(|(name, value)| vec![name.to_owned(), value])
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use vmferry_core::promise::Promise;
+    use vmferry_core::{ByteRate, Millis, Ratio};
+
+    #[test]
+    fn promises_that_differ_look_different() {
+        let changes: [fn(&mut Promise); 9] = [
+            |_| {},
+            |promise| promise.max_downtime_ms = Some(Millis(300.0)),
+            |promise| promise.deadline_ms = Some(Millis(20_000.0)),
+            |promise| promise.max_slowdown = Some(Ratio(0.5)),
+            |promise| promise.min_bandwidth = Some(ByteRate::from_mbit_per_s(10.0)),
+            |promise| promise.max_bandwidth = Some(ByteRate::from_mbit_per_s(200.0)),
+            |promise| promise.allow_postcopy = true,
+            |promise| promise.policy = Preset::Urgent,
+            |promise| promise.expectant_ratio = Some(Ratio(0.7)),
+        ];
+        let said = changes.map(|change| {
+            let mut promise = Promise::default();
+            change(&mut promise);
+            settings(&Subject {
+                promise: Some(promise),
+                ..Subject::default()
+            })
+        });
+        insta::assert_snapshot!(said.join("\n"), @"
+        steered by vmferry (off)
+        steered by vmferry (off), downtime promised at most 300 ms
+        steered by vmferry (off), total time promised at most 20.0 s
+        steered by vmferry (off), work lost promised at most 50.0 %
+        steered by vmferry (off), least bandwidth 10 Mbit/s
+        steered by vmferry (off), most bandwidth 200 Mbit/s
+        steered by vmferry (off), post-copy allowed
+        steered by vmferry (off), urgent policy
+        steered by vmferry (off), expectant ratio 70.0 %
+        ");
+    }
 }

@@ -88,7 +88,7 @@ pub(crate) fn svg(title: &str, traces: &[&ProbeTrace], total_time_s: Option<f64>
         };
         drawing.ranges(ranges, stroke);
     }
-    let said = "Latency of requests over time on a logarithmic axis; the move is shaded, and times \
+    let said = "Latency of answers over time on a logarithmic axis; the move is shaded, and times \
                 without answers are marked";
     drawing.finished(frame.height(), title, said)
 }
@@ -129,7 +129,7 @@ fn paint(kind: ProbeKind) -> Paint {
 pub(crate) const fn name(kind: ProbeKind) -> &'static str {
     match kind {
         ProbeKind::Icmp => "ICMP echo",
-        ProbeKind::Tcp => "TCP connect",
-        ProbeKind::Service => "service request",
+        ProbeKind::Tcp => "TCP",
+        ProbeKind::Service => "request",
     }
 }

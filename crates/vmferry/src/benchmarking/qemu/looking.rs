@@ -57,6 +57,33 @@ fn ways(service: Service) -> [(Way, ProbeKind); 3] {
     ]
 }
 
+/// What a probe asks, in words for reports.
+fn question(kind: ProbeKind) -> String {
+    match kind {
+        ProbeKind::IcmpEcho => "echo requests, which the guest's kernel answers".to_owned(),
+        ProbeKind::UdpEcho { port } => {
+            format!(
+                "datagrams that the load's program in the guest sends back from UDP port {port}"
+            )
+        }
+        ProbeKind::TcpConnect { port } => format!("connections to the service's port {port}"),
+        ProbeKind::TcpRefusal { port } => format!(
+            "connections to port {port}, where nobody listens and the guest's kernel refuses them"
+        ),
+        ProbeKind::Request { protocol, port } => {
+            let request = match protocol {
+                Protocol::Http => "HTTP's GET /",
+                Protocol::Postgres => "PostgreSQL's SELECT 1",
+                Protocol::Mariadb => "MariaDB's COM_PING",
+                Protocol::Redis => "Redis's PING",
+                Protocol::Smtp => "SMTP's NOOP",
+                Protocol::Imap => "IMAP's NOOP",
+            };
+            format!("{request} at the service's port {port}")
+        }
+    }
+}
+
 /// Probes at work.
 pub(super) struct Looking {
     probes: Vec<(Way, ReachProbe)>,
@@ -189,6 +216,7 @@ impl Seen {
                     .iter()
                     .map(|one| one.latency_ms.map(|ms| rounded(ms.0)))
                     .collect(),
+                question: Some(question(seen.kind)),
             }
         };
         self.ways.iter().map(trace).collect()
@@ -208,4 +236,29 @@ fn summary(of: LatencySummary) -> Option<Latency> {
         p99_ms: of.p99_ms?,
         max_ms: of.max_ms?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reports_say_what_was_asked() {
+        let asked = |service| ways(service).map(|(_, kind)| question(kind)).join("\n");
+        insta::assert_snapshot!(asked(Service::Web), @"
+        echo requests, which the guest's kernel answers
+        connections to the service's port 80
+        HTTP's GET / at the service's port 80
+        ");
+        insta::assert_snapshot!(asked(Service::Postgres), @"
+        echo requests, which the guest's kernel answers
+        connections to port 9, where nobody listens and the guest's kernel refuses them
+        PostgreSQL's SELECT 1 at the service's port 5432
+        ");
+        insta::assert_snapshot!(asked(Service::Standby), @"
+        echo requests, which the guest's kernel answers
+        connections to port 9, where nobody listens and the guest's kernel refuses them
+        datagrams that the load's program in the guest sends back from UDP port 7
+        ");
+    }
 }
