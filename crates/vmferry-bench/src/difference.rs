@@ -357,7 +357,10 @@ mod tests {
         let mut same = Difference::of_score(untested, None, 0.0, None);
         judge(vec![&mut same]);
         assert_eq!(
-            [same.words(Metric::Overhead), same.words_of_score(Metric::Overhead)],
+            [
+                same.words(Metric::Overhead),
+                same.words_of_score(Metric::Overhead)
+            ],
             [
                 "not distinguishable (+0.0 points seen)",
                 "not distinguishable (+0.0 points of overhead seen)"

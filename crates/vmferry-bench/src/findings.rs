@@ -426,12 +426,14 @@ mod tests {
                 "For web use default rather than multifd, which has downtime {deadline} instead of "
             );
             assert!(one.sentence.starts_with(&begin), "{}", one.sentence);
-            let end =
-                "; 9 of 9 migrations of multifd did not complete and count with the deadline";
+            let end = "; 9 of 9 migrations of multifd did not complete and count with the deadline";
             assert!(one.sentence.ends_with(end), "{}", one.sentence);
             assert_eq!(findings.best.len(), 4);
             for best in &findings.best {
-                assert_eq!((best.subject.as_str(), best.incomplete.len()), ("default", 1));
+                assert_eq!(
+                    (best.subject.as_str(), best.incomplete.len()),
+                    ("default", 1)
+                );
             }
         }
     }
@@ -449,7 +451,10 @@ mod tests {
             let multifd = &mut record.plan.subjects[1];
             (multifd.postcopy_after_ms, multifd.promise) = (after, promise);
             let found = Findings::of(&record);
-            let told = found.findings.iter().map(|f| f.sentence.ends_with(POSTCOPY_RISK));
+            let told = found
+                .findings
+                .iter()
+                .map(|f| f.sentence.ends_with(POSTCOPY_RISK));
             assert_eq!(told.collect::<Vec<bool>>(), [true, false]);
             for best in &found.best {
                 assert_eq!(best.may_use_postcopy, best.subject == "multifd");

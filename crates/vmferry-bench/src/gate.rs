@@ -119,7 +119,10 @@ impl FromStr for Gate {
             problem,
         };
         let (what, limit) = text.split_once('>').ok_or_else(|| {
-            refuse("it has no `>`; in a shell write it in quotes: --fail-if 'downtime>+10%'".to_owned())
+            refuse(
+                "it has no `>`; in a shell write it in quotes: --fail-if 'downtime>+10%'"
+                    .to_owned(),
+            )
         })?;
         let (what, limit) = (what.trim(), limit.trim());
         let (of_score, name) = match what.strip_prefix("score.") {

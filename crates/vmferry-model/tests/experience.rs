@@ -167,7 +167,10 @@ fn answers_of_older_looks_do_not_widen_the_pause() {
     }
     let assumed = Assumptions::tcg();
     let learned = assumed.with(&Experience::of(&moves));
-    assert!(learned.socket_fill.log_sd <= assumed.socket_fill.log_sd, "{learned:?}");
+    assert!(
+        learned.socket_fill.log_sd <= assumed.socket_fill.log_sd,
+        "{learned:?}"
+    );
     let most = learned.socket_fill.factor * (1.645 * learned.socket_fill.log_sd).exp();
     assert!(most <= 2.0 + 1e-9, "{most}");
 }

@@ -94,7 +94,10 @@ mod tests {
         }
         fs::copy("/bin/sh", root.path().join("bin/sh")).expect("a shell");
         let libraries = run(Command::new("ldd").arg("/bin/sh")).expect("ldd");
-        for library in libraries.split_whitespace().filter(|word| word.starts_with('/')) {
+        for library in libraries
+            .split_whitespace()
+            .filter(|word| word.starts_with('/'))
+        {
             let place = root.path().join(&library[1..]);
             fs::create_dir_all(place.parent().expect("a directory")).expect("made");
             fs::copy(library, place).expect("a library");

@@ -95,7 +95,8 @@ impl TestGuest {
         }
         let stopped = begin.elapsed();
         if let Err(error) = self.await_at(Side::Destination).await {
-            let problem = format!("{error}; it runs at the source, and no QEMU awaits its next move");
+            let problem =
+                format!("{error}; it runs at the source, and no QEMU awaits its next move");
             return Err(self.not_back(problem));
         }
         Ok(WayBack {

@@ -21,8 +21,8 @@ use vmferry_migrate::{DEFAULT_STALL_TIMEOUT, MoveDir};
 use vmferry_testbed::{ConsoleWatch, GuestSpec, Side, TestGuest, Testbed};
 
 use crate::Error;
-use crate::document::Versions;
 use crate::HistoryPlace;
+use crate::document::Versions;
 use crate::moving::{self, MoveOptions, PreparedMove};
 
 /// The answer of the demonstration.

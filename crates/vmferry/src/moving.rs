@@ -29,8 +29,8 @@ use vmferry_model::Assumptions;
 
 use crate::document::{MigrateReport, Versions};
 use crate::earlier::Earlier;
-use crate::history_place::HistoryPlace;
 use crate::energy::{EnergyForecast, HostNames, energy_forecast};
+use crate::history_place::HistoryPlace;
 use crate::link::{self, RouteEnd};
 use crate::models::{self, Fitted};
 use crate::predict::{self, Reforecaster};

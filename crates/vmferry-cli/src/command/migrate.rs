@@ -1,8 +1,8 @@
 //! `vmferry migrate`: check, forecast, ask, move, forecast beside outcome.
 
+use vmferry::HistoryPlace;
 use vmferry::core::{ExitCode, Plan};
 use vmferry::migrate::DEFAULT_STALL_TIMEOUT;
-use vmferry::HistoryPlace;
 use vmferry::moving::{self, MoveOptions};
 use vmferry::{Error, document::MigrateReport, guard_command};
 

@@ -119,7 +119,12 @@ pub(crate) fn compared(of: &BenchComparison) -> String {
                 format!("score of {}", score.metric),
                 or_dash(score.score.map(|_| "1000".to_owned())),
                 or_dash(number(score.score)),
-                or_dash(score.difference.as_ref().map(|one| one.words_of_score(score.metric))),
+                or_dash(
+                    score
+                        .difference
+                        .as_ref()
+                        .map(|one| one.words_of_score(score.metric)),
+                ),
             ]);
         }
         lines.push(text(&rows));

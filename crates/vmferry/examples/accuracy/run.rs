@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
+use vmferry::HistoryPlace;
 use vmferry::core::plan::MoveLimits;
 use vmferry::core::{
     ByteRate, Bytes, LinkSpeed, Millis, MoveEvent, Observation, Outcome, Plan, Ratio, Remedy,
@@ -13,7 +14,6 @@ use vmferry::guard_command;
 use vmferry::measure::{ObserveOptions, PageOptions, default_budget, measure, observe};
 use vmferry::migrate::{DEFAULT_STALL_TIMEOUT, EventSink};
 use vmferry::model::{Assumptions, forecast};
-use vmferry::HistoryPlace;
 use vmferry::moving::{self, MoveOptions, PreparedMove};
 use vmferry::testbed::{GuestSpec, Side, TestGuest, Testbed};
 

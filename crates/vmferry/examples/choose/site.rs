@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use serde_json::json;
 use tokio::sync::watch;
+use vmferry::HistoryPlace;
 use vmferry::choosing::report::ChooseReport;
 use vmferry::choosing::{self, ChooseOptions, DestinationHost, HOST_BUDGET, HostUri};
 use vmferry::core::plan::MoveLimits;
@@ -17,7 +18,6 @@ use vmferry::guard_command;
 use vmferry::measure::{ObserveOptions, PageOptions};
 use vmferry::migrate::{DEFAULT_STALL_TIMEOUT, EventSink};
 use vmferry::model::choice::{Demand, Preset};
-use vmferry::HistoryPlace;
 use vmferry::moving::{self, MoveOptions};
 use vmferry::testbed::{Side, TestGuest, Testbed};
 

@@ -5,12 +5,12 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tokio::sync::watch;
+use vmferry::HistoryPlace;
 use vmferry::core::plan::MoveLimits;
 use vmferry::core::{ByteRate, Bytes, Millis, MoveEvent, Outcome, Plan};
 use vmferry::guard_command;
 use vmferry::measure::{ObserveOptions, PageOptions, default_budget};
 use vmferry::migrate::{DEFAULT_STALL_TIMEOUT, EventSink};
-use vmferry::HistoryPlace;
 use vmferry::moving::{self, MoveOptions, PreparedMove};
 use vmferry::testbed::{GuestSpec, Side, TestGuest, Testbed};
 

@@ -9,8 +9,8 @@ use vmferry_measure::ObserveOptions;
 use vmferry_migrate::{DEFAULT_STALL_TIMEOUT, EventSink, MoveDir};
 
 use crate::Error;
-use crate::document::MigrateReport;
 use crate::HistoryPlace;
+use crate::document::MigrateReport;
 use crate::moving::{self, MoveOptions, Observed};
 
 /// A move that can be made as it was chosen.

@@ -246,7 +246,10 @@ mod tests {
         ] {
             assert!(text.contains(part), "{part}: {text}");
         }
-        let rows: Vec<&str> = text.lines().filter(|line| line.starts_with("| b | ")).collect();
+        let rows: Vec<&str> = text
+            .lines()
+            .filter(|line| line.starts_with("| b | "))
+            .collect();
         assert!(rows[0].ends_with(" | none |"), "{}", rows[0]);
         assert!(text.contains("it would rank nothing, and there is none"));
     }

@@ -10,12 +10,12 @@ use vmferry_core::{Millis, Place};
 use vmferry_measure::outage::{ProbeTarget, monotonic_ns};
 use vmferry_testbed::{GuestSpec, Service, Side, TestGuest, Testbed, TestbedError};
 
-use crate::HistoryPlace;
 use super::clients::{Client, Tools};
 use super::looking::Looking;
 use super::migration::Migration;
 use super::power::{self, Power};
 use super::{as_subject, testbed, with_left};
+use crate::HistoryPlace;
 use crate::energy::MeterOptions;
 
 /// How long clients may take to go on: a lost segment is sent again within seconds, the tools report
