@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::completion::Incomplete;
 use crate::difference::{Difference, Verdict, judge};
 use crate::estimate::Spread;
+use crate::findings::SAME;
 use crate::metric::{DowntimeSource, Metric};
 use crate::record::BenchRecord;
 use crate::side::{CellName, Side, common_source};
@@ -122,7 +123,9 @@ impl Race {
         let (worse, open): (Vec<_>, Vec<_>) = self
             .others
             .into_iter()
-            .partition(|(_, difference)| difference.verdict == Verdict::Worse);
+            .partition(|(_, difference)| {
+                difference.verdict == Verdict::Worse && !difference.is_same_within(SAME)
+            });
         let chances = worse.iter().filter_map(|(_, found)| found.p_corrected);
         let p = chances.max_by(f64::total_cmp);
         let names =

@@ -115,10 +115,10 @@ impl Difference {
         }
     }
 
-    /// Whether the ratio's whole interval lies within `share` of 1: no difference that matters.
+    /// Whether the ratio's whole interval lies within `share` of 1: no difference that matters, real
+    /// or not.
     pub fn is_same_within(&self, share: f64) -> bool {
-        self.verdict == Verdict::NotDistinguishable
-            && self.p.is_some()
+        self.p.is_some()
             && self
                 .ratio
                 .and_then(|ratio| ratio.confidence)

@@ -191,6 +191,8 @@ fn finding(
     let with = |verdict: Verdict, lower: &str| -> Vec<&CellComparison> {
         let cells = metrics.iter();
         let cells = cells.filter(|c| c.difference.verdict == verdict);
+        // Real, but too small to choose by.
+        let cells = cells.filter(|c| !c.difference.is_same_within(SAME));
         cells
             .filter(|c| !gained_by_failing(lower, c.metric))
             .collect()
@@ -392,6 +394,27 @@ mod tests {
         let data = of("postgres", Metric::MigratedData);
         assert_eq!((data.subject.as_str(), data.worse.len()), ("xbzrle", 2));
         assert_eq!(of("web", Metric::TotalTime).not_distinguishable.len(), 2);
+    }
+
+    #[test]
+    fn what_is_real_and_too_small_to_choose_by_is_no_advice() {
+        let plan = plan(&["default", "multifd"], &["web"]);
+        let findings = Findings::of(&record(plan, |key, point| {
+            let mut figures = Figures::default();
+            if key.subject == "multifd" {
+                figures.migrated_bytes = figures.migrated_bytes * 98 / 100;
+                figures.downtime_ms *= 3.0;
+            }
+            figures.with_noise(0.002, key, point)
+        }));
+        let [one] = findings.findings.as_slice() else {
+            panic!("{:#?}", findings.findings)
+        };
+        let begin = "For web use default rather than multifd, which has downtime ";
+        assert!(one.sentence.starts_with(begin), "{}", one.sentence);
+        assert!(one.same.contains(&Metric::MigratedData), "{:?}", one.same);
+        let data = findings.best.iter().find(|b| b.metric == Metric::MigratedData);
+        assert!(data.is_some_and(|best| best.worse.is_empty()), "{data:?}");
     }
 
     /// None of the second subject's migrations completed; hardly anything was sent and lost.

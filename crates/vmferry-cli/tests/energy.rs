@@ -204,8 +204,8 @@ fn measurements_of_others_are_fitted() {
     let ended = place.run(&[&fit[..], &hosts].concat()).expect(0, &[]);
     insta::assert_snapshot!(ended.stdout, @r"
     pair         alpha > beta by measurements in theirs.csv
-    alpha        0.512 (0.503 to 0.520) J/MB
-    beta         20.6 (9.5 to 31.6) J
+    alpha        0.512 (0.503 to 0.521) J/MB
+    beta         20.6 (9.5 to 31.7) J
     fit          R^2 0.9996, residuals 7.0 J, 7 moves
     ");
     let listed = place
