@@ -120,10 +120,8 @@ impl Race {
     }
 
     fn end(self) -> Best {
-        let (worse, open): (Vec<_>, Vec<_>) = self
-            .others
-            .into_iter()
-            .partition(|(_, difference)| {
+        let (worse, open): (Vec<_>, Vec<_>) =
+            self.others.into_iter().partition(|(_, difference)| {
                 difference.verdict == Verdict::Worse && !difference.is_same_within(SAME)
             });
         let chances = worse.iter().filter_map(|(_, found)| found.p_corrected);

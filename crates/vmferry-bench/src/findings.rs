@@ -413,7 +413,10 @@ mod tests {
         let begin = "For web use default rather than multifd, which has downtime ";
         assert!(one.sentence.starts_with(begin), "{}", one.sentence);
         assert!(one.same.contains(&Metric::MigratedData), "{:?}", one.same);
-        let data = findings.best.iter().find(|b| b.metric == Metric::MigratedData);
+        let data = findings
+            .best
+            .iter()
+            .find(|b| b.metric == Metric::MigratedData);
         assert!(data.is_some_and(|best| best.worse.is_empty()), "{data:?}");
     }
 

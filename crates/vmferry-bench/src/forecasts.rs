@@ -41,6 +41,9 @@ pub struct ForecastAccuracy {
     pub migrations: usize,
     /// Of these, with a forecast.
     pub forecast: usize,
+    /// Of those, gone over to post-copy: forecasts are of pre-copy, and not judged by them.
+    #[serde(default)]
+    pub post_copies: usize,
     /// Why the first one without has none, in words.
     pub refusal: Option<String>,
     /// Total migration time.
@@ -131,6 +134,11 @@ impl ForecastAccuracy {
             let Some(outcome) = &point.outcome else {
                 continue;
             };
+            // It was forecast as a pre-copy.
+            if outcome.post_copy {
+                found.post_copies += 1;
+                continue;
+            }
             let accuracy = Accuracy::of(forecast, outcome);
             if let Some(right) = accuracy.verdict {
                 let hopeful = forecast.converges_probability >= 0.5;
@@ -220,6 +228,18 @@ mod tests {
         let names: Vec<&str> = report.by_workload.iter().map(|w| w.name.as_str()).collect();
         assert_eq!(names, ["mail", "web"]);
         assert_eq!(report.by_subject[1].accuracy.migrations, 18);
+    }
+
+    #[test]
+    fn post_copies_judge_no_forecast_of_pre_copy() {
+        let mut record = record(plan(&["a"], &["web"]), |_, _| Figures::default());
+        let point = &mut record.runs[0].points[0];
+        point.outcome.as_mut().unwrap().post_copy = true;
+        let found = ForecastReport::of(&record).all;
+        assert_eq!(
+            (found.forecast, found.post_copies, found.verdicts.n),
+            (9, 1, 8)
+        );
     }
 
     #[test]

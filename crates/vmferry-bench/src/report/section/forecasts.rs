@@ -48,6 +48,12 @@ pub(crate) fn section(report: &ForecastReport) -> Section {
          nine of ten outcomes are within.",
         all.forecast, all.migrations
     ));
+    if all.post_copies > 0 {
+        section.say(format!(
+            "{} of them went over to post-copy: forecasts are of pre-copy, and not judged by those.",
+            all.post_copies
+        ));
+    }
     if let Some(why) = &all.refusal {
         section.say(format!(
             "Where there is none, the first reason given is: {why}"
@@ -56,7 +62,7 @@ pub(crate) fn section(report: &ForecastReport) -> Section {
     let verdicts = all.verdicts;
     if verdicts.n > 0 {
         section.say(format!(
-            "Whether a move converges was forecast wrongly {} times of {}, {} of them too hopefully.",
+            "Wrong forecasts of whether a move converges: {} of {}, of these too hopeful: {}.",
             verdicts.wrong, verdicts.n, verdicts.too_hopeful
         ));
     }
