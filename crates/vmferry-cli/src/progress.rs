@@ -15,9 +15,10 @@ use vmferry::migrate::EventSink;
 use crate::answer::Answer;
 use crate::args::{Global, ProgressStyle};
 
-/// Writes a line on standard error; a closed one is nobody's loss.
+/// Writes a line on standard error; a closed one is nobody's loss. At once, so that a line of the
+/// answer in the same pipe (`2>&1`) never stands behind its words.
 pub(crate) fn say(line: &str) {
-    let _ = writeln!(io::stderr(), "{line}");
+    let _ = io::stderr().write_all(format!("{line}\n").as_bytes());
 }
 
 /// As [`say`], for those who must go on: waits no longer than `limit`.
