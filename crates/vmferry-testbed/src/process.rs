@@ -34,12 +34,11 @@ impl Process {
         Self::of(std::process::id())
     }
 
-    /// Whether it still runs; one that has ended and is not yet reaped does not.
+    /// Whether it still runs, with any of its threads; one that has ended and is not yet reaped does
+    /// not.
     #[must_use]
     pub fn is_alive(self) -> bool {
-        stat(self.pid).is_some_and(|(state, start_time)| {
-            start_time == self.start_time && state != 'Z' && state != 'X'
-        })
+        stat(self.pid) == Some((true, self.start_time))
     }
 
     /// Sends it a signal, if it still runs.
@@ -75,15 +74,21 @@ impl Process {
     }
 }
 
-/// State and start time of a process.
-fn stat(pid: u32) -> Option<(char, u64)> {
-    let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+/// Whether a process runs, and its start time.
+fn stat(pid: u32) -> Option<(bool, u64)> {
+    read(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
+}
+
+fn read(stat: &str) -> Option<(bool, u64)> {
     // The name, in parentheses, may hold blanks and parentheses.
-    let (_, rest) = text.rsplit_once(") ")?;
+    let (_, rest) = stat.rsplit_once(") ")?;
     let mut fields = rest.split(' ');
-    let state = fields.next()?.chars().next()?;
-    let start_time = fields.nth(18)?.parse().ok()?;
-    Some((state, start_time))
+    let state = fields.next()?;
+    let threads: u64 = fields.nth(16)?.parse().ok()?;
+    let start_time = fields.nth(1)?.parse().ok()?;
+    // Where the first thread ends before the others, they hold files and their locks for a moment.
+    let ended = state == "X" || state == "Z" && threads <= 1;
+    Some((!ended, start_time))
 }
 
 #[cfg(test)]
@@ -100,6 +105,20 @@ mod tests {
         assert!(!process.is_alive());
         assert_eq!(stat(process.pid), None, "reaped");
         child.wait().expect_err("nothing is left to wait for");
+    }
+
+    #[test]
+    fn a_process_runs_until_its_last_thread_has_ended() {
+        let stat = |state: &str, threads: u32| {
+            let text = format!(
+                "7 (a) b) {state} 1 7 7 0 -1 4 5 0 0 0 120 30 0 0 20 0 {threads} 0 4711 0 0"
+            );
+            read(&text)
+        };
+        assert_eq!(stat("S", 1), Some((true, 4711)));
+        assert_eq!(stat("Z", 3), Some((true, 4711)));
+        assert_eq!(stat("Z", 1), Some((false, 4711)));
+        assert_eq!(read("nothing"), None);
     }
 
     #[test]

@@ -90,15 +90,6 @@ impl ServiceImage {
     /// Makes an overlay, or makes it anew: what guests write goes there. Both ends of a move open
     /// the same one; QEMU hands it over.
     pub(crate) fn overlay(base: &Path, overlay: &Path) -> Result<(), TestbedError> {
-        // A QEMU that was just ended may hold the lock of the old one for a moment.
-        match std::fs::remove_file(overlay) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                return Err(TestbedError::io(format!("remove {}", overlay.display()))(
-                    error,
-                ));
-            }
-            _ => {}
-        }
         run(Command::new("qemu-img")
             .args(["create", "-q", "-f", "qcow2", "-F", "raw", "-b"])
             .args([base, overlay]))
