@@ -3,10 +3,9 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::completion::Incomplete;
+use crate::completion::{Incomplete, gained_by_failing};
 use crate::difference::{Difference, Verdict, judge};
 use crate::estimate::Spread;
-use crate::findings::SAME;
 use crate::metric::{DowntimeSource, Metric};
 use crate::record::BenchRecord;
 use crate::side::{CellName, Side, common_source};
@@ -83,13 +82,9 @@ impl Race {
         let incomplete: Vec<Incomplete> = incomplete
             .filter(|one| one.words_by(metric).is_some())
             .collect();
-        let gained_by_failing = |side: &Side<'_>| {
-            let mut incomplete = incomplete.iter();
-            incomplete.any(|one| one.subject == side.subject && one.gains_by_failing(metric))
-        };
         let mut measured: Vec<(&Side<'_>, Spread)> = sides
             .iter()
-            .filter(|side| !gained_by_failing(side))
+            .filter(|side| !gained_by_failing(&incomplete, side.subject, metric))
             .filter_map(|side| Some((side, side.cell(cell).spread(metric, by)?)))
             .collect();
         measured.sort_by(|(_, a), (_, b)| a.mean.total_cmp(&b.mean));
@@ -120,10 +115,10 @@ impl Race {
     }
 
     fn end(self) -> Best {
-        let (worse, open): (Vec<_>, Vec<_>) =
-            self.others.into_iter().partition(|(_, difference)| {
-                difference.verdict == Verdict::Worse && !difference.is_same_within(SAME)
-            });
+        let (worse, open): (Vec<_>, Vec<_>) = self
+            .others
+            .into_iter()
+            .partition(|(_, difference)| difference.weighs(Verdict::Worse));
         let chances = worse.iter().filter_map(|(_, found)| found.p_corrected);
         let p = chances.max_by(f64::total_cmp);
         let names =

@@ -22,6 +22,12 @@ pub struct Incomplete {
     pub never_seen_again: usize,
 }
 
+/// Whether a subject would gain by a metric for migrations that did not complete.
+pub(crate) fn gained_by_failing(incomplete: &[Incomplete], subject: &str, metric: Metric) -> bool {
+    let mut incomplete = incomplete.iter();
+    incomplete.any(|one| one.subject == subject && one.gains_by_failing(metric))
+}
+
 impl Incomplete {
     /// `None` where all completed, and the guest was seen after each.
     pub(crate) fn of(side: &Side<'_>, cell: &CellName) -> Option<Self> {

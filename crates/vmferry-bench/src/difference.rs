@@ -15,6 +15,9 @@ pub const LEVEL: f64 = 0.05;
 /// What [`Difference::repeats_needed`] repeats would do.
 pub(crate) const WOULD_SHOW: &str = "would show it four times in five";
 
+/// A ratio whose whole interval is within this share of 1 is told as no change.
+pub const SAME: f64 = 0.1;
+
 /// What a comparison says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
@@ -113,6 +116,11 @@ impl Difference {
             repeats_needed: None,
             contrast: Some(contrast),
         }
+    }
+
+    /// Whether the verdict is this one, and the difference not certainly too small to choose by.
+    pub(crate) fn weighs(&self, verdict: Verdict) -> bool {
+        self.verdict == verdict && !self.is_same_within(SAME)
     }
 
     /// Whether the ratio's whole interval lies within `share` of 1: no difference that matters, real

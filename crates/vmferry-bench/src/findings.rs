@@ -7,14 +7,13 @@ pub use crate::best::Best;
 use crate::best::best;
 use crate::compare::{CellComparison, Comparison};
 pub use crate::completion::Incomplete;
+use crate::completion::gained_by_failing;
+pub use crate::difference::SAME;
 use crate::difference::{LEVEL, RatioEstimate, Verdict};
 use crate::estimate::{Confidence, Scale, confidence};
 use crate::metric::Metric;
 use crate::record::BenchRecord;
 use crate::side::{CellName, Side, common_source};
-
-/// A ratio whose whole interval is within this share of 1 is told as no change.
-pub const SAME: f64 = 0.1;
 
 /// What a subject that may use post-copy is never recommended without.
 pub(crate) const POSTCOPY_RISK: &str = "in post-copy a move cannot be cancelled, and a guest whose \
@@ -105,10 +104,7 @@ impl Findings {
                 .retain(|c| c.metric != Metric::Overhead || !unsteady(&c.cell));
         }
         let cells = comparisons.iter().flat_map(|c| &c.cells);
-        let open = |cell: &&CellComparison| {
-            let difference = &cell.difference;
-            difference.verdict == Verdict::NotDistinguishable && !difference.is_same_within(SAME)
-        };
+        let open = |cell: &&CellComparison| cell.difference.weighs(Verdict::NotDistinguishable);
         let undecided = cells.filter(open).count();
         let sides = Side::all(record);
         let mut findings: Vec<Finding> = comparisons
@@ -183,18 +179,12 @@ fn finding(
         .into_iter()
         .filter_map(|name| Incomplete::of(side(name)?, cell))
         .collect();
-    let gained_by_failing = |name: &str, metric: Metric| {
-        let mut incomplete = incomplete.iter();
-        incomplete.any(|one| one.subject == name && one.gains_by_failing(metric))
-    };
     // Judged as `verdict`, which is in favour of `lower`.
     let with = |verdict: Verdict, lower: &str| -> Vec<&CellComparison> {
         let cells = metrics.iter();
-        let cells = cells.filter(|c| c.difference.verdict == verdict);
-        // Real, but too small to choose by.
-        let cells = cells.filter(|c| !c.difference.is_same_within(SAME));
+        let cells = cells.filter(|c| c.difference.weighs(verdict));
         cells
-            .filter(|c| !gained_by_failing(lower, c.metric))
+            .filter(|c| !gained_by_failing(&incomplete, lower, c.metric))
             .collect()
     };
     let better = with(Verdict::Better, subject);
@@ -235,9 +225,8 @@ fn finding(
         let kept: Vec<String> = same.iter().map(|c| kept(c)).collect();
         sentence.push_str(&format!("; the same within a tenth: {}", joined(&kept)));
     }
-    let open = metrics.iter().filter(|c| {
-        c.difference.verdict == Verdict::NotDistinguishable && !c.difference.is_same_within(SAME)
-    });
+    let open = metrics.iter();
+    let open = open.filter(|c| c.difference.weighs(Verdict::NotDistinguishable));
     let open: Vec<String> = open.map(|c| c.metric.to_string()).collect();
     if !open.is_empty() {
         sentence.push_str(&format!("; not distinguishable: {}", joined(&open)));

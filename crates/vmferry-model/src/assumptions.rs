@@ -107,7 +107,7 @@ pub struct Assumptions {
 }
 
 /// Standard deviations above the median that nineteen in twenty stay below.
-const NINETEEN_IN_TWENTY: f64 = 1.645;
+pub const NINETEEN_IN_TWENTY: f64 = 1.645;
 /// The sockets' fill differs from move to move by so much at least, as a logarithm.
 const LEAST_SPREAD: f64 = 0.1;
 

@@ -49,7 +49,7 @@ mod threads;
 
 pub use accuracy::{Accuracy, QuantityAccuracy};
 pub use analysis::analyse;
-pub use assumptions::{Assumptions, Factor, SocketFill};
+pub use assumptions::{Assumptions, Factor, NINETEEN_IN_TWENTY, SocketFill};
 pub use drawn_moves::DrawnMoves;
 pub use error::ModelError;
 pub use experience::{Estimate, Experience};

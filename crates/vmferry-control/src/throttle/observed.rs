@@ -6,7 +6,7 @@ use vmferry_core::{
     ByteRate, Bytes, CurvePoint, DirtyCurve, LinkSpeed, Millis, Observation, Promise, Ratio,
 };
 use vmferry_model::analysis::curve_fit::extended;
-use vmferry_model::{Assumptions, ModelError};
+use vmferry_model::{Assumptions, ModelError, NINETEEN_IN_TWENTY};
 use vmferry_precopy::HostCosts;
 use vmferry_precopy::dirt::{AggregateDirt, CurveAmount, PageCount};
 use vmferry_precopy::qemu::{AmountUnderway, Course, Rules, replay_amount_from};
@@ -25,9 +25,7 @@ const BEYOND: [f64; 5] = [1.5, 2.0, 3.0, 5.0, 10.0];
 /// model's own spread is 3 % from move to move, passes near the edge have found
 /// up to 9 % more.
 const MARGIN: f64 = 1.06;
-/// Standard deviations above the median that nineteen in twenty stay below.
-const NINETEEN_IN_TWENTY: f64 = 1.645;
-/// The same of a range of equal likelihood, in halves of it from its middle.
+/// As [`NINETEEN_IN_TWENTY`], of a range of equal likelihood, in halves of it from its middle.
 const NINETEEN_IN_TWENTY_OF_RANGE: f64 = 0.9;
 /// How old what is told to remain may be.
 const STALE: Duration = Duration::from_millis(250);
